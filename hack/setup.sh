@@ -1,0 +1,130 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+
+# Installs what building, trying and testing xfwd takes and this machine lacks, on Debian and Ubuntu:
+#
+#   hack/setup.sh GROUP...      build, demo, test, bench, lint or generate
+#
+# It looks for commands, not for packages, so whatever is there already, in whatever way it came, is left
+# alone, and when all is there it does nothing at all. No service that comes with a package is started,
+# now or at the next boot.
+
+set -euo pipefail
+
+# commands GROUP: prints what a group takes, as COMMAND=PACKAGE. Go is a case of its own.
+commands() {
+	case $1 in
+	build) ;;
+	demo) echo ip=iproute2 nsenter=util-linux nginx=nginx-light curl=curl ;;
+	test) echo ip=iproute2 nsenter=util-linux nginx=nginx-light curl=curl ;;
+	bench) echo ip=iproute2 nsenter=util-linux nft=nftables iptables=iptables haproxy=haproxy ;;
+	lint) echo clang-format-19=clang-format-19 shellcheck=shellcheck ;;
+	generate) echo clang-19=clang-19 llvm-strip-19=llvm-19 ;;
+	*) fail "no group is called \"$1\"; there are build, demo, test, bench, lint and generate" ;;
+	esac
+}
+
+fail() {
+	echo "setup: $*" >&2
+	exit 1
+}
+
+# as_root COMMAND...: runs it, with sudo if need be.
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		sudo "$@"
+	fi
+}
+
+# quietly COMMAND...: shows what it prints only if it fails.
+quietly() {
+	local output
+	output=$("$@" 2>&1 </dev/null) || {
+		printf '%s\n' "$output" >&2
+		return 1
+	}
+}
+
+# hold_services: keeps packages from starting their services as long as this script lives. A machine
+# that has a policy already, as containers do, keeps it.
+hold_services() {
+	[ ! -e /usr/sbin/policy-rc.d ] || return 0
+	trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+	# If nothing of this script is left to remove it, the policy forbids nothing.
+	printf '#!/bin/sh\n[ ! -d /proc/%s ] || exit 101\n' $$ | as_root tee /usr/sbin/policy-rc.d >/dev/null
+	as_root chmod 755 /usr/sbin/policy-rc.d
+}
+
+apt_get() {
+	quietly as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l \
+		apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# install_packages PACKAGE...
+install_packages() {
+	command -v apt-get >/dev/null || fail "there is no apt-get here: install by hand: $*"
+	[ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+		fail "installing $* takes root: run this as root, or install sudo"
+	echo "setup: installing $*" >&2
+	hold_services
+	# The package lists of a fresh machine are missing or stale, those of others are good enough.
+	apt_get install -y --no-install-recommends "$@" 2>/dev/null ||
+		{ apt_get update && apt_get install -y --no-install-recommends "$@"; } ||
+		fail "apt-get cannot install $*"
+}
+
+# disable_service NAME: keeps it from starting at the next boot.
+disable_service() {
+	if command -v systemctl >/dev/null; then
+		quietly as_root systemctl disable "$1"
+	else
+		quietly as_root update-rc.d "$1" disable
+	fi
+}
+
+# install_go: makes sure that hack/go finds a Go.
+install_go() {
+	local hack package
+	hack=$(dirname "$0")
+	"$hack"/go version >/dev/null 2>&1 && return
+	# Go fetches modules, and the release that go.mod asks for, by HTTPS.
+	[ -e /etc/ssl/certs/ca-certificates.crt ] || install_packages ca-certificates
+	package=$(newest_go)
+	[ -n "$package" ] || { apt_get update && package=$(newest_go); }
+	if [ -n "$package" ]; then
+		install_packages "$package"
+	else
+		"$hack"/unpack-go.sh
+	fi
+	"$hack"/go version >/dev/null
+}
+
+# newest_go: prints the newest package of a Go that is new enough, if this system's suites have one.
+newest_go() {
+	apt-cache search --names-only '^golang-1\.[0-9]+-go$' | sort -rV |
+		awk -F'[.-]' '$3 >= 21 { print $1 "-" $2 "." $3 "-go"; exit }'
+}
+
+[ $# -gt 0 ] || fail "which groups? build, demo, test, bench, lint, generate"
+
+declare -A packages=() services=()
+for group in "$@"; do
+	[ "$group" != build ] || install_go
+	for pair in $(commands "$group"); do
+		command=${pair%%=*} package=${pair#*=}
+		# Administrators' commands are not in every user's PATH.
+		PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null && continue
+		packages[$package]=1
+		case $command in
+		nginx | haproxy) services[$command]=1 ;;
+		esac
+	done
+done
+if [ ${#packages[@]} -gt 0 ]; then
+	install_packages "${!packages[@]}"
+	for service in "${!services[@]}"; do
+		disable_service "$service"
+	done
+fi
