@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Canonical returns the forward in the one form that all its spellings have:
+// defaults are set, the devices sorted, the moment of expiry in UTC. The
+// backends keep their order, which people chose, though it means nothing.
+func (f Forward) Canonical() Forward {
+	f.Frontend.Devices = canonicalDevices(f.Frontend.Devices)
+	f.Backends = slices.Clone(f.Backends)
+	for i := range f.Backends {
+		if f.Backends[i].State == "" {
+			f.Backends[i].State = BackendActive
+		}
+	}
+	if f.Source == "" {
+		f.Source = SourceAuto
+	}
+	if f.Balance == "" {
+		f.Balance = BalanceMaglev
+	}
+	if !f.ExpiresAt.IsZero() {
+		f.ExpiresAt = f.ExpiresAt.UTC().Truncate(time.Second)
+	}
+	return f
+}
+
+// Equal reports whether two forwards are the same in everything, the order of
+// backends and devices aside.
+func (f Forward) Equal(o Forward) bool {
+	return len(f.differences(o)) == 0
+}
+
+// differences names the keys, as files have them, in which two forwards
+// differ.
+func (f Forward) differences(o Forward) []string {
+	f, o = f.Canonical(), o.Canonical()
+	slices.SortFunc(f.Backends, Backend.Compare)
+	slices.SortFunc(o.Backends, Backend.Compare)
+	var keys []string
+	for _, d := range []struct {
+		key  string
+		same bool
+	}{
+		{keyFrontend, f.Frontend.Equal(o.Frontend)},
+		{keyBackends, slices.Equal(f.Backends, o.Backends)},
+		{keyName, f.Name == o.Name},
+		{keySource, f.Source == o.Source},
+		{keyBalance, f.Balance == o.Balance},
+		{keyAffinity, f.Affinity == o.Affinity},
+		{keyComment, f.Comment == o.Comment},
+		{keyExpiresAt, f.ExpiresAt.Equal(o.ExpiresAt)},
+	} {
+		if !d.same {
+			keys = append(keys, d.key)
+		}
+	}
+	return keys
+}
+
+// String is the forward as one readable line: 80/tcp -> this host:30080.
+func (f Forward) String() string {
+	return f.Frontend.Label() + " -> " + f.BackendsLabel()
+}
+
+// BackendsLabel lists the backends for people.
+func (f Forward) BackendsLabel() string {
+	labels := make([]string, len(f.Backends))
+	for i, b := range f.Backends {
+		labels[i] = b.Label()
+	}
+	return strings.Join(labels, ", ")
+}
+
+// Sort puts forwards in the order in which they are shown: by address, port
+// and protocol.
+func Sort(forwards []Forward) {
+	slices.SortStableFunc(forwards, func(a, b Forward) int { return a.Frontend.Compare(b.Frontend) })
+}

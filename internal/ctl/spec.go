@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The keys of a forward in a file. Each is a flag or an argument of `xfwd add`
+// as well.
+const (
+	keyName      = "name"
+	keyFrontend  = "frontend"
+	keyDevices   = "devices"
+	keyBackends  = "backends"
+	keySource    = "source"
+	keyBalance   = "balance"
+	keyAffinity  = "affinity"
+	keyAllow     = "allow"
+	keyDeny      = "deny"
+	keyComment   = "comment"
+	keyExpiresAt = "expiresAt"
+)
+
+// Spec is a forward in its user's words, as the command line or a file gives
+// them. What is empty was not said.
+type Spec struct {
+	Name     string
+	Frontend string
+	Devices  []string
+	Backends []string
+	Source   string
+	Balance  string
+	// Affinity is a duration such as 3h.
+	Affinity string
+	// Allow and Deny are prefixes such as 192.0.2.0/24.
+	Allow, Deny []string
+	Comment     string
+	// Expires is a duration from now on, ExpiresAt a moment as RFC 3339 writes
+	// it; one of the two.
+	Expires, ExpiresAt string
+}
+
+// Forwards returns what the words mean, in canonical form: one forward, or two
+// for tcp+udp. It refuses what this version of xfwd cannot do yet. Errors are
+// ErrSyntax.
+func (s Spec) Forwards(now time.Time) ([]Forward, error) {
+	frontends, err := ParseFrontend(s.Frontend)
+	if err != nil {
+		return nil, at(keyFrontend, err)
+	}
+	f := Forward{Name: s.Name, Comment: s.Comment}
+	for i, word := range s.Backends {
+		b, err := ParseBackend(word)
+		if err != nil {
+			return nil, atItem(keyBackends, i, err)
+		}
+		f.Backends = append(f.Backends, b)
+	}
+	if f.Source, err = choose(keySource, Source(s.Source), Sources()); err != nil {
+		return nil, err
+	}
+	if f.Balance, err = choose(keyBalance, Balance(s.Balance), Balances()); err != nil {
+		return nil, err
+	}
+	if f.Affinity, err = parseDuration(keyAffinity, s.Affinity); err != nil {
+		return nil, err
+	}
+	if f.ExpiresAt, err = s.expiry(now); err != nil {
+		return nil, err
+	}
+	for key, prefixes := range map[string][]string{keyAllow: s.Allow, keyDeny: s.Deny} {
+		if err := checkPrefixes(key, prefixes); err != nil {
+			return nil, err
+		}
+	}
+	var forwards []Forward
+	for _, fe := range frontends {
+		f.Frontend = fe
+		f.Frontend.Devices = s.Devices
+		if err := f.Validate(); err != nil {
+			return nil, err
+		}
+		forwards = append(forwards, f.Canonical())
+	}
+	if err := s.unsupported(f); err != nil {
+		return nil, err
+	}
+	return forwards, nil
+}
+
+// Sources returns the choices of --source, the default first.
+func Sources() []Source {
+	return []Source{SourceAuto, SourcePreserve, SourceMasquerade}
+}
+
+// Balances returns the choices of --balance, the default first.
+func Balances() []Balance {
+	return []Balance{BalanceMaglev, BalanceRoundRobin, BalanceRandom, BalanceLeastConnections, BalanceSourceHash}
+}
+
+// choose returns the word if it is one of the choices, and the first of these
+// for no word.
+func choose[T ~string](key string, word T, choices []T) (T, error) {
+	if word == "" {
+		return choices[0], nil
+	}
+	if !slices.Contains(choices, word) {
+		return "", at(key, Errorf(ErrSyntax, "%s %q is unknown; choose %s", key, word, orList(choices)))
+	}
+	return word, nil
+}
+
+// orList joins words as a sentence does: a, b or c.
+func orList[T ~string](words []T) string {
+	var b strings.Builder
+	for i, w := range words {
+		switch {
+		case i == 0:
+		case i == len(words)-1:
+			b.WriteString(" or ")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(w))
+	}
+	return b.String()
+}
+
+// parseDuration parses the positive duration of a key; no word is zero.
+func parseDuration(key, word string) (time.Duration, error) {
+	if word == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(word)
+	if err != nil || d <= 0 {
+		return 0, at(key, Errorf(ErrSyntax, "%s %q is not a duration; write one like 3h, 10m or 90s", key, word))
+	}
+	return d, nil
+}
+
+// expiry returns when the forward shall end, or the zero Time for never.
+func (s Spec) expiry(now time.Time) (time.Time, error) {
+	if s.Expires != "" {
+		d, err := parseDuration("expires", s.Expires)
+		return now.Add(d), err
+	}
+	if s.ExpiresAt == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, s.ExpiresAt)
+	if err != nil {
+		return time.Time{}, at(keyExpiresAt, Errorf(ErrSyntax, "%s %q is not a moment; write one like 2030-12-31T23:59:00Z", keyExpiresAt, s.ExpiresAt))
+	}
+	return t, nil
+}
+
+func checkPrefixes(key string, words []string) error {
+	for i, word := range words {
+		p, err := netip.ParsePrefix(word)
+		if err != nil {
+			return atItem(key, i, Errorf(ErrSyntax, "%s %q is not a prefix; write one like 192.0.2.0/24", key, word))
+		}
+		if p.Masked() != p {
+			return atItem(key, i, Errorf(ErrSyntax, "%s %s has bits behind its length; write %s", key, p, p.Masked()))
+		}
+	}
+	return nil
+}

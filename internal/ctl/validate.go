@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of a forward.
+const (
+	// MaxComment is the length of the longest comment in bytes.
+	MaxComment = 255
+	// MaxAffinity and the like are kept in 32 bits of seconds; a year is
+	// longer than any session and far from that.
+	MaxAffinity = 365 * 24 * time.Hour
+)
+
+// Validate reports the first thing that is wrong with the forward taken by
+// itself; whether it goes together with others, the changes Add and ApplyFile
+// check. Errors are ErrSyntax.
+func (f Forward) Validate() error {
+	if f.Name != "" {
+		if err := checkName(f.Name); err != nil {
+			return at(keyName, err)
+		}
+	}
+	for i, d := range f.Frontend.Devices {
+		if err := checkDevice(d); err != nil {
+			return atItem(keyDevices, i, err)
+		}
+	}
+	if len(f.Backends) == 0 {
+		return at(keyBackends, Errorf(ErrSyntax, "%s has no backend; give one, such as 30080", f.Frontend))
+	}
+	for i, b := range f.Backends {
+		if err := f.checkBackend(b); err != nil {
+			return atItem(keyBackends, i, err)
+		}
+		same := func(o Backend) bool { return o.Address == b.Address && o.Ports == b.Ports }
+		if slices.IndexFunc(f.Backends, same) < i {
+			return atItem(keyBackends, i, Errorf(ErrSyntax, "backend %s is given twice; give it once, with a weight", b))
+		}
+	}
+	if f.Affinity < 0 || f.Affinity > MaxAffinity || f.Affinity%time.Second != 0 {
+		return at(keyAffinity, Errorf(ErrSyntax, "affinity %s is not in whole seconds up to a year; write one like 3h", f.Affinity))
+	}
+	return at(keyComment, checkComment(f.Comment))
+}
+
+// checkBackend tells whether packets for the frontend can go to the backend.
+func (f Forward) checkBackend(b Backend) error {
+	fe := f.Frontend
+	if !b.Ports.Single() && b.Ports.Len() != fe.Ports.Len() {
+		return Errorf(ErrSyntax, "%s has %s and backend %s has %d; give as many, or one port for all",
+			fe, countPorts(fe.Ports.Len()), b, b.Ports.Len())
+	}
+	if !b.Address.IsValid() {
+		return nil
+	}
+	if fe.Address.IsValid() && fe.Address.Is4() != b.Address.Is4() {
+		return Errorf(ErrSyntax, "%s is %s and backend %s is %s, and xfwd does not translate between them; give both in one family",
+			fe, family(fe.Address.Is4()), b, family(b.Address.Is4()))
+	}
+	onlyOwn := fe.Address.IsLoopback() || slices.Equal(fe.Devices, []string{"lo"})
+	if b.Address.IsLoopback() && !onlyOwn {
+		return Errorf(ErrSyntax, "backend %s is a loopback address, which the kernel refuses to packets from outside; write %s, and let the program listen on every address",
+			b, Backend{Ports: b.Ports, Weight: b.Weight})
+	}
+	return nil
+}
+
+func countPorts(n int) string {
+	if n == 1 {
+		return "one port"
+	}
+	return strconv.Itoa(n) + " ports"
+}
+
+func family(is4 bool) string {
+	if is4 {
+		return "IPv4"
+	}
+	return "IPv6"
+}
+
+// checkComment accepts one line of text that a terminal can show.
+func checkComment(s string) error {
+	switch {
+	case len(s) > MaxComment:
+		return Errorf(ErrSyntax, "the comment is %d bytes long; shorten it to %d", len(s), MaxComment)
+	case !utf8.ValidString(s):
+		return Errorf(ErrSyntax, "the comment is not valid UTF-8; write it in UTF-8")
+	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return Errorf(ErrSyntax, "the comment %q has a control character; write it in one line of plain text", s)
+	}
+	return nil
+}
