@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"net/netip"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"golang.org/x/sys/unix"
+)
+
+// Injector sends frames of any content from a device.
+type Injector struct {
+	tb  TB
+	fd  int
+	eth layers.Ethernet
+}
+
+// Injector prepares sending from the device of one namespace to that of
+// another.
+func (n *Namespace) Injector(device string, to *Namespace, toDevice string) *Injector {
+	n.tb.Helper()
+	i := &Injector{tb: n.tb, eth: layers.Ethernet{SrcMAC: n.MAC(device), DstMAC: to.MAC(toDevice)}}
+	var err error
+	n.Do(func() { i.fd, err = packetSocket(n.Index(device), 0) })
+	if err != nil {
+		n.tb.Fatalf("injecting on %s in %s: %v", device, n.Name, err)
+	}
+	n.tb.Cleanup(func() { unix.Close(i.fd) })
+	return i
+}
+
+// Send sends what the layers, from TCP or UDP on, are between two addresses,
+// with right lengths and checksums.
+func (i *Injector) Send(from, to netip.Addr, transport gopacket.SerializableLayer, payload []byte) {
+	i.tb.Helper()
+	eth, ip := i.eth, network(from, to, transport.LayerType())
+	eth.EthernetType = layers.EthernetTypeIPv4
+	if from.Is6() {
+		eth.EthernetType = layers.EthernetTypeIPv6
+	}
+	switch transport := transport.(type) {
+	case *layers.TCP:
+		transport.SetNetworkLayerForChecksum(ip)
+	case *layers.UDP:
+		transport.SetNetworkLayerForChecksum(ip)
+	}
+	buffer := gopacket.NewSerializeBuffer()
+	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	err := gopacket.SerializeLayers(buffer, options,
+		&eth, ip.(gopacket.SerializableLayer), transport, gopacket.Payload(payload))
+	if err != nil {
+		i.tb.Fatalf("building a frame: %v", err)
+	}
+	for {
+		_, err := unix.Write(i.fd, buffer.Bytes())
+		if err == nil {
+			return
+		}
+		// The device's queue is full: what is sent was a flood.
+		if err != unix.ENOBUFS && err != unix.EINTR {
+			i.tb.Fatalf("injecting a frame: %v", err)
+		}
+	}
+}
+
+func network(from, to netip.Addr, above gopacket.LayerType) gopacket.NetworkLayer {
+	protocol := layers.IPProtocolTCP
+	if above == layers.LayerTypeUDP {
+		protocol = layers.IPProtocolUDP
+	}
+	if from.Is4() {
+		return &layers.IPv4{
+			Version: 4, TTL: 64, Protocol: protocol, Flags: layers.IPv4DontFragment,
+			SrcIP: from.AsSlice(), DstIP: to.AsSlice(),
+		}
+	}
+	return &layers.IPv6{
+		Version: 6, HopLimit: 64, NextHeader: protocol,
+		SrcIP: from.AsSlice(), DstIP: to.AsSlice(),
+	}
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Veth joins two namespaces by a pair of virtual Ethernet devices, both up and
+// with carrier.
+func (l *Lab) Veth(a *Namespace, aDevice string, b *Namespace, bDevice string, mtu int) {
+	l.tb.Helper()
+	err := a.links.LinkAdd(&netlink.Veth{
+		LinkAttrs:     netlink.LinkAttrs{Name: aDevice, MTU: mtu},
+		PeerName:      bDevice,
+		PeerMTU:       uint32(mtu),
+		PeerNamespace: netlink.NsFd(b.handle),
+	})
+	if err != nil {
+		l.tb.Fatalf("making veth %s in %s: %v", aDevice, a.Name, err)
+	}
+	a.Up(aDevice)
+	b.Up(bDevice)
+	a.awaitCarrier(aDevice)
+	b.awaitCarrier(bDevice)
+}
+
+// Bridge makes a bridge of devices that exist.
+func (n *Namespace) Bridge(name string, ports ...string) {
+	n.tb.Helper()
+	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
+	if err := n.links.LinkAdd(bridge); err != nil {
+		n.tb.Fatalf("making bridge %s in %s: %v", name, n.Name, err)
+	}
+	for _, port := range ports {
+		if err := n.links.LinkSetMaster(n.link(port), bridge); err != nil {
+			n.tb.Fatalf("making %s a port of %s in %s: %v", port, name, n.Name, err)
+		}
+	}
+	n.Up(name)
+	n.awaitCarrier(name)
+}
+
+// Up brings a device up.
+func (n *Namespace) Up(device string) {
+	n.tb.Helper()
+	if err := n.links.LinkSetUp(n.link(device)); err != nil {
+		n.tb.Fatalf("bringing up %s in %s: %v", device, n.Name, err)
+	}
+}
+
+// Address gives a device an address, which is usable at once.
+func (n *Namespace) Address(device string, prefix netip.Prefix) {
+	n.tb.Helper()
+	address := &netlink.Addr{IPNet: ipNet(prefix)}
+	if prefix.Addr().Is6() {
+		address.Flags = unix.IFA_F_NODAD
+	}
+	if err := n.links.AddrAdd(n.link(device), address); err != nil {
+		n.tb.Fatalf("address %v on %s in %s: %v", prefix, device, n.Name, err)
+	}
+}
+
+// Route sends what is for a prefix to a router.
+func (n *Namespace) Route(to netip.Prefix, via netip.Addr) {
+	n.tb.Helper()
+	route := &netlink.Route{Dst: ipNet(to), Gw: via.AsSlice()}
+	if err := n.links.RouteAdd(route); err != nil {
+		n.tb.Fatalf("route to %v via %v in %s: %v", to, via, n.Name, err)
+	}
+}
+
+// DefaultRoutes sends everything of both families to a router.
+func (n *Namespace) DefaultRoutes(via Addresses) {
+	n.tb.Helper()
+	n.Route(netip.PrefixFrom(netip.IPv4Unspecified(), 0), via.V4)
+	n.Route(netip.PrefixFrom(netip.IPv6Unspecified(), 0), via.V6)
+}
+
+// Forwarding makes the namespace a router.
+func (n *Namespace) Forwarding() {
+	n.tb.Helper()
+	n.Sysctl("net.ipv4.ip_forward", "1")
+	n.Sysctl("net.ipv6.conf.all.forwarding", "1")
+}
+
+// MAC is the Ethernet address of a device.
+func (n *Namespace) MAC(device string) net.HardwareAddr {
+	n.tb.Helper()
+	return n.link(device).Attrs().HardwareAddr
+}
+
+// Index is the interface index of a device.
+func (n *Namespace) Index(device string) int {
+	n.tb.Helper()
+	return n.link(device).Attrs().Index
+}
+
+// LinkStatistics are the device's own counters since it was made. They count a
+// GSO packet once.
+func (n *Namespace) LinkStatistics(device string) netlink.LinkStatistics {
+	n.tb.Helper()
+	return *n.link(device).Attrs().Statistics
+}
+
+// DeleteLink removes a device.
+func (n *Namespace) DeleteLink(device string) {
+	n.tb.Helper()
+	if err := n.links.LinkDel(n.link(device)); err != nil {
+		n.tb.Fatalf("deleting %s in %s: %v", device, n.Name, err)
+	}
+}
+
+// Links is the netlink connection of the namespace, for what the lab has no
+// words for.
+func (n *Namespace) Links() *netlink.Handle { return n.links }
+
+func (n *Namespace) link(device string) netlink.Link {
+	n.tb.Helper()
+	link, err := n.links.LinkByName(device)
+	if err != nil {
+		n.tb.Fatalf("device %s in %s: %v", device, n.Name, err)
+	}
+	return link
+}
+
+// awaitCarrier waits for a veth's carrier, which may come a second after the
+// device is up.
+func (n *Namespace) awaitCarrier(device string) {
+	n.tb.Helper()
+	Eventually(n.tb, 10*time.Second, func() error {
+		if state := n.link(device).Attrs().OperState; state != netlink.OperUp {
+			return fmt.Errorf("%s in %s is %v", device, n.Name, state)
+		}
+		return nil
+	})
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{
+		IP:   p.Addr().AsSlice(),
+		Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
+	}
+}
