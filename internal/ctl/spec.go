@@ -72,10 +72,11 @@ func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 	if f.ExpiresAt, err = s.expiry(now); err != nil {
 		return nil, err
 	}
-	for key, prefixes := range map[string][]string{keyAllow: s.Allow, keyDeny: s.Deny} {
-		if err := checkPrefixes(key, prefixes); err != nil {
-			return nil, err
-		}
+	if err := checkPrefixes(keyAllow, s.Allow); err != nil {
+		return nil, err
+	}
+	if err := checkPrefixes(keyDeny, s.Deny); err != nil {
+		return nil, err
 	}
 	var forwards []Forward
 	for _, fe := range frontends {

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"errors"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// FileVersion is the apiVersion of the files that this package reads and
+// writes.
+const FileVersion = "xfwd/v1"
+
+// The keys at the top of a file.
+const (
+	keyAPIVersion = "apiVersion"
+	keyForwards   = "forwards"
+)
+
+// ParseFile returns the forwards of a file in the order in which it has them.
+// Nothing is guessed: whatever is not known, said twice or of the wrong type
+// is ErrSyntax, with a text that begins with the given name of the file and
+// the line.
+func ParseFile(name string, data []byte, now time.Time) ([]Forward, error) {
+	r := fileReader{name: name, now: now, seen: newIndex()}
+	if err := r.read(data); err != nil {
+		return nil, err
+	}
+	return r.seen.forwards, nil
+}
+
+// fileReader collects the forwards of one file.
+type fileReader struct {
+	name string
+	now  time.Time
+	seen *index
+	// lines are where the forwards in seen begin.
+	lines []int
+}
+
+// errorf returns an ErrSyntax that begins with the place.
+func (r *fileReader) errorf(line int, format string, args ...any) error {
+	return Errorf(ErrSyntax, "%s:%d: %w", r.name, line, Errorf(ErrSyntax, format, args...))
+}
+
+func (r *fileReader) read(data []byte) error {
+	top, err := r.document(data)
+	if err != nil {
+		return err
+	}
+	values, err := r.mapping(top, []string{keyAPIVersion, keyForwards})
+	if err != nil {
+		return err
+	}
+	version, found := values[keyAPIVersion]
+	if !found {
+		return r.errorf(line(top), "apiVersion is missing; begin the file with apiVersion: %s", FileVersion)
+	}
+	if text, err := r.text(keyAPIVersion, version); err != nil {
+		return err
+	} else if text != FileVersion {
+		return r.errorf(line(version), "apiVersion %q is unknown; this xfwd reads %s", text, FileVersion)
+	}
+	forwards, found := values[keyForwards]
+	if !found {
+		return r.errorf(line(top), "forwards is missing; write forwards: [] for none")
+	}
+	entries, err := r.list(keyForwards, forwards)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := r.entry(entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry reads one forward, two for tcp+udp.
+func (r *fileReader) entry(n ast.Node) error {
+	values, err := r.mapping(n, entryKeys)
+	if err != nil {
+		return err
+	}
+	spec, err := r.spec(values)
+	if err != nil {
+		return err
+	}
+	for _, key := range []string{keyFrontend, keyBackends} {
+		if _, found := values[key]; !found {
+			return r.errorf(line(n), "the forward has no %s; add one", key)
+		}
+	}
+	forwards, err := spec.Forwards(r.now)
+	if err != nil {
+		return r.errorf(r.lineOf(err, n, values), "%w", err)
+	}
+	for _, f := range forwards {
+		if rival, found := r.seen.rival(f); found {
+			return r.twice(f, rival, n, values)
+		}
+	}
+	for _, f := range forwards {
+		r.seen.add(f)
+		r.lines = append(r.lines, line(n))
+	}
+	return nil
+}
+
+// twice says that a forward cannot stand beside one further up.
+func (r *fileReader) twice(f Forward, rival int, n ast.Node, values map[string]ast.Node) error {
+	first := r.seen.forwards[rival]
+	switch {
+	case f.Frontend.Equal(first.Frontend):
+		return r.errorf(line(values[keyFrontend]), "frontend %s is given twice, first for the forward in line %d; remove one", f.Frontend.Label(), r.lines[rival])
+	case f.Frontend.Conflicts(first.Frontend):
+		return r.errorf(line(values[keyFrontend]), "frontend %s overlaps %s of the forward in line %d; give each port to one", f.Frontend.Label(), first.Frontend.Label(), r.lines[rival])
+	}
+	return r.errorf(line(values[keyName]), "name %q is given twice, first to the forward in line %d; choose another", f.Name, r.lines[rival])
+}
+
+// lineOf returns the line of the words that a Spec's error is about.
+func (r *fileReader) lineOf(err error, entry ast.Node, values map[string]ast.Node) int {
+	var place *placeError
+	if !errors.As(err, &place) {
+		return line(entry)
+	}
+	switch n := values[place.key].(type) {
+	case nil:
+		return line(entry)
+	case *ast.SequenceNode:
+		if place.item < len(n.Values) {
+			return line(n.Values[place.item])
+		}
+		return line(n)
+	default:
+		return line(n)
+	}
+}
+
+// entryKeys are the keys of a forward, in the order in which they are written.
+var entryKeys = []string{
+	keyName, keyFrontend, keyDevices, keyBackends, keySource, keyBalance, keyAffinity,
+	keyAllow, keyDeny, keyComment, keyExpiresAt,
+}
+
+// spec takes the words of a forward out of its mapping.
+func (r *fileReader) spec(values map[string]ast.Node) (Spec, error) {
+	var s Spec
+	texts := map[string]*string{
+		keyName: &s.Name, keyFrontend: &s.Frontend, keySource: &s.Source, keyBalance: &s.Balance,
+		keyAffinity: &s.Affinity, keyComment: &s.Comment, keyExpiresAt: &s.ExpiresAt,
+	}
+	lists := map[string]*[]string{
+		keyDevices: &s.Devices, keyBackends: &s.Backends, keyAllow: &s.Allow, keyDeny: &s.Deny,
+	}
+	for _, key := range entryKeys {
+		n, found := values[key]
+		if !found {
+			continue
+		}
+		var err error
+		if text := texts[key]; text != nil {
+			*text, err = r.text(key, n)
+		} else {
+			*lists[key], err = r.texts(key, n)
+		}
+		if err != nil {
+			return Spec{}, err
+		}
+	}
+	return s, nil
+}

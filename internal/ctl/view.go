@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"net/netip"
+	"time"
+)
+
+// ForwardView is a forward as JSON shows it.
+type ForwardView struct {
+	Name            string        `json:"name"`
+	Frontend        FrontendView  `json:"frontend"`
+	Backends        []BackendView `json:"backends"`
+	Source          Source        `json:"source"`
+	Balance         Balance       `json:"balance"`
+	AffinitySeconds int64         `json:"affinitySeconds"`
+	Comment         string        `json:"comment"`
+	// ExpiresAt is null for never.
+	ExpiresAt *time.Time `json:"expiresAt"`
+	// Counters are left out where they were not read.
+	Counters *Counters `json:"counters,omitempty"`
+}
+
+// FrontendView is a frontend as JSON shows it.
+type FrontendView struct {
+	Protocol string `json:"protocol"`
+	// Address is empty for every address of the host.
+	Address string   `json:"address"`
+	Port    uint16   `json:"port"`
+	PortEnd uint16   `json:"portEnd"`
+	Devices []string `json:"devices"`
+}
+
+// BackendView is a backend as JSON shows it.
+type BackendView struct {
+	// Address is empty for this host.
+	Address string       `json:"address"`
+	Port    uint16       `json:"port"`
+	PortEnd uint16       `json:"portEnd"`
+	Weight  uint16       `json:"weight"`
+	State   BackendState `json:"state"`
+}
+
+// View returns the forward as JSON shows it, with its counters unless these
+// are nil.
+func (f Forward) View(counters *Counters) ForwardView {
+	f = f.Canonical()
+	v := ForwardView{
+		Name:            f.Name,
+		Frontend:        f.Frontend.View(),
+		Backends:        []BackendView{},
+		Source:          f.Source,
+		Balance:         f.Balance,
+		AffinitySeconds: int64(f.Affinity / time.Second),
+		Comment:         f.Comment,
+	}
+	for _, b := range f.Backends {
+		v.Backends = append(v.Backends, BackendView{
+			Address: addressView(b.Address),
+			Port:    b.Ports.First,
+			PortEnd: b.Ports.Last,
+			Weight:  b.Weight,
+			State:   b.State,
+		})
+	}
+	if !f.ExpiresAt.IsZero() {
+		v.ExpiresAt = &f.ExpiresAt
+	}
+	if counters != nil {
+		c := *counters
+		if c.Drops == nil {
+			c.Drops = map[string]uint64{}
+		}
+		v.Counters = &c
+	}
+	return v
+}
+
+// View returns the frontend as JSON shows it.
+func (f Frontend) View() FrontendView {
+	v := FrontendView{
+		Protocol: f.Protocol.String(),
+		Address:  addressView(f.Address),
+		Port:     f.Ports.First,
+		PortEnd:  f.Ports.Last,
+		Devices:  []string{},
+	}
+	v.Devices = append(v.Devices, f.Devices...)
+	return v
+}
+
+func addressView(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
