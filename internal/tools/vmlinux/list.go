@@ -62,34 +62,45 @@ func parseList(text string) ([]entry, error) {
 	return entries, nil
 }
 
-// checkMentioned returns an error for every entry that no source mentions, so
-// that the list never holds more than the programs use. Without sources there
-// is nothing to check.
-func checkMentioned(entries []entry, sources []string) error {
-	if len(sources) == 0 {
-		return nil
-	}
+// readWords returns the words of all files.
+func readWords(paths []string) (map[string]bool, error) {
 	words := map[string]bool{}
 	word := regexp.MustCompile(`\w+`)
-	for _, path := range sources {
+	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, w := range word.FindAllString(string(text), -1) {
 			words[w] = true
 		}
 	}
+	return words, nil
+}
+
+// checkMentioned returns an error for every entry whose name is not among
+// words, and for an enum neither a value of it, so that a list never holds more
+// than the programs use. Without words there is nothing to check.
+func checkMentioned(entries []entry, types []btf.Type, words map[string]bool) error {
+	if len(words) == 0 {
+		return nil
+	}
 	var errs []error
-	for _, e := range entries {
-		if !words[e.name] {
+	for i, e := range entries {
+		mentioned := words[e.name]
+		if enum, ok := types[i].(*btf.Enum); ok {
+			for _, v := range enum.Values {
+				mentioned = mentioned || words[v.Name]
+			}
+		}
+		if !mentioned {
 			errs = append(errs, fmt.Errorf("line %d: no source mentions %s: remove it", e.line, e))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// resolve finds the type of every entry, in the order of the list.
+// resolve returns the type of every entry, in the same order.
 func resolve(spec *btf.Spec, entries []entry) ([]btf.Type, error) {
 	anonymous, err := enumerators(spec)
 	if err != nil {

@@ -51,15 +51,19 @@ func run(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := checkMentioned(wanted, flags.Args()); err != nil {
-		return fmt.Errorf("%s: %w", *list, err)
-	}
 	spec, err := btf.LoadSpec(*path)
 	if err != nil {
 		return err
 	}
 	types, err := resolve(spec, wanted)
 	if err != nil {
+		return fmt.Errorf("%s: %w", *list, err)
+	}
+	words, err := readWords(flags.Args())
+	if err != nil {
+		return err
+	}
+	if err := checkMentioned(wanted, types, words); err != nil {
 		return fmt.Errorf("%s: %w", *list, err)
 	}
 	header, err := printHeader(types, *kernel)
