@@ -3,61 +3,42 @@
 package ctl
 
 import (
+	"bytes"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
 )
 
-// fileDocument is a file as FormatFile writes it.
-type fileDocument struct {
-	APIVersion string      `yaml:"apiVersion"`
-	Forwards   []fileEntry `yaml:"forwards"`
-}
-
-// fileEntry is a forward in a file, or the two of tcp+udp. What has its
-// default is left out. Ports alone are integers, other words strings.
-type fileEntry struct {
-	Name      string   `yaml:"name,omitempty"`
-	Frontend  any      `yaml:"frontend"`
-	Devices   []string `yaml:"devices,flow,omitempty"`
-	Backends  []any    `yaml:"backends,flow"`
-	Source    Source   `yaml:"source,omitempty"`
-	Balance   Balance  `yaml:"balance,omitempty"`
-	Affinity  string   `yaml:"affinity,omitempty"`
-	Comment   string   `yaml:"comment,omitempty"`
-	ExpiresAt string   `yaml:"expiresAt,omitempty"`
-}
-
-// FormatFile returns a file of which ParseFile makes the same forwards.
-func FormatFile(forwards []Forward) ([]byte, error) {
+// FormatFile returns a file of which ParseFile makes the same forwards. Two
+// that differ in nothing but the protocol become one entry.
+func FormatFile(forwards []Forward) []byte {
 	sorted := make([]Forward, len(forwards))
+	twins := map[frontendKey]Forward{}
 	for i, f := range forwards {
 		sorted[i] = f.Canonical()
+		twins[sorted[i].Frontend.key()] = sorted[i]
 	}
 	Sort(sorted)
-	twins := map[frontendKey]Forward{}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s: %s\n", keyAPIVersion, FileVersion)
+	if len(sorted) == 0 {
+		fmt.Fprintf(&b, "%s: []\n", keyForwards)
+		return b.Bytes()
+	}
+	fmt.Fprintf(&b, "%s:\n", keyForwards)
 	for _, f := range sorted {
-		if f.Frontend.Protocol == UDP {
-			twins[f.Frontend.key()] = f
+		tcp, udp := f.as(TCP), f.as(UDP)
+		both := tcp.Equal(twins[tcp.Frontend.key()]) && udp.Equal(twins[udp.Frontend.key()])
+		switch {
+		case !both:
+			writeEntry(&b, f, protocolSuffix(f.Frontend.Protocol))
+		case f.Frontend.Protocol == TCP:
+			writeEntry(&b, f, "/tcp+udp")
 		}
 	}
-	document := fileDocument{APIVersion: FileVersion, Forwards: []fileEntry{}}
-	merged := map[frontendKey]bool{}
-	for _, f := range sorted {
-		if merged[f.Frontend.key()] {
-			continue
-		}
-		suffix := ""
-		if twin := f.as(UDP); f.Frontend.Protocol == TCP && twin.Equal(twins[twin.Frontend.key()]) {
-			merged[twin.Frontend.key()] = true
-			suffix = "/tcp+udp"
-		} else if f.Frontend.Protocol != TCP {
-			suffix = "/" + f.Frontend.Protocol.String()
-		}
-		document.Forwards = append(document.Forwards, newFileEntry(f, suffix))
-	}
-	return yaml.MarshalWithOptions(document, yaml.Indent(2), yaml.IndentSequence(true))
+	return b.Bytes()
 }
 
 // as returns the forward with another protocol.
@@ -66,37 +47,86 @@ func (f Forward) as(p Protocol) Forward {
 	return f
 }
 
-// newFileEntry describes a canonical forward; suffix is the protocol, if it
-// must be written.
-func newFileEntry(f Forward, suffix string) fileEntry {
-	e := fileEntry{
-		Name:     f.Name,
-		Frontend: portOrText(joinAddress(f.Frontend.Address, f.Frontend.Ports.String()) + suffix),
-		Devices:  f.Frontend.Devices,
-		Comment:  f.Comment,
+// protocolSuffix is what a frontend needs for its protocol; TCP needs nothing.
+func protocolSuffix(p Protocol) string {
+	if p == TCP {
+		return ""
 	}
-	for _, b := range f.Backends {
-		e.Backends = append(e.Backends, portOrText(b.String()))
-	}
-	if f.Source != SourceAuto {
-		e.Source = f.Source
-	}
-	if f.Balance != BalanceMaglev {
-		e.Balance = f.Balance
-	}
-	if f.Affinity != 0 {
-		e.Affinity = f.Affinity.String()
-	}
-	if !f.ExpiresAt.IsZero() {
-		e.ExpiresAt = f.ExpiresAt.Format(time.RFC3339)
-	}
-	return e
+	return "/" + p.String()
 }
 
-// portOrText makes an integer of what is a port and nothing else.
-func portOrText(s string) any {
-	if port, err := strconv.ParseUint(s, 10, 16); err == nil {
-		return port
+// writeEntry writes a canonical forward, without what has its default.
+func writeEntry(b *bytes.Buffer, f Forward, suffix string) {
+	bullet := "-"
+	key := func(key, value string) {
+		fmt.Fprintf(b, "  %s %s: %s\n", bullet, key, value)
+		bullet = " "
+	}
+	if f.Name != "" {
+		key(keyName, yamlWord(f.Name))
+	}
+	key(keyFrontend, yamlWord(joinAddress(f.Frontend.Address, f.Frontend.Ports.String())+suffix))
+	if len(f.Frontend.Devices) > 0 {
+		key(keyDevices, yamlList(f.Frontend.Devices))
+	}
+	var backends []string
+	for _, backend := range f.Backends {
+		backends = append(backends, backend.String())
+	}
+	key(keyBackends, yamlList(backends))
+	if f.Source != SourceAuto {
+		key(keySource, string(f.Source))
+	}
+	if f.Balance != BalanceMaglev {
+		key(keyBalance, string(f.Balance))
+	}
+	if f.Affinity != 0 {
+		key(keyAffinity, FormatDuration(f.Affinity))
+	}
+	if f.Comment != "" {
+		key(keyComment, yamlWord(f.Comment))
+	}
+	if !f.ExpiresAt.IsZero() {
+		key(keyExpiresAt, yamlWord(f.ExpiresAt.Format(time.RFC3339)))
+	}
+}
+
+func yamlList(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = yamlWord(w)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// yamlWord writes a port as an integer, and quotes all that some reader of
+// YAML may take for anything else than a string. Words of a forward have no
+// characters that Go and YAML escape differently.
+func yamlWord(s string) string {
+	_, notPort := parsePort(s)
+	if notPort == nil || plainInYAML(s) {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+// plainInYAML is true for words that begin with a letter, have no punctuation
+// that means something, and are not what YAML 1.1 or 1.2 reserves.
+func plainInYAML(s string) bool {
+	reserved := []string{"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+	return s != "" && strings.ContainsAny(s[:1], letters) &&
+		!strings.ContainsFunc(s, notInName) &&
+		!slices.Contains(reserved, strings.ToLower(s))
+}
+
+// FormatDuration is d.String without the zeros at its end: 3h, not 3h0m0s.
+func FormatDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
 }

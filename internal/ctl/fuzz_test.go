@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// checkRefusal holds for every error of a parser.
+func checkRefusal(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, ErrSyntax) {
+		t.Errorf("error %q is not ErrSyntax", err)
+	}
+	if text := err.Error(); text == "" || strings.ContainsAny(text, "\n\r") || strings.Contains(text, ErrSyntax.Error()) {
+		t.Errorf("error is not one plain line: %q", text)
+	}
+}
+
+func FuzzParseFrontend(f *testing.F) {
+	for _, seed := range []string{
+		"80", "53/udp", "443/tcp+udp", "192.0.2.7:80", "[2001:db8::7]:80", "127.0.0.1:8080", "9000-9005", "1-65535/udp",
+		"", "0", "65536", "80-79", "+80", " 80", "080", "80/", "80/sctp", ":80", "[::1]", "[::ffff:192.0.2.7]:80", "[fe80::1%eth0]:80",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		frontends, err := ParseFrontend(s)
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		for _, fe := range frontends {
+			again, err := ParseFrontend(fe.String())
+			if err != nil || len(again) != 1 || !again[0].Equal(fe) {
+				t.Errorf("%q is %s, and that is %v, %v", s, fe, again, err)
+			}
+			if a := fe.Address; a.Zone() != "" || a.Is4In6() || fe.Ports.First == 0 || fe.Ports.Len() < 1 {
+				t.Errorf("%q is %#v", s, fe)
+			}
+		}
+	})
+}
+
+func FuzzParseBackend(f *testing.F) {
+	for _, seed := range []string{
+		"30080", "10.0.1.100:80", "[2001:db8::9]:80,weight=3", "9000-9005", "80,weight=0", "80,weight=1000",
+		"", "80,", "80,weight=", "80,weight=01", "80,weight=1001", "80,wieght=1", "80,weight=1,weight=2", "80/tcp", "0.0.0.0:80",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		backend, err := ParseBackend(s)
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		again, err := ParseBackend(backend.String())
+		if err != nil || again != backend {
+			t.Errorf("%q is %s, and that is %s, %v", s, backend, again, err)
+		}
+	})
+}
+
+func FuzzParseFile(f *testing.F) {
+	for _, seed := range []string{
+		"", "apiVersion: xfwd/v1\nforwards: []\n",
+		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    backends: [30080]\n",
+		"apiVersion: xfwd/v1\nforwards:\n- {name: web, frontend: '192.0.2.1:443/tcp+udp', backends: ['10.0.1.100:8443'], devices: [eth0], source: preserve, comment: \"a: b # c\"}\n",
+		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    backends: &x [30080]\n  - frontend: 81\n    backends: *x\n",
+		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    frontend: 81\n", "a: [", "a: b: c", "- |\n  x\n", "? a\n: b\n", "%YAML 1.2\n---\na: 1\n",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		forwards, err := ParseFile("f.yaml", []byte(s), time.Unix(0, 0))
+		if err != nil {
+			checkRefusal(t, err)
+			if !strings.HasPrefix(err.Error(), "f.yaml:") {
+				t.Errorf("error does not name the file: %q", err)
+			}
+			return
+		}
+		checkRoundTrip(t, forwards)
+	})
+}
+
+// checkRoundTrip writes the forwards to a file and reads them again.
+func checkRoundTrip(t *testing.T, forwards []Forward) {
+	t.Helper()
+	data := FormatFile(forwards)
+	again, err := ParseFile("again.yaml", data, time.Unix(0, 0))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, data)
+	}
+	Sort(again)
+	want := slices.Clone(forwards)
+	Sort(want)
+	if !slices.EqualFunc(again, want, Forward.Equal) {
+		t.Errorf("%v became %v by\n%s", want, again, data)
+	}
+}
+
+// FuzzFormatFile looks for words that YAML would understand as something else
+// than text.
+func FuzzFormatFile(f *testing.F) {
+	for _, seed := range []string{"", "web", "true", "null", "y", ".inf", "0x10", "1e3", ".inf", "~a", "- a", "a: b", "a #b", "'", "\"", "\\", "{", " a ", "é", "2030-01-01", "a\u0085b", "<<", "*x", "&x", "!x", "%x", "@x", "`x"} {
+		f.Add(seed, seed, seed, uint16(80), byte(0))
+	}
+	f.Fuzz(func(t *testing.T, name, comment, device string, port uint16, kind byte) {
+		forward := Forward{Name: name, Comment: comment, Frontend: Frontend{Protocol: TCP, Ports: PortRange{port, port}}}
+		forward.Backends = []Backend{{Ports: PortRange{30080, 30080}, Weight: 1}}
+		if kind&1 != 0 {
+			forward.Frontend.Protocol = UDP
+		}
+		if kind&2 != 0 {
+			forward.Frontend.Devices = []string{device}
+		}
+		if kind&4 != 0 {
+			forward.Frontend.Address = netip.MustParseAddr("192.0.2.7")
+		}
+		if kind&8 != 0 {
+			forward.Source = SourcePreserve
+		}
+		if port == 0 || forward.Validate() != nil {
+			t.Skip()
+		}
+		forwards := []Forward{forward}
+		if kind&16 != 0 {
+			forwards = []Forward{forward.as(TCP), forward.as(UDP)}
+		}
+		checkRoundTrip(t, forwards)
+	})
+}
