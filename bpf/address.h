@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Addresses and tuples: IPv4 is carried as IPv4-mapped IPv6, so that one logic serves both. */
+#ifndef XFWD_ADDRESS_H
+#define XFWD_ADDRESS_H
+
+#include "abi.h"
+
+#define MAPPED_PREFIX bpf_htonl(0x0000ffff)
+
+static __always_inline struct address address_from_ipv4(__be32 ipv4)
+{
+	return (struct address){ .word = { 0, 0, MAPPED_PREFIX, ipv4 } };
+}
+
+static __always_inline struct address address_from_ipv6(const __be32 *ipv6)
+{
+	return (struct address){ .word = { ipv6[0], ipv6[1], ipv6[2], ipv6[3] } };
+}
+
+static __always_inline bool address_is_ipv4(const struct address *a)
+{
+	return !a->word[0] && !a->word[1] && a->word[2] == MAPPED_PREFIX;
+}
+
+static __always_inline bool address_is_zero(const struct address *a)
+{
+	return !(a->word[0] | a->word[1] | a->word[2] | a->word[3]);
+}
+
+static __always_inline bool address_equal(const struct address *a, const struct address *b)
+{
+	return !((a->word[0] ^ b->word[0]) | (a->word[1] ^ b->word[1]) |
+		 (a->word[2] ^ b->word[2]) | (a->word[3] ^ b->word[3]));
+}
+
+/* 127.0.0.0/8 (RFC 1122 3.2.1.3) and ::1 (RFC 4291 2.5.3). */
+static __always_inline bool address_is_loopback(const struct address *a)
+{
+	if (address_is_ipv4(a))
+		return (bpf_ntohl(a->word[3]) >> 24) == 127;
+	return !a->word[0] && !a->word[1] && !a->word[2] && a->word[3] == bpf_htonl(1);
+}
+
+/* 0.0.0.0 and ::, which a program that connects to them means as loopback. */
+static __always_inline bool address_is_unspecified(const struct address *a)
+{
+	return !a->word[0] && !a->word[1] && !a->word[3] &&
+	       (!a->word[2] || a->word[2] == MAPPED_PREFIX);
+}
+
+/* The tuple of the packets that answer packets with this one. */
+static __always_inline struct tuple tuple_reversed(const struct tuple *t)
+{
+	return (struct tuple){
+		.source = t->destination,
+		.destination = t->source,
+		.source_port = t->destination_port,
+		.destination_port = t->source_port,
+		.protocol = t->protocol,
+	};
+}
+
+/* Without branches, each of which would double what the verifier has to follow. */
+static __always_inline bool tuple_equal(const struct tuple *a, const struct tuple *b)
+{
+	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
+	__u32 difference = 0;
+
+#pragma unroll
+	for (__u32 i = 0; i < sizeof(*a) / sizeof(*x); i++)
+		difference |= x[i] ^ y[i];
+	return !difference;
+}
+
+#endif

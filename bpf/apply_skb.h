@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Carries a verdict out on an skb. All writing goes through helpers, for they know what the device
+ * still has to do: a checksum that is left to it (CHECKSUM_PARTIAL) covers the ports already and wants its
+ * pseudo header only, one that it computed over the whole packet (CHECKSUM_COMPLETE) must stay true.
+ */
+#ifndef XFWD_APPLY_SKB_H
+#define XFWD_APPLY_SKB_H
+
+#include "decide.h"
+
+#define IPV4_CHECKSUM_OFFSET 10
+#define IPV4_SOURCE_OFFSET 12
+#define IPV4_DESTINATION_OFFSET 16
+#define IPV6_SOURCE_OFFSET 8
+#define IPV6_DESTINATION_OFFSET 24
+#define TCP_CHECKSUM_OFFSET 16
+#define UDP_CHECKSUM_OFFSET 6
+#define ICMP_CHECKSUM_OFFSET 2
+
+#define PACKET_HOST 0
+#define VLAN_ID 0x0fff /* in the tag control information; 0 is a priority tag (802.1Q 9.6) */
+
+/* Ethernet with tags, IPv6 with extension headers, ICMPv6, and the same again quoted, generously. */
+#define LONGEST_HEADERS 512
+
+/*
+ * What changing addresses adds to a checksum that covers them. IPv4-mapped addresses differ in their last
+ * words only, so the sum over all of them is that over the IPv4 ones.
+ */
+static __always_inline __s64 address_checksum_diff(const struct address *old_source,
+						   const struct address *old_destination,
+						   const struct tuple *to)
+{
+	__s64 diff = bpf_csum_diff(old_source->word, sizeof(*old_source), to->source.word,
+				   sizeof(to->source), 0);
+
+	return bpf_csum_diff(old_destination->word, sizeof(*old_destination), to->destination.word,
+			     sizeof(to->destination), diff);
+}
+
+/* Writes both addresses of an IP header and, for IPv4, its checksum. */
+static __always_inline long write_addresses(struct __sk_buff *skb, __u32 network, bool ipv6,
+					    const struct tuple *to, __s64 diff)
+{
+	if (ipv6)
+		return bpf_skb_store_bytes(skb, network + IPV6_SOURCE_OFFSET, &to->source,
+					   sizeof(to->source), 0) ||
+		       bpf_skb_store_bytes(skb, network + IPV6_DESTINATION_OFFSET,
+					   &to->destination, sizeof(to->destination), 0);
+	return bpf_l3_csum_replace(skb, network + IPV4_CHECKSUM_OFFSET, 0, diff, 0) ||
+	       bpf_skb_store_bytes(skb, network + IPV4_SOURCE_OFFSET, &to->source.word[3],
+				   sizeof(__be32), 0) ||
+	       bpf_skb_store_bytes(skb, network + IPV4_DESTINATION_OFFSET,
+				   &to->destination.word[3], sizeof(__be32), 0);
+}
+
+/* Changes a checksum for a change of the pseudo header's addresses. */
+static __always_inline long update_pseudo_header(struct __sk_buff *skb, __u32 checksum, bool ipv6,
+						 __u64 flags, __s64 diff)
+{
+	if (bpf_l4_csum_replace(skb, checksum, 0, diff, flags | BPF_F_PSEUDO_HDR))
+		return -1;
+	/*
+	 * The helper takes the diff from skb->csum too, as is right for IPv4, whose header checksum makes
+	 * up for its addresses. IPv6 has none: the addresses and the checksum already cancel out.
+	 */
+	if (ipv6)
+		bpf_csum_update(skb, diff);
+	return 0;
+}
+
+static __always_inline bool addresses_change(const struct tuple *from, const struct tuple *to)
+{
+	return !address_equal(&from->source, &to->source) ||
+	       !address_equal(&from->destination, &to->destination);
+}
+
+static __always_inline long rewrite_transport(struct __sk_buff *skb, const struct packet *p,
+					      const struct tuple *to)
+{
+	const struct tuple *from = &p->tuple;
+	bool tcp = from->protocol == IPPROTO_TCP;
+	__u32 checksum = p->transport + (tcp ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET);
+	/* UDP says "no checksum" with zero, and zero with all ones (RFC 768). */
+	__u64 flags = tcp ? 0 : BPF_F_MARK_MANGLED_0;
+	struct transport_ports old_ports = { from->source_port, from->destination_port };
+	struct transport_ports new_ports = { to->source_port, to->destination_port };
+
+	if (p->kind == PACKET_TRANSPORT && (old_ports.source != new_ports.source ||
+					    old_ports.destination != new_ports.destination)) {
+		__u32 old_word, new_word;
+
+		__builtin_memcpy(&old_word, &old_ports, sizeof(old_word));
+		__builtin_memcpy(&new_word, &new_ports, sizeof(new_word));
+		if (bpf_l4_csum_replace(skb, checksum, old_word, new_word,
+					flags | sizeof(new_word)) ||
+		    bpf_skb_store_bytes(skb, p->transport, &new_ports, sizeof(new_ports), 0))
+			return -1;
+	}
+	if (addresses_change(from, to)) {
+		__s64 diff = address_checksum_diff(&from->source, &from->destination, to);
+
+		if (write_addresses(skb, p->network, p->ipv6, to, diff))
+			return -1;
+		if (p->kind == PACKET_TRANSPORT)
+			return update_pseudo_header(skb, checksum, p->ipv6, flags, diff);
+		/* A later fragment has no checksum that would make up for IPv6 addresses. */
+		if (p->ipv6)
+			bpf_csum_update(skb, diff);
+	}
+	return 0;
+}
+
+/* The addresses of an IP header that has been parsed. */
+static __always_inline long load_addresses(struct __sk_buff *skb, __u32 network, bool ipv6,
+					   struct address *source, struct address *destination)
+{
+	__be32 pair[2];
+
+	if (ipv6)
+		return bpf_skb_load_bytes(skb, network + IPV6_SOURCE_OFFSET, source,
+					  sizeof(*source)) ||
+		       bpf_skb_load_bytes(skb, network + IPV6_DESTINATION_OFFSET, destination,
+					  sizeof(*destination));
+	if (bpf_skb_load_bytes(skb, network + IPV4_SOURCE_OFFSET, pair, sizeof(pair)))
+		return -1;
+	*source = address_from_ipv4(pair[0]);
+	*destination = address_from_ipv4(pair[1]);
+	return 0;
+}
+
+/*
+ * The packet that an ICMP error quotes becomes what its sender sent (RFC 5508, REQ-4 and REQ-5). Its transport
+ * checksum is left where the quote ends before it, and where UDP has none. `error_diff` gets what all this adds
+ * to the checksum of the error.
+ */
+static __always_inline long rewrite_quoted(struct __sk_buff *skb, const struct packet *p,
+					   const struct tuple *to, __s64 *error_diff)
+{
+	struct tuple old = tuple_reversed(&p->tuple);
+	struct tuple new = tuple_reversed(to);
+	bool tcp = old.protocol == IPPROTO_TCP;
+	__u32 checksum = p->quoted_transport + (tcp ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET);
+	__be32 *old_ports = (__be32 *)&old.source_port;
+	__be32 *new_ports = (__be32 *)&new.source_port;
+	__be16 quoted_checksum = 0;
+	__s64 addresses, all;
+
+	addresses = address_checksum_diff(&old.source, &old.destination, &new);
+	all = bpf_csum_diff(old_ports, 4, new_ports, 4, addresses);
+	/* IPv4's header checksum makes up for its addresses, IPv6 has none. */
+	*error_diff = bpf_csum_diff(old_ports, 4, new_ports, 4, p->ipv6 ? addresses : 0);
+
+	if (!bpf_skb_load_bytes(skb, checksum, &quoted_checksum, sizeof(quoted_checksum)) &&
+	    (tcp || quoted_checksum)) {
+		__be32 made_up_for = all;
+
+		if (bpf_l4_csum_replace(skb, checksum, 0, all, tcp ? 0 : BPF_F_MARK_MANGLED_0))
+			return -1;
+		*error_diff = bpf_csum_diff(&made_up_for, sizeof(made_up_for), NULL, 0,
+					    *error_diff);
+	}
+	return write_addresses(skb, p->quoted_network, p->ipv6, &new, addresses) ||
+	       bpf_skb_store_bytes(skb, p->quoted_transport, new_ports, 4, 0);
+}
+
+/*
+ * Translates an ICMP error: the packet that it quotes, its own destination, which is the quoted source,
+ * and its own source, if the quoted destination itself sends it. That of a router on the way stays.
+ */
+static __noinline long rewrite_icmp_error(struct __sk_buff *skb, const struct packet *p,
+					  const struct tuple *to)
+{
+	__u32 checksum = p->transport + ICMP_CHECKSUM_OFFSET;
+	struct tuple outer_to = *to;
+	struct address source, destination;
+	__s64 diff;
+
+	if (load_addresses(skb, p->network, p->ipv6, &source, &destination) ||
+	    rewrite_quoted(skb, p, to, &diff) || bpf_l4_csum_replace(skb, checksum, 0, diff, 0))
+		return -1;
+	if (!address_equal(&source, &p->tuple.source))
+		outer_to.source = source;
+	if (!address_equal(&destination, &p->tuple.destination))
+		outer_to.destination = destination;
+	diff = address_checksum_diff(&source, &destination, &outer_to);
+	if (write_addresses(skb, p->network, p->ipv6, &outer_to, diff))
+		return -1;
+	/* ICMPv6 covers the pseudo header (RFC 4443 2.3), ICMP does not (RFC 792). */
+	return p->ipv6 ? update_pseudo_header(skb, checksum, true, 0, diff) : 0;
+}
+
+static __always_inline long rewrite(struct __sk_buff *skb, const struct packet *p,
+				    const struct tuple *to)
+{
+	if (p->kind == PACKET_ICMP_ERROR)
+		return rewrite_icmp_error(skb, p, to);
+	return rewrite_transport(skb, p, to);
+}
+
+/* How many packets an skb is on the wire: each segment of a GSO packet has all headers again. */
+static __always_inline __u32 skb_segments(const struct __sk_buff *skb, const struct packet *p)
+{
+	if (!skb->gso_size)
+		return 1;
+	/* Those that a virtual machine gave us are not counted yet. */
+	if (!skb->gso_segs)
+		return (skb->len - p->header_length + skb->gso_size - 1) / skb->gso_size;
+	return skb->gso_segs;
+}
+
+static __always_inline void count_skb(const struct __sk_buff *skb, const struct packet *p,
+				      const struct verdict *v)
+{
+	__u32 segments = skb_segments(skb, p);
+	__u64 bytes = skb->len + (segments - 1) * p->header_length;
+
+	if (skb->vlan_present)
+		bytes += segments * sizeof(struct vlan_tag);
+	count_traffic(v->forward, v->reverse, segments, bytes);
+}
+
+static __always_inline int apply_skb(struct __sk_buff *skb, const struct packet *p,
+				     struct verdict *v)
+{
+	if (v->action == VERDICT_REWRITE && rewrite(skb, p, &v->to))
+		leave(v, REASON_REWRITE);
+	if (v->action == VERDICT_REWRITE) {
+		if (p->kind == PACKET_ICMP_ERROR)
+			count_reason(REASON_ICMP_TRANSLATED);
+		else if (v->forward)
+			count_skb(skb, p, v);
+		else
+			count_reason(REASON_DIRECT);
+		return TCX_NEXT;
+	}
+	count_reason(v->reason);
+	if (v->action == VERDICT_LEAVE)
+		return TCX_NEXT;
+	if (v->forward)
+		count_forward_drop(v->forward, v->reason);
+	return TCX_DROP;
+}
+
+/*
+ * Most of a bulk packet lies in pages, and on its way out not even all headers need lie before data_end.
+ * So what is there is tried first, and the head is made whole only if that was too short.
+ */
+static __always_inline int parse_skb(struct __sk_buff *skb, bool raw, struct packet *p)
+{
+	int verdict = parse((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, raw, p);
+
+	if (verdict != PARSE_PULL)
+		return verdict;
+	if (bpf_skb_pull_data(skb, skb->len < LONGEST_HEADERS ? skb->len : LONGEST_HEADERS))
+		return REASON_MALFORMED;
+	verdict = parse((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, raw, p);
+	return verdict == PARSE_PULL ? REASON_MALFORMED : verdict;
+}
+
+/*
+ * Serves one skb at tc ingress (from_client) or egress. `raw`: the device has no link layer.
+ * TCX_NEXT lets other programs see the packet; for a clsact filter the same number means the same.
+ */
+static __always_inline int serve_skb(struct __sk_buff *skb, bool raw, bool from_client)
+{
+	struct scratch *s = scratch();
+	int parsed;
+
+	if (!s)
+		return TCX_NEXT;
+	if (skb->vlan_present && (skb->vlan_tci & VLAN_ID)) {
+		count_reason(REASON_VLAN);
+		return TCX_NEXT;
+	}
+	if (from_client && skb->pkt_type != PACKET_HOST) {
+		count_reason(REASON_NOT_THIS_HOST);
+		return TCX_NEXT;
+	}
+	parsed = parse_skb(skb, raw, &s->packet);
+	if (parsed != PARSE_OK) {
+		count_reason(parsed);
+		return TCX_NEXT;
+	}
+	decide(skb, s, skb->ifindex, from_client);
+	return apply_skb(skb, &s->packet, &s->verdict);
+}
+
+#endif

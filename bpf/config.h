@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What is fixed when the programs are loaded; the loader may set each of these by name. */
+#ifndef XFWD_CONFIG_H
+#define XFWD_CONFIG_H
+
+#include "bpf.h"
+
+#define SECOND 1000000000ULL /* nanoseconds, the unit of now() */
+
+/* An established TCP connection may be silent for 2 hours and 4 minutes (RFC 5382, REQ-5). */
+const volatile __u64 tcp_established_timeout = 7440 * SECOND;
+/* A partially open or closing one for 4 minutes (RFC 5382, REQ-5). */
+const volatile __u64 tcp_transitory_timeout = 240 * SECOND;
+/* A UDP mapping for 5 minutes, never less than 2 (RFC 4787, REQ-5); the shorter until the target has
+ * answered.
+ */
+const volatile __u64 udp_answered_timeout = 300 * SECOND;
+const volatile __u64 udp_one_way_timeout = 120 * SECOND;
+/* All fragments of a datagram arrive within 30 seconds, after which Linux gives up its reassembly
+ * (net.ipv4.ipfrag_time).
+ */
+const volatile __u64 fragment_timeout = 30 * SECOND;
+/* How old a flow's last_seen may become, and how long its two entries may go without proof that both
+ * exist.
+ */
+const volatile __u64 refresh_interval = 1 * SECOND;
+
+/* Linux 5.11 has a clock that costs no reading of the hardware. The verifier drops the other branch
+ * before it would reject the unknown helper.
+ */
+const volatile bool coarse_clock = false;
+
+/* The cookie of the network namespace whose sockets the cgroup hooks serve. The root cgroup has the
+ * processes of all namespaces.
+ */
+const volatile __u64 netns_cookie = 0;
+
+static __always_inline __u64 now(void)
+{
+	return coarse_clock ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
+}
+
+#endif

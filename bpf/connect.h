@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The host's own connections, which never arrive on a device: a socket that asks for a frontend is given the
+ * target instead, and is told the frontend when it asks whom it talks to.
+ */
+#ifndef XFWD_CONNECT_H
+#define XFWD_CONNECT_H
+
+#include "config.h"
+#include "local.h"
+#include "select.h"
+#include "stats.h"
+
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+
+/* The device on which own connections arrive, were there one. Linux gives loopback this index. */
+#define LOOPBACK_IFINDEX 1
+
+#define HOOK_ALLOW 1
+
+/* A socket's remote end, as a hook has it. */
+struct remote {
+	struct address address;
+	__be16 port;
+};
+
+/* IPPROTO_TCP or IPPROTO_UDP; 0: none that we forward. An MPTCP connection begins as a TCP one. */
+static __always_inline __u8 socket_protocol(const struct bpf_sock_addr *ctx)
+{
+	if (ctx->type == SOCK_STREAM &&
+	    (ctx->protocol == IPPROTO_TCP || ctx->protocol == IPPROTO_MPTCP))
+		return IPPROTO_TCP;
+	return ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP ? IPPROTO_UDP : 0;
+}
+
+static __always_inline bool socket_is_ours(struct bpf_sock_addr *ctx)
+{
+	return bpf_get_netns_cookie(ctx) == netns_cookie;
+}
+
+/* Whether a process here takes what is sent to `to`. */
+static __always_inline bool socket_listens(struct bpf_sock_addr *ctx, const struct remote *to,
+					   __u8 protocol)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sock;
+	__u32 size;
+
+	if (address_is_ipv4(&to->address)) {
+		size = sizeof(tuple.ipv4);
+		tuple.ipv4.daddr = to->address.word[3];
+		tuple.ipv4.dport = to->port;
+	} else {
+		size = sizeof(tuple.ipv6);
+		for (int i = 0; i < 4; i++)
+			tuple.ipv6.daddr[i] = to->address.word[i];
+		tuple.ipv6.dport = to->port;
+	}
+	sock = protocol == IPPROTO_TCP ?
+		       bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0) :
+		       bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sock)
+		return false;
+	bpf_sk_release(sock);
+	return true;
+}
+
+/*
+ * Where a connection to `to` goes instead; it is changed to that. Returns the forward, or 0 for "nowhere".
+ *
+ * On loopback a process may answer, but a translator such as a NodePort does not: it serves the host's own
+ * addresses. So where no process listens there, the host's own address is used.
+ */
+static __always_inline __u32 redirect_remote(struct bpf_sock_addr *ctx, struct remote *to)
+{
+	__u8 protocol = socket_protocol(ctx);
+	struct destination destination = {
+		.address = to->address,
+		.ifindex = LOOPBACK_IFINDEX,
+		.port = to->port,
+		.protocol = protocol,
+	};
+	struct address primary;
+	bool with_address = false;
+	struct target target;
+	bool loopback;
+	__u32 forward;
+	__u8 flags;
+
+	if (!protocol)
+		return 0;
+	flags = port_flags(protocol, to->port);
+	if (!(flags & PORT_ANY_FRONTEND) || !socket_is_ours(ctx))
+		return 0;
+	forward = forward_find(&destination, flags, &with_address);
+	if (!forward || !select_target(forward, to->port, &target))
+		return 0;
+	loopback = address_is_loopback(&to->address) || address_is_unspecified(&to->address);
+	if (!with_address && !loopback && !address_is_known_local(&to->address))
+		return 0;
+
+	to->port = target.port;
+	primary = primary_address(LOOPBACK_IFINDEX, &to->address);
+	if (!address_is_zero(&target.address))
+		to->address = target.address;
+	else if (address_is_zero(&primary))
+		return forward;
+	else if (loopback ? !socket_listens(ctx, to, protocol) :
+			    !address_is_known_local(&to->address))
+		to->address = primary;
+	return forward;
+}
+
+static __always_inline struct socket_peer_key peer_key(struct bpf_sock_addr *ctx,
+						       const struct remote *remote)
+{
+	return (struct socket_peer_key){
+		.cookie = bpf_get_socket_cookie(ctx),
+		.address = remote->address,
+		.port = remote->port,
+	};
+}
+
+/* Redirects a remote end and remembers what the program asked for. False: it stays. */
+static __always_inline bool connect_remote(struct bpf_sock_addr *ctx, struct remote *remote)
+{
+	struct socket_peer asked = { .address = remote->address, .port = remote->port };
+	__u32 forward = redirect_remote(ctx, remote);
+	struct socket_peer_key key;
+
+	if (!forward)
+		return false;
+	key = peer_key(ctx, remote);
+	if (!bpf_map_update_elem(&socket_peers, &key, &asked, BPF_NOEXIST))
+		count_opened(forward);
+	else
+		bpf_map_update_elem(&socket_peers, &key, &asked, BPF_ANY);
+	return true;
+}
+
+/* Turns a remote end that a socket really has into the one that its program asked for. */
+static __always_inline bool restore_remote(struct bpf_sock_addr *ctx, struct remote *remote)
+{
+	struct socket_peer_key key = peer_key(ctx, remote);
+	struct socket_peer *asked = bpf_map_lookup_elem(&socket_peers, &key);
+
+	if (!asked)
+		return false;
+	remote->address = asked->address;
+	remote->port = asked->port;
+	return true;
+}
+
+static __always_inline struct remote remote4(const struct bpf_sock_addr *ctx)
+{
+	return (struct remote){
+		.address = address_from_ipv4(ctx->user_ip4),
+		.port = ctx->user_port,
+	};
+}
+
+static __always_inline void set_remote4(struct bpf_sock_addr *ctx, const struct remote *remote)
+{
+	ctx->user_ip4 = remote->address.word[3];
+	ctx->user_port = remote->port;
+}
+
+static __always_inline struct remote remote6(const struct bpf_sock_addr *ctx)
+{
+	return (struct remote){
+		.address.word = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2],
+				  ctx->user_ip6[3] },
+		.port = ctx->user_port,
+	};
+}
+
+static __always_inline void set_remote6(struct bpf_sock_addr *ctx, const struct remote *remote)
+{
+	ctx->user_ip6[0] = remote->address.word[0];
+	ctx->user_ip6[1] = remote->address.word[1];
+	ctx->user_ip6[2] = remote->address.word[2];
+	ctx->user_ip6[3] = remote->address.word[3];
+	ctx->user_port = remote->port;
+}
+
+static __always_inline int serve_connect4(struct bpf_sock_addr *ctx)
+{
+	struct remote remote = remote4(ctx);
+
+	if (connect_remote(ctx, &remote))
+		set_remote4(ctx, &remote);
+	return HOOK_ALLOW;
+}
+
+static __always_inline int serve_connect6(struct bpf_sock_addr *ctx)
+{
+	struct remote remote = remote6(ctx);
+
+	if (connect_remote(ctx, &remote))
+		set_remote6(ctx, &remote);
+	return HOOK_ALLOW;
+}
+
+static __always_inline int serve_peername4(struct bpf_sock_addr *ctx)
+{
+	struct remote remote = remote4(ctx);
+
+	if (restore_remote(ctx, &remote))
+		set_remote4(ctx, &remote);
+	return HOOK_ALLOW;
+}
+
+static __always_inline int serve_peername6(struct bpf_sock_addr *ctx)
+{
+	struct remote remote = remote6(ctx);
+
+	if (restore_remote(ctx, &remote))
+		set_remote6(ctx, &remote);
+	return HOOK_ALLOW;
+}
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What to do with a packet. Read this first.
+ *
+ * A decision needs the parsed packet and the flow table, not the packet's bytes, so it does not know whether
+ * tc or XDP asks. It comes out as a verdict, which the hook applies.
+ */
+#ifndef XFWD_DECIDE_H
+#define XFWD_DECIDE_H
+
+#include "flow.h"
+#include "fragment.h"
+#include "local.h"
+#include "select.h"
+
+/* How many source ports are tried for a client whose own is taken. */
+#define SOURCE_PORT_TRIES 16
+/* Source ports given instead are never well-known ones (RFC 4787, REQ-3). */
+#define FIRST_SOURCE_PORT 1024
+
+static __always_inline void leave(struct verdict *v, enum reason reason)
+{
+	v->action = is_drop(reason) ? VERDICT_DROP : VERDICT_LEAVE;
+	v->reason = reason;
+}
+
+/* The packet goes where its flow goes. A flow that translates nothing leaves it as it is. */
+static __always_inline void follow(struct verdict *v, const struct tuple *to, __u32 forward,
+				   bool reverse)
+{
+	v->action = VERDICT_REWRITE;
+	v->to = *to;
+	v->forward = forward;
+	v->reverse = reverse;
+}
+
+/* Whether a socket already serves the tuple of a connection that a client opens: one that was there before
+ * we were, for all others have flows.
+ */
+static __always_inline bool connection_exists(void *ctx, const struct tuple *t)
+{
+	struct bpf_sock_tuple lookup = {};
+	struct bpf_sock *sock;
+	bool exists;
+	__u32 size;
+
+	if (address_is_ipv4(&t->source)) {
+		size = sizeof(lookup.ipv4);
+		lookup.ipv4.saddr = t->source.word[3];
+		lookup.ipv4.daddr = t->destination.word[3];
+		lookup.ipv4.sport = t->source_port;
+		lookup.ipv4.dport = t->destination_port;
+	} else {
+		size = sizeof(lookup.ipv6);
+		for (int i = 0; i < 4; i++) {
+			lookup.ipv6.saddr[i] = t->source.word[i];
+			lookup.ipv6.daddr[i] = t->destination.word[i];
+		}
+		lookup.ipv6.sport = t->source_port;
+		lookup.ipv6.dport = t->destination_port;
+	}
+	sock = bpf_skc_lookup_tcp(ctx, &lookup, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sock)
+		return false;
+	exists = sock->state == BPF_TCP_ESTABLISHED;
+	bpf_sk_release(sock);
+	return exists;
+}
+
+/*
+ * Makes scratch->flow for the packet there. Where the target knows the tuple already, from a client that uses
+ * one source port for the frontend and for the target itself, the later of the two gets another source port.
+ */
+static __always_inline int create_flow(void *ctx, struct scratch *s)
+{
+	struct flow *flow = &s->flow;
+	enum claim claim = CLAIM_TAKEN;
+
+	flow->last_seen = now();
+	/* Without SYN it is a connection that we forgot, and the socket is its own. */
+	if (!flow->forward || !(s->packet.tcp_flags & TCP_FLAG_SYN) ||
+	    !connection_exists(ctx, &flow->to))
+		claim = flow_claim();
+	for (int i = 0; claim == CLAIM_TAKEN && i < SOURCE_PORT_TRIES; i++) {
+		__u32 range = 65536 - FIRST_SOURCE_PORT;
+
+		flow->to.source_port =
+			bpf_htons(FIRST_SOURCE_PORT + bpf_get_prandom_u32() % range);
+		claim = flow_claim();
+	}
+	if (claim == CLAIM_TAKEN)
+		return REASON_NO_SOURCE_PORT;
+	if (claim == CLAIM_FAILED || !flow_insert(&s->packet.tuple, flow))
+		return REASON_FLOW_INSERT;
+	return PARSE_OK;
+}
+
+/* The flow of a client that talks to a target itself. It claims its tuple, and that is all it does. */
+static __always_inline void decide_direct(void *ctx, struct scratch *s)
+{
+	int reason;
+
+	leave(&s->verdict, REASON_DIRECT);
+	if (!address_is_known_local(&s->packet.tuple.destination))
+		return;
+	s->flow = (struct flow){ .to = s->packet.tuple };
+	reason = create_flow(ctx, s);
+	if (reason == PARSE_OK)
+		follow(&s->verdict, &s->flow.to, 0, false);
+	else
+		leave(&s->verdict, reason);
+}
+
+/*
+ * Fills in scratch->flow for the first packet of a client to a frontend. Returns PARSE_OK, or the reason why
+ * there is no such flow.
+ */
+static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u8 flags)
+{
+	const struct tuple *t;
+	struct destination destination = {};
+	struct target target = {};
+	bool with_address = false;
+	enum owner owner;
+	struct flow *flow;
+
+	if (!ctx || !s)
+		return REASON_NO_FRONTEND;
+	t = &s->packet.tuple;
+	destination.address = t->destination;
+	destination.ifindex = ifindex;
+	destination.port = t->destination_port;
+	destination.protocol = t->protocol;
+	flow = &s->flow;
+	*flow = (struct flow){ .to = *t };
+	flow->forward = forward_find(&destination, flags, &with_address);
+	if (!flow->forward || !select_target(flow->forward, t->destination_port, &target)) {
+		flow->forward = 0;
+		return REASON_NO_FRONTEND;
+	}
+	if (address_is_loopback(&t->destination))
+		return REASON_LOOPBACK;
+	owner = destination_owner(ctx, t, ifindex);
+	if (owner == OWNER_ANOTHER && !with_address)
+		return REASON_NOT_THIS_HOST;
+	flow->backend = target.backend;
+	flow->generation = target.generation;
+	flow->to.destination_port = target.port;
+	if (!address_is_zero(&target.address))
+		flow->to.destination = target.address;
+	else if (owner != OWNER_THIS_HOST && with_address)
+		flow->to.destination = primary_address(ifindex, &t->destination);
+	return address_is_zero(&flow->to.destination) ? REASON_NO_LOCAL_ADDRESS : PARSE_OK;
+}
+
+/* The first packet of a client to a frontend. */
+static __always_inline void decide_new(void *ctx, struct scratch *s, __u32 ifindex, __u8 flags)
+{
+	int reason = plan_flow(ctx, s, ifindex, flags);
+
+	if (reason == REASON_NO_FRONTEND && (flags & PORT_TARGET)) {
+		decide_direct(ctx, s);
+		return;
+	}
+	s->verdict.forward = s->flow.forward;
+	if (reason == PARSE_OK)
+		reason = create_flow(ctx, s);
+	if (reason != PARSE_OK) {
+		leave(&s->verdict, reason);
+		return;
+	}
+	count_opened(s->flow.forward);
+	follow(&s->verdict, &s->flow.to, s->flow.forward, false);
+}
+
+/* The flow that a packet belongs to, if it still stands. */
+static __always_inline struct flow *current_flow(const struct packet *p, __u64 time)
+{
+	struct flow_entry entry = flow_find(&p->tuple);
+	bool reopens;
+
+	if (!entry.flow)
+		return NULL;
+	/* A client may use its port again at once; what follows then is a new connection. */
+	reopens = (p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN &&
+		  flow_is_closed(entry.flow);
+	if (unlikely(reopens || !flow_is_current(&entry, time))) {
+		flow_delete(&p->tuple, entry.flow);
+		return NULL;
+	}
+	if (p->kind == PACKET_TRANSPORT)
+		flow_track(&entry, p, time);
+	return entry.flow;
+}
+
+/* A packet that has ports, or quotes one that has. */
+static __always_inline void decide_transport(void *ctx, struct scratch *s, __u32 ifindex,
+					     bool from_client)
+{
+	const struct packet *p = &s->packet;
+	__be16 port = from_client ? p->tuple.destination_port : p->tuple.source_port;
+	__u8 flags = port_flags(p->tuple.protocol, port);
+	struct flow *flow;
+
+	if (!(flags & (from_client ? PORT_ANY_FRONTEND | PORT_TARGET | PORT_LINGERING :
+				     PORT_TARGET | PORT_LINGERING))) {
+		leave(&s->verdict, REASON_NO_FRONTEND);
+		return;
+	}
+	flow = current_flow(p, now());
+	if (flow)
+		follow(&s->verdict, &flow->to, flow->forward, flow->flags & FLOW_REVERSE);
+	else if (p->kind == PACKET_ICMP_ERROR)
+		leave(&s->verdict, REASON_ICMP_UNRELATED);
+	else if (!from_client)
+		leave(&s->verdict, REASON_NO_FLOW);
+	else if (flags & PORT_ANY_FRONTEND)
+		decide_new(ctx, s, ifindex, flags);
+	else
+		decide_direct(ctx, s);
+}
+
+/* A later fragment of a datagram has no ports: it goes where its first fragment went. */
+static __always_inline void decide_fragment(struct scratch *s)
+{
+	struct fragment *f = fragment_find(&s->packet);
+
+	if (!f) {
+		leave(&s->verdict, REASON_FRAGMENT_EARLY);
+		return;
+	}
+	follow(&s->verdict, &s->packet.tuple, f->forward, f->reverse);
+	s->verdict.to.source = f->source;
+	s->verdict.to.destination = f->destination;
+}
+
+/* The packet in scratch, which the device with index `ifindex` has received for this host (from_client) or
+ * is about to send. The verdict is left there, too.
+ */
+static __always_inline void decide(void *ctx, struct scratch *s, __u32 ifindex, bool from_client)
+{
+	struct verdict *v = &s->verdict;
+
+	v->forward = 0;
+	v->reverse = false;
+	if (s->packet.kind == PACKET_FRAGMENT) {
+		decide_fragment(s);
+		return;
+	}
+	decide_transport(ctx, s, ifindex, from_client);
+	if (s->packet.first_fragment && v->action == VERDICT_REWRITE)
+		fragment_remember(&s->packet, &v->to, v->forward, v->reverse);
+}
+
+#endif

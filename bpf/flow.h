@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The flow table. A flow is a pair of entries, one for each direction, each keyed by the tuple that its
+ * packets bear before translation:
+ *
+ *	forward  client -> frontend   becomes  client -> target
+ *	reverse  target -> client     becomes  frontend -> client
+ *
+ * Given one entry, its partner is known: the key is the reverse of what the entry translates to, and what the
+ * partner translates to is the reverse of the entry's key. Making a flow claims the reverse entry first
+ * and never replaces one, which is what keeps two flows from looking the same to the target.
+ *
+ * Entries are in flows_transitory until the flow is confirmed, in flows_established until it closes, and
+ * then in flows_transitory again. Both forget what was not used for longest, so a flood of half-open flows
+ * pushes out only its like.
+ */
+#ifndef XFWD_FLOW_H
+#define XFWD_FLOW_H
+
+#include "config.h"
+#include "scratch.h"
+#include "stats.h"
+
+/* How far a client may lag behind in acknowledging what the server sent, in bytes, and still confirm the
+ * flow: more than a handshake needs, and a guess from outside hits it once in 4096 tries.
+ */
+#define CONFIRM_WINDOW (1 << 20)
+
+#define FLOW_CLOSED (FLOW_FIN_FORWARD | FLOW_FIN_REVERSE)
+
+struct flow_entry {
+	struct flow *flow; /* NULL: none */
+	bool established;
+};
+
+/* Nanoseconds from `since` to `time`; none if another CPU's clock was ahead. */
+static __always_inline __u64 elapsed(__u64 time, __u64 since)
+{
+	return time > since ? time - since : 0;
+}
+
+static __always_inline struct flow_entry flow_find(const struct tuple *key)
+{
+	struct flow_entry entry;
+
+	entry.flow = bpf_map_lookup_elem(&flows_established, key);
+	entry.established = entry.flow;
+	if (!entry.flow)
+		entry.flow = bpf_map_lookup_elem(&flows_transitory, key);
+	return entry;
+}
+
+static __always_inline bool flow_is_closed(const struct flow *flow)
+{
+	return (flow->flags & FLOW_RESET) || (flow->flags & FLOW_CLOSED) == FLOW_CLOSED;
+}
+
+static __always_inline __u64 flow_timeout(const struct flow_entry *entry)
+{
+	if (entry->flow->to.protocol == IPPROTO_UDP)
+		return entry->flow->flags & FLOW_ANSWERED ? udp_answered_timeout :
+							    udp_one_way_timeout;
+	return entry->established ? tcp_established_timeout : tcp_transitory_timeout;
+}
+
+/*
+ * Whether a flow still stands: it has not timed out, and its backend is the one that it was made for. Flows
+ * of a deleted forward end, but for established TCP: what a rule's removal leaves alone in netfilter, too.
+ */
+static __always_inline bool flow_is_current(const struct flow_entry *entry, __u64 time)
+{
+	const struct flow *flow = entry->flow;
+	struct backend *backend;
+
+	if (elapsed(time, flow->last_seen) > flow_timeout(entry))
+		return false;
+	if (!flow->backend)
+		return true;
+	backend = bpf_map_lookup_elem(&backends, &flow->backend);
+	if (!backend || backend->generation != flow->generation)
+		return false;
+	return backend->state != BACKEND_GONE ||
+	       (entry->established && flow->to.protocol == IPPROTO_TCP);
+}
+
+/* The entry of the other direction, if there is one and it really is this flow's. */
+static __always_inline struct flow_entry flow_find_partner(const struct tuple *key,
+							   const struct flow *flow)
+{
+	struct tuple partner_key = tuple_reversed(&flow->to);
+	struct tuple partner_to = tuple_reversed(key);
+	struct flow_entry partner = flow_find(&partner_key);
+
+	if (partner.flow && !tuple_equal(&partner.flow->to, &partner_to))
+		partner.flow = NULL;
+	return partner;
+}
+
+static __always_inline void flow_make_partner(const struct tuple *key, const struct flow *flow,
+					      struct flow *partner)
+{
+	*partner = *flow;
+	partner->to = tuple_reversed(key);
+	partner->flags ^= FLOW_REVERSE;
+}
+
+/* Both entries go, from wherever they are. */
+static __noinline int flow_delete(const struct tuple *key, const struct flow *flow)
+{
+	struct tuple partner_key;
+	struct flow_entry partner;
+
+	if (!key || !flow)
+		return 0;
+	partner = flow_find_partner(key, flow);
+	partner_key = tuple_reversed(&flow->to);
+	if (partner.flow) {
+		bpf_map_delete_elem(&flows_established, &partner_key);
+		bpf_map_delete_elem(&flows_transitory, &partner_key);
+	}
+	bpf_map_delete_elem(&flows_established, key);
+	bpf_map_delete_elem(&flows_transitory, key);
+	return 0;
+}
+
+/* Writes both entries of `flow` to one map and takes them out of the other. */
+static __always_inline void flow_move(const struct tuple *key, const struct flow *flow, void *to,
+				      void *from)
+{
+	struct tuple partner_key = tuple_reversed(&flow->to);
+	struct flow partner;
+
+	flow_make_partner(key, flow, &partner);
+	if (bpf_map_update_elem(to, &partner_key, &partner, BPF_ANY) ||
+	    bpf_map_update_elem(to, key, flow, BPF_ANY))
+		return;
+	bpf_map_delete_elem(from, &partner_key);
+	bpf_map_delete_elem(from, key);
+}
+
+static __noinline int flow_establish(const struct tuple *key, const struct flow *flow)
+{
+	struct flow copy;
+
+	if (!key || !flow)
+		return 0;
+	copy = *flow;
+	flow_move(key, &copy, &flows_established, &flows_transitory);
+	return 0;
+}
+
+static __noinline int flow_close(const struct tuple *key, const struct flow *flow, __u64 time)
+{
+	struct flow copy;
+
+	if (!key || !flow)
+		return 0;
+	copy = *flow;
+	copy.last_seen = time;
+	flow_move(key, &copy, &flows_transitory, &flows_established);
+	return 0;
+}
+
+/* Proves that the partner is there, which also keeps the LRU from taking it, or puts it back. */
+static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, bool established,
+				   __u64 time)
+{
+	struct tuple partner_key;
+	struct flow_entry found;
+	struct flow partner;
+
+	if (!key || !flow)
+		return 0;
+	flow->last_seen = time;
+	found = flow_find_partner(key, flow);
+	if (found.flow) {
+		found.flow->last_seen = time;
+		return 0;
+	}
+	partner_key = tuple_reversed(&flow->to);
+	flow_make_partner(key, flow, &partner);
+	if (established)
+		bpf_map_update_elem(&flows_established, &partner_key, &partner, BPF_NOEXIST);
+	else
+		bpf_map_update_elem(&flows_transitory, &partner_key, &partner, BPF_NOEXIST);
+	return 0;
+}
+
+/* Notes on both entries what both must know. */
+static __noinline int flow_mark(const struct tuple *key, struct flow *flow, __u8 flags,
+				__u32 next_sequence)
+{
+	struct flow_entry partner;
+
+	if (!key || !flow)
+		return 0;
+	flow->flags |= flags;
+	partner = flow_find_partner(key, flow);
+	if (partner.flow) {
+		partner.flow->flags |= flags;
+		partner.flow->next_sequence = next_sequence;
+	}
+	return 0;
+}
+
+/* Whether a packet from the client shows that it received what the target sent. */
+static __always_inline bool flow_is_confirmed(const struct flow *flow, const struct packet *p)
+{
+	if (!(flow->flags & FLOW_ANSWERED))
+		return false;
+	if (flow->to.protocol == IPPROTO_UDP)
+		return true;
+	return !flow_is_closed(flow) &&
+	       (p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK &&
+	       flow->next_sequence - p->acknowledged <= CONFIRM_WINDOW;
+}
+
+/* Follows the state of the flow that a packet belongs to. An ICMP error changes nothing. */
+static __always_inline void flow_track(const struct flow_entry *entry, const struct packet *p,
+				       __u64 time)
+{
+	struct flow *flow = entry->flow;
+	bool reverse = flow->flags & FLOW_REVERSE;
+	__u8 closing = 0;
+
+	if (elapsed(time, flow->last_seen) > refresh_interval)
+		flow_refresh(&p->tuple, flow, entry->established, time);
+
+	if (p->tcp_flags & TCP_FLAG_RST)
+		closing |= FLOW_RESET;
+	if (p->tcp_flags & TCP_FLAG_FIN)
+		closing |= reverse ? FLOW_FIN_REVERSE : FLOW_FIN_FORWARD;
+	if (unlikely(closing & ~flow->flags))
+		flow_mark(&p->tuple, flow, closing, p->sequence + p->sequence_length);
+	if (entry->established) {
+		if (unlikely(flow_is_closed(flow)))
+			flow_close(&p->tuple, flow, time);
+		return;
+	}
+	if (reverse) {
+		/* UDP needs telling but once. */
+		if (p->tuple.protocol == IPPROTO_TCP || !(flow->flags & FLOW_ANSWERED))
+			flow_mark(&p->tuple, flow, FLOW_ANSWERED,
+				  p->sequence + p->sequence_length);
+	} else if (flow_is_confirmed(flow, p)) {
+		flow_establish(&p->tuple, flow);
+	}
+}
+
+enum claim {
+	CLAIM_MADE,
+	CLAIM_TAKEN,  /* by another flow */
+	CLAIM_FAILED, /* the kernel refused */
+};
+
+/*
+ * Claims the reverse tuple of scratch->flow, which is to be made for the packet there. A claim left by this
+ * very flow, whose forward entry was forgotten, and one of a flow that no longer stands are taken over.
+ *
+ * A flow that moves is in its new map before it leaves the old one, and we insert before we look: so a claim
+ * in flows_established is never overlooked.
+ *
+ * A global function, which the verifier checks once and not for each of its callers' loops.
+ */
+__noinline int flow_claim(void)
+{
+	struct scratch *s = scratch();
+	struct tuple claim_key;
+	struct flow claim;
+
+	if (!s)
+		return CLAIM_FAILED;
+	claim_key = tuple_reversed(&s->flow.to);
+	flow_make_partner(&s->packet.tuple, &s->flow, &claim);
+	for (int i = 0; i < 2; i++) {
+		long taken = bpf_map_update_elem(&flows_transitory, &claim_key, &claim,
+						 BPF_NOEXIST);
+		struct flow_entry holder = {
+			.flow = bpf_map_lookup_elem(&flows_established, &claim_key),
+			.established = true,
+		};
+
+		if (!holder.flow && !taken)
+			return CLAIM_MADE;
+		if (!holder.flow) {
+			holder.flow = bpf_map_lookup_elem(&flows_transitory, &claim_key);
+			holder.established = false;
+		} else if (!taken) {
+			bpf_map_delete_elem(&flows_transitory, &claim_key);
+		}
+		if (!holder.flow)
+			return CLAIM_FAILED;
+		if (!tuple_equal(&holder.flow->to, &claim.to) &&
+		    flow_is_current(&holder, claim.last_seen))
+			return CLAIM_TAKEN;
+		flow_delete(&claim_key, holder.flow);
+	}
+	return CLAIM_TAKEN;
+}
+
+/* Inserts the forward entry of a claimed flow, or undoes the claim. */
+static __always_inline bool flow_insert(const struct tuple *key, const struct flow *flow)
+{
+	struct tuple claim_key;
+
+	if (!bpf_map_update_elem(&flows_transitory, key, flow, BPF_NOEXIST))
+		return true;
+	/* Another CPU was faster with the same flow. */
+	if (flow_find(key).flow)
+		return true;
+	claim_key = tuple_reversed(&flow->to);
+	bpf_map_delete_elem(&flows_transitory, &claim_key);
+	return false;
+}
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Which addresses are this host's. */
+#ifndef XFWD_LOCAL_H
+#define XFWD_LOCAL_H
+
+#include "maps.h"
+#include "parse.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+
+enum owner {
+	OWNER_THIS_HOST,
+	OWNER_ANOTHER,
+	OWNER_UNKNOWN, /* nobody whom we could send it to: the device does not forward */
+};
+
+static __always_inline bool address_is_known_local(const struct address *address)
+{
+	return bpf_map_lookup_elem(&local_addresses, address);
+}
+
+/*
+ * Whose the destination of a packet is. The routing table knows, also of addresses that came after the
+ * control plane last looked; but it only answers for a device that forwards.
+ */
+static __noinline enum owner destination_owner(void *ctx, const struct tuple *t, __u32 ifindex)
+{
+	struct bpf_fib_lookup fib = {};
+	long result;
+
+	if (!ctx || !t)
+		return OWNER_UNKNOWN;
+	fib.ifindex = ifindex;
+	fib.l4_protocol = t->protocol;
+	if (address_is_ipv4(&t->destination)) {
+		fib.family = AF_INET;
+		fib.ipv4_src = t->source.word[3];
+		fib.ipv4_dst = t->destination.word[3];
+	} else {
+		fib.family = AF_INET6;
+		for (int i = 0; i < 4; i++) {
+			fib.ipv6_src[i] = t->source.word[i];
+			fib.ipv6_dst[i] = t->destination.word[i];
+		}
+	}
+	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	if (result == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return OWNER_THIS_HOST;
+	if (result >= 0 && result != BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return OWNER_ANOTHER;
+	return address_is_known_local(&t->destination) ? OWNER_THIS_HOST : OWNER_UNKNOWN;
+}
+
+/* The address that this host has on a device, for packets of the family of `like`; zero if none. */
+static __always_inline struct address primary_address(__u32 ifindex, const struct address *like)
+{
+	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
+	__u32 zero = 0;
+	struct settings *s;
+
+	if (device && !address_is_zero(address_is_ipv4(like) ? &device->primary4 :
+							       &device->primary6))
+		return address_is_ipv4(like) ? device->primary4 : device->primary6;
+	s = bpf_map_lookup_elem(&settings, &zero);
+	if (!s)
+		return (struct address){};
+	return address_is_ipv4(like) ? s->primary4 : s->primary6;
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Room for one packet's way through us, one per CPU: the tc programs run with bottom halves off and do not
+ * nest. It is not on the stack because the verifier follows every value that a stack slot may have, and
+ * forgets what is in a map: without this each branch of the parser would double all that comes behind.
+ */
+#ifndef XFWD_SCRATCH_H
+#define XFWD_SCRATCH_H
+
+#include "parse.h"
+
+/* What is decided about a packet. */
+struct verdict {
+	enum { VERDICT_LEAVE, VERDICT_REWRITE, VERDICT_DROP } action;
+	enum reason reason; /* of LEAVE and DROP */
+	struct tuple to;    /* of REWRITE: what the packet's tuple becomes */
+	__u32 forward;	    /* whose traffic the packet is; 0: nobody's */
+	bool reverse;	    /* towards the client */
+};
+
+struct scratch {
+	struct packet packet;
+	struct verdict verdict;
+	struct flow flow; /* to be made */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+/* Never NULL, but the verifier does not know that. */
+static __always_inline struct scratch *scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+#endif

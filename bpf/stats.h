@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Counting. The tc programs run with bottom halves off, so one does not interrupt another on its CPU and
+ * their per-CPU values need no atomics. The socket hooks may be interrupted; what they count too, does.
+ */
+#ifndef XFWD_STATS_H
+#define XFWD_STATS_H
+
+#include "maps.h"
+
+static __always_inline bool is_drop(enum reason reason)
+{
+	return reason >= REASON_FIRST_DROP;
+}
+
+static __always_inline void count_reason(enum reason reason)
+{
+	__u32 key = reason;
+	__u64 *packets = bpf_map_lookup_elem(&reasons, &key);
+
+	if (packets)
+		++*packets;
+}
+
+static __always_inline void count_forward_drop(__u32 forward, enum reason reason)
+{
+	struct forward_reason_key key = { .forward = forward, .reason = reason };
+	__u64 *packets = bpf_map_lookup_elem(&forward_drops, &key);
+	__u64 one = 1;
+
+	if (packets)
+		__sync_fetch_and_add(packets, 1);
+	else
+		bpf_map_update_elem(&forward_drops, &key, &one, BPF_ANY);
+}
+
+static __always_inline void count_opened(__u32 forward)
+{
+	struct counters *c = bpf_map_lookup_elem(&counters, &forward);
+
+	if (c)
+		__sync_fetch_and_add(&c->opened, 1);
+}
+
+/* Counts `packets` of a flow with `bytes` in all. Flows of no forward are not counted. */
+static __always_inline void count_traffic(__u32 forward, bool reverse, __u64 packets, __u64 bytes)
+{
+	struct counters *c;
+
+	if (!forward)
+		return;
+	c = bpf_map_lookup_elem(&counters, &forward);
+	if (!c)
+		return;
+	if (reverse) {
+		c->reverse_packets += packets;
+		c->reverse_bytes += bytes;
+	} else {
+		c->forward_packets += packets;
+		c->forward_bytes += bytes;
+	}
+}
+
+#endif

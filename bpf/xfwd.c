@@ -1,0 +1,91 @@
+//go:build ignore
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The programs. What they do begins in decide.h (packets) and connect.h (sockets). */
+
+#include "apply_skb.h"
+#include "connect.h"
+
+/* The kernel grants the helpers that we use to programs that are compatible with its own licence. */
+char _license[] SEC("license") = "Dual BSD/GPL";
+
+/* Brings the enums of abi.h into BTF, from which their Go constants are made. */
+const struct {
+	enum reason reason;
+	enum flow_flag flow_flag;
+	enum port_flag port_flag;
+	enum forward_flag forward_flag;
+	enum backend_state backend_state;
+	enum source source;
+} *abi_enums __attribute__((unused));
+
+SEC("tc")
+int xfwd_ingress(struct __sk_buff *skb)
+{
+	return serve_skb(skb, false, true);
+}
+
+SEC("tc")
+int xfwd_egress(struct __sk_buff *skb)
+{
+	return serve_skb(skb, false, false);
+}
+
+SEC("tc")
+int xfwd_ingress_raw(struct __sk_buff *skb)
+{
+	return serve_skb(skb, true, true);
+}
+
+SEC("tc")
+int xfwd_egress_raw(struct __sk_buff *skb)
+{
+	return serve_skb(skb, true, false);
+}
+
+SEC("cgroup/connect4")
+int xfwd_connect4(struct bpf_sock_addr *ctx)
+{
+	return serve_connect4(ctx);
+}
+
+SEC("cgroup/connect6")
+int xfwd_connect6(struct bpf_sock_addr *ctx)
+{
+	return serve_connect6(ctx);
+}
+
+SEC("cgroup/sendmsg4")
+int xfwd_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return serve_connect4(ctx);
+}
+
+SEC("cgroup/sendmsg6")
+int xfwd_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return serve_connect6(ctx);
+}
+
+SEC("cgroup/recvmsg4")
+int xfwd_recvmsg4(struct bpf_sock_addr *ctx)
+{
+	return serve_peername4(ctx);
+}
+
+SEC("cgroup/recvmsg6")
+int xfwd_recvmsg6(struct bpf_sock_addr *ctx)
+{
+	return serve_peername6(ctx);
+}
+
+SEC("cgroup/getpeername4")
+int xfwd_getpeername4(struct bpf_sock_addr *ctx)
+{
+	return serve_peername4(ctx);
+}
+
+SEC("cgroup/getpeername6")
+int xfwd_getpeername6(struct bpf_sock_addr *ctx)
+{
+	return serve_peername6(ctx);
+}

@@ -1,0 +1,93 @@
+package ctl
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Protocol is a transport protocol by its IANA number.
+type Protocol uint8
+
+// The transport protocols that can be forwarded.
+const (
+	TCP Protocol = 6
+	UDP Protocol = 17
+)
+
+// PortRange is an inclusive range of ports in host byte order. A single port
+// has First == Last. The zero value is no range.
+type PortRange struct {
+	First, Last uint16
+}
+
+// Frontend is what clients address: the key of a forward. Two forwards never
+// share one.
+type Frontend struct {
+	Protocol Protocol
+	// Address is invalid (the zero Addr) for "every address of this host,
+	// IPv4 and IPv6". It never has a zone and is never IPv4-mapped IPv6.
+	Address netip.Addr
+	Ports   PortRange
+	// Devices are the names of the devices on which packets must arrive,
+	// sorted and without duplicates; empty means any.
+	Devices []string
+}
+
+// BackendState says whether a backend gets new flows.
+type BackendState string
+
+// The states of a backend.
+const (
+	BackendActive   BackendState = "active"
+	BackendDraining BackendState = "draining"
+)
+
+// Backend is one place where a forward hands its traffic.
+type Backend struct {
+	// Address is invalid (the zero Addr) for this host, whatever the address
+	// that the client used.
+	Address netip.Addr
+	// Ports has the length of the frontend's range, or is a single port.
+	Ports  PortRange
+	Weight uint16
+	State  BackendState
+}
+
+// Source says which source address the backend sees.
+type Source string
+
+// The choices of --source.
+const (
+	SourceAuto       Source = "auto"
+	SourcePreserve   Source = "preserve"
+	SourceMasquerade Source = "masquerade"
+)
+
+// Balance is how a new flow chooses its backend.
+type Balance string
+
+// The choices of --balance.
+const (
+	BalanceMaglev           Balance = "maglev"
+	BalanceRoundRobin       Balance = "round-robin"
+	BalanceRandom           Balance = "random"
+	BalanceLeastConnections Balance = "least-connections"
+	BalanceSourceHash       Balance = "source-hash"
+)
+
+// Forward publishes one frontend. `xfwd add 53/tcp+udp …` makes two, of one
+// name.
+type Forward struct {
+	// Name is empty or unique, except that the two forwards of one tcp+udp
+	// frontend share theirs.
+	Name     string
+	Frontend Frontend
+	Backends []Backend
+	Source   Source
+	Balance  Balance
+	// Affinity keeps a client with its backend this long; zero is off.
+	Affinity time.Duration
+	Comment  string
+	// ExpiresAt is when the forward ends by itself; the zero Time is never.
+	ExpiresAt time.Time
+}
