@@ -20,7 +20,7 @@ const download = 1 << 63
 
 // Bulk serves Upload and Download at an address until the test ends.
 func (n *Namespace) Bulk(address string) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	n.Serve(address, func(conn net.Conn) {
 		var request [8]byte
 		if _, err := io.ReadFull(conn, request[:]); err != nil {
@@ -41,7 +41,7 @@ func (n *Namespace) Bulk(address string) {
 // Upload sends size bytes to a Bulk server and compares the digest of what
 // arrived.
 func (n *Namespace) Upload(to netip.AddrPort, size uint64) error {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	conn, err := n.bulk(to, size, size)
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (n *Namespace) Upload(to netip.AddrPort, size uint64) error {
 
 // Download gets size bytes from a Bulk server and compares their digest.
 func (n *Namespace) Download(from netip.AddrPort, size uint64) error {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	conn, err := n.bulk(from, size|download, size)
 	if err != nil {
 		return err

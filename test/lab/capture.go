@@ -38,7 +38,7 @@ func (p Packet) Wire() Traffic {
 
 // Capture records what passes a device.
 type Capture struct {
-	tb      TB
+	lab     *Lab
 	fd      int
 	mu      sync.Mutex
 	packets []Packet
@@ -50,27 +50,27 @@ type Capture struct {
 // Capture records everything that passes a device, until it is stopped or the
 // test ends. Packets are seen before ingress and after egress programs.
 func (n *Namespace) Capture(device string) *Capture {
-	n.tb.Helper()
-	c := &Capture{tb: n.tb, done: make(chan struct{}), ended: make(chan struct{})}
+	n.lab.tb.Helper()
+	c := &Capture{lab: n.lab, done: make(chan struct{}), ended: make(chan struct{})}
 	var err error
 	n.Do(func() { c.fd, err = packetSocket(n.Index(device), unix.ETH_P_ALL) })
 	if err != nil {
-		n.tb.Fatalf("capture on %s in %s: %v", device, n.Name, err)
+		n.lab.tb.Fatalf("capture on %s in %s: %v", device, n.Name, err)
 	}
 	for _, option := range []struct{ level, name, value int }{
 		{unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1},
 		{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 128 << 20},
 	} {
 		if err := unix.SetsockoptInt(c.fd, option.level, option.name, option.value); err != nil {
-			n.tb.Fatalf("capture on %s in %s: %v", device, n.Name, err)
+			n.lab.tb.Fatalf("capture on %s in %s: %v", device, n.Name, err)
 		}
 	}
 	timeout := unix.Timeval{Usec: 20_000}
 	if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
-		n.tb.Fatalf("capture on %s in %s: %v", device, n.Name, err)
+		n.lab.tb.Fatalf("capture on %s in %s: %v", device, n.Name, err)
 	}
 	go c.read()
-	n.tb.Cleanup(func() { c.Stop() })
+	n.lab.tb.Cleanup(func() { c.Stop() })
 	return c
 }
 
@@ -84,13 +84,13 @@ func (c *Capture) Packets() []Packet {
 // Stop ends the recording and returns everything that passed before the call.
 // The test fails if the kernel had to drop any of it.
 func (c *Capture) Stop() []Packet {
-	c.tb.Helper()
+	c.lab.tb.Helper()
 	c.stop.Do(func() {
 		close(c.done)
 		<-c.ended
 		statistics, err := unix.GetsockoptTpacketStats(c.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
 		if err != nil || statistics.Drops != 0 {
-			c.tb.Errorf("capture is not complete: %+v, %v", statistics, err)
+			c.lab.tb.Errorf("capture is not complete: %+v, %v", statistics, err)
 		}
 		unix.Close(c.fd)
 	})

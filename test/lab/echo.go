@@ -46,7 +46,7 @@ func (e *Echo) met(client netip.AddrPort) {
 // Echo serves tcp or udp at an address such as ":30080" until the test ends. An
 // address without a host serves both families.
 func (n *Namespace) Echo(network, address string) *Echo {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	e := &Echo{}
 	if network == "udp" {
 		conn := n.ListenUDP(address)
@@ -83,14 +83,14 @@ func (e *Echo) serveUDP(conn *net.UDPConn) {
 // Serve accepts TCP connections until the test ends and hands each to serve,
 // after which it is closed.
 func (n *Namespace) Serve(address string, serve func(net.Conn)) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	var listener net.Listener
 	var err error
 	n.Do(func() { listener, err = net.Listen("tcp", address) })
 	if err != nil {
-		n.tb.Fatalf("listening in %s: %v", n.Name, err)
+		n.lab.tb.Fatalf("listening in %s: %v", n.Name, err)
 	}
-	n.tb.Cleanup(func() { listener.Close() })
+	n.lab.tb.Cleanup(func() { listener.Close() })
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -107,21 +107,21 @@ func (n *Namespace) Serve(address string, serve func(net.Conn)) {
 
 // ListenUDP opens a UDP socket, which the end of the test closes.
 func (n *Namespace) ListenUDP(address string) *net.UDPConn {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	var conn net.PacketConn
 	var err error
 	n.Do(func() { conn, err = net.ListenPacket("udp", address) })
 	if err != nil {
-		n.tb.Fatalf("listening in %s: %v", n.Name, err)
+		n.lab.tb.Fatalf("listening in %s: %v", n.Name, err)
 	}
-	n.tb.Cleanup(func() { conn.Close() })
+	n.lab.tb.Cleanup(func() { conn.Close() })
 	return conn.(*net.UDPConn)
 }
 
 // Dial connects to an address. From, if valid, is the client's own address; its
 // port may be in use towards other servers.
 func (n *Namespace) Dial(network string, to, from netip.AddrPort) (net.Conn, error) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	dialer := net.Dialer{Timeout: Patience}
 	if from.IsValid() {
 		dialer.Control = reuseAddress
@@ -160,7 +160,7 @@ type Conn struct {
 // Connect connects to an Echo server and waits for its first answer. From is as
 // for Dial.
 func (n *Namespace) Connect(network string, to, from netip.AddrPort) (*Conn, error) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	raw, err := n.Dial(network, to, from)
 	if err != nil {
 		return nil, err
@@ -176,16 +176,16 @@ func (n *Namespace) Connect(network string, to, from netip.AddrPort) (*Conn, err
 		raw.Close()
 		return nil, fmt.Errorf("echo at %v: %w", to, err)
 	}
-	n.tb.Cleanup(func() { raw.Close() })
+	n.lab.tb.Cleanup(func() { raw.Close() })
 	return conn, nil
 }
 
 // MustConnect is Connect from any port; it fails the test when it fails.
 func (n *Namespace) MustConnect(network string, to netip.AddrPort) *Conn {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	conn, err := n.Connect(network, to, netip.AddrPort{})
 	if err != nil {
-		n.tb.Fatalf("%s from %s: %v", network, n.Name, err)
+		n.lab.tb.Fatalf("%s from %s: %v", network, n.Name, err)
 	}
 	return conn
 }

@@ -12,7 +12,7 @@ import (
 
 // Injector sends frames of any content from a device.
 type Injector struct {
-	tb  TB
+	lab *Lab
 	fd  int
 	eth layers.Ethernet
 }
@@ -20,21 +20,21 @@ type Injector struct {
 // Injector prepares sending from the device of one namespace to that of
 // another.
 func (n *Namespace) Injector(device string, to *Namespace, toDevice string) *Injector {
-	n.tb.Helper()
-	i := &Injector{tb: n.tb, eth: layers.Ethernet{SrcMAC: n.MAC(device), DstMAC: to.MAC(toDevice)}}
+	n.lab.tb.Helper()
+	i := &Injector{lab: n.lab, eth: layers.Ethernet{SrcMAC: n.MAC(device), DstMAC: to.MAC(toDevice)}}
 	var err error
 	n.Do(func() { i.fd, err = packetSocket(n.Index(device), 0) })
 	if err != nil {
-		n.tb.Fatalf("injecting on %s in %s: %v", device, n.Name, err)
+		n.lab.tb.Fatalf("injecting on %s in %s: %v", device, n.Name, err)
 	}
-	n.tb.Cleanup(func() { unix.Close(i.fd) })
+	n.lab.tb.Cleanup(func() { unix.Close(i.fd) })
 	return i
 }
 
 // Send sends what the layers, from TCP or UDP on, are between two addresses,
 // with right lengths and checksums.
 func (i *Injector) Send(from, to netip.Addr, transport gopacket.SerializableLayer, payload []byte) {
-	i.tb.Helper()
+	i.lab.tb.Helper()
 	eth, ip := i.eth, network(from, to, transport.LayerType())
 	eth.EthernetType = layers.EthernetTypeIPv4
 	if from.Is6() {
@@ -51,7 +51,7 @@ func (i *Injector) Send(from, to netip.Addr, transport gopacket.SerializableLaye
 	err := gopacket.SerializeLayers(buffer, options,
 		&eth, ip.(gopacket.SerializableLayer), transport, gopacket.Payload(payload))
 	if err != nil {
-		i.tb.Fatalf("building a frame: %v", err)
+		i.lab.tb.Fatalf("building a frame: %v", err)
 	}
 	for {
 		_, err := unix.Write(i.fd, buffer.Bytes())
@@ -60,7 +60,7 @@ func (i *Injector) Send(from, to netip.Addr, transport gopacket.SerializableLaye
 		}
 		// The device's queue is full: what is sent was a flood.
 		if err != unix.ENOBUFS && err != unix.EINTR {
-			i.tb.Fatalf("injecting a frame: %v", err)
+			i.lab.tb.Fatalf("injecting a frame: %v", err)
 		}
 	}
 }

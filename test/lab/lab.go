@@ -50,6 +50,14 @@ func New(tb TB) *Lab {
 	return &Lab{tb: tb, id: fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), randomName())}
 }
 
+// Within makes a subtest the one that fails, logs and cleans up, until it ends.
+// It may not run in parallel with others of this lab.
+func (l *Lab) Within(subtest TB) {
+	outer := l.tb
+	l.tb = subtest
+	subtest.Cleanup(func() { l.tb = outer })
+}
+
 // Usable says whether this process may make namespaces, or why not.
 func Usable() error {
 	if os.Geteuid() != 0 {

@@ -33,14 +33,14 @@ func (l *Lab) Veth(a *Namespace, aDevice string, b *Namespace, bDevice string, m
 
 // Bridge makes a bridge of devices that exist.
 func (n *Namespace) Bridge(name string, ports ...string) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
 	if err := n.links.LinkAdd(bridge); err != nil {
-		n.tb.Fatalf("making bridge %s in %s: %v", name, n.Name, err)
+		n.lab.tb.Fatalf("making bridge %s in %s: %v", name, n.Name, err)
 	}
 	for _, port := range ports {
 		if err := n.links.LinkSetMaster(n.link(port), bridge); err != nil {
-			n.tb.Fatalf("making %s a port of %s in %s: %v", port, name, n.Name, err)
+			n.lab.tb.Fatalf("making %s a port of %s in %s: %v", port, name, n.Name, err)
 		}
 	}
 	n.Up(name)
@@ -49,71 +49,79 @@ func (n *Namespace) Bridge(name string, ports ...string) {
 
 // Up brings a device up.
 func (n *Namespace) Up(device string) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	if err := n.links.LinkSetUp(n.link(device)); err != nil {
-		n.tb.Fatalf("bringing up %s in %s: %v", device, n.Name, err)
+		n.lab.tb.Fatalf("bringing up %s in %s: %v", device, n.Name, err)
+	}
+}
+
+// MTU changes the size of what a device sends.
+func (n *Namespace) MTU(device string, mtu int) {
+	n.lab.tb.Helper()
+	if err := n.links.LinkSetMTU(n.link(device), mtu); err != nil {
+		n.lab.tb.Fatalf("MTU %d of %s in %s: %v", mtu, device, n.Name, err)
 	}
 }
 
 // Address gives a device an address, which is usable at once.
 func (n *Namespace) Address(device string, prefix netip.Prefix) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	address := &netlink.Addr{IPNet: ipNet(prefix)}
 	if prefix.Addr().Is6() {
 		address.Flags = unix.IFA_F_NODAD
 	}
 	if err := n.links.AddrAdd(n.link(device), address); err != nil {
-		n.tb.Fatalf("address %v on %s in %s: %v", prefix, device, n.Name, err)
+		n.lab.tb.Fatalf("address %v on %s in %s: %v", prefix, device, n.Name, err)
 	}
 }
 
 // Route sends what is for a prefix to a router.
 func (n *Namespace) Route(to netip.Prefix, via netip.Addr) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	route := &netlink.Route{Dst: ipNet(to), Gw: via.AsSlice()}
 	if err := n.links.RouteAdd(route); err != nil {
-		n.tb.Fatalf("route to %v via %v in %s: %v", to, via, n.Name, err)
+		n.lab.tb.Fatalf("route to %v via %v in %s: %v", to, via, n.Name, err)
 	}
 }
 
 // DefaultRoutes sends everything of both families to a router.
 func (n *Namespace) DefaultRoutes(via Addresses) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	n.Route(netip.PrefixFrom(netip.IPv4Unspecified(), 0), via.V4)
 	n.Route(netip.PrefixFrom(netip.IPv6Unspecified(), 0), via.V6)
 }
 
 // Forwarding makes the namespace a router.
 func (n *Namespace) Forwarding() {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	n.Sysctl("net.ipv4.ip_forward", "1")
 	n.Sysctl("net.ipv6.conf.all.forwarding", "1")
 }
 
 // MAC is the Ethernet address of a device.
 func (n *Namespace) MAC(device string) net.HardwareAddr {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	return n.link(device).Attrs().HardwareAddr
 }
 
 // Index is the interface index of a device.
 func (n *Namespace) Index(device string) int {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	return n.link(device).Attrs().Index
 }
 
 // LinkStatistics are the device's own counters since it was made. They count a
 // GSO packet once.
 func (n *Namespace) LinkStatistics(device string) netlink.LinkStatistics {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	return *n.link(device).Attrs().Statistics
 }
 
 // DeleteLink removes a device.
 func (n *Namespace) DeleteLink(device string) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	if err := n.links.LinkDel(n.link(device)); err != nil {
-		n.tb.Fatalf("deleting %s in %s: %v", device, n.Name, err)
+		n.lab.tb.Fatalf("deleting %s in %s: %v", device, n.Name, err)
 	}
 }
 
@@ -122,10 +130,10 @@ func (n *Namespace) DeleteLink(device string) {
 func (n *Namespace) Links() *netlink.Handle { return n.links }
 
 func (n *Namespace) link(device string) netlink.Link {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	link, err := n.links.LinkByName(device)
 	if err != nil {
-		n.tb.Fatalf("device %s in %s: %v", device, n.Name, err)
+		n.lab.tb.Fatalf("device %s in %s: %v", device, n.Name, err)
 	}
 	return link
 }
@@ -133,8 +141,8 @@ func (n *Namespace) link(device string) netlink.Link {
 // awaitCarrier waits for a veth's carrier, which may come a second after the
 // device is up.
 func (n *Namespace) awaitCarrier(device string) {
-	n.tb.Helper()
-	Eventually(n.tb, 10*time.Second, func() error {
+	n.lab.tb.Helper()
+	Eventually(n.lab.tb, 10*time.Second, func() error {
 		if state := n.link(device).Attrs().OperState; state != netlink.OperUp {
 			return fmt.Errorf("%s in %s is %v", device, n.Name, state)
 		}

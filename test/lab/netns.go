@@ -23,7 +23,6 @@ type Namespace struct {
 	Name string
 
 	lab    *Lab
-	tb     TB
 	handle netns.NsHandle
 	links  *netlink.Handle
 }
@@ -33,7 +32,7 @@ type Namespace struct {
 // at once.
 func (l *Lab) Namespace(role string) *Namespace {
 	l.tb.Helper()
-	n := &Namespace{Name: l.id + "-" + role, lab: l, tb: l.tb}
+	n := &Namespace{Name: l.id + "-" + role, lab: l}
 	if err := makeNamespace(n.Name); err != nil {
 		l.tb.Fatalf("making namespace %s: %v", n.Name, err)
 	}
@@ -69,11 +68,11 @@ func (n *Namespace) Path() string { return filepath.Join(runDir, n.Name) }
 // starts belong there. It holds for the calling goroutine alone, not for those
 // that fn starts.
 func (n *Namespace) Do(fn func()) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	runtime.LockOSThread()
 	outside, err := netns.Get()
 	if err != nil {
-		n.tb.Fatalf("own namespace: %v", err)
+		n.lab.tb.Fatalf("own namespace: %v", err)
 	}
 	defer func() {
 		// A thread that cannot return stays locked, and so ends with its goroutine.
@@ -83,7 +82,7 @@ func (n *Namespace) Do(fn func()) {
 		outside.Close()
 	}()
 	if err := netns.Set(n.handle); err != nil {
-		n.tb.Fatalf("entering namespace %s: %v", n.Name, err)
+		n.lab.tb.Fatalf("entering namespace %s: %v", n.Name, err)
 	}
 	fn()
 }
@@ -91,11 +90,11 @@ func (n *Namespace) Do(fn func()) {
 // Sysctl sets a variable such as net.ipv4.ip_forward. A device whose name has a
 // dot in it cannot be named this way.
 func (n *Namespace) Sysctl(name, value string) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	file := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
 	n.Do(func() {
 		if err := os.WriteFile(file, []byte(value), 0); err != nil {
-			n.tb.Fatalf("sysctl %s=%s in %s: %v", name, value, n.Name, err)
+			n.lab.tb.Fatalf("sysctl %s=%s in %s: %v", name, value, n.Name, err)
 		}
 	})
 }

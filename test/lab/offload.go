@@ -13,7 +13,7 @@ import (
 // device. With them off, packets of at most the MTU with finished checksums
 // leave it, as they would on a plain wire.
 func (n *Namespace) Offloads(device string, on bool) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	var value uint32
 	// Segmentation needs scatter-gather, and that needs checksums: that is the
 	// order to switch them on, and its reverse to switch them off.
@@ -30,12 +30,12 @@ func (n *Namespace) Offloads(device string, on bool) {
 	n.Do(func() {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
-			n.tb.Fatalf("socket in %s: %v", n.Name, err)
+			n.lab.tb.Fatalf("socket in %s: %v", n.Name, err)
 		}
 		defer unix.Close(fd)
 		for _, command := range commands {
 			if err := ethtool(fd, device, command, value); err != nil {
-				n.tb.Fatalf("ethtool command %#x of %s in %s: %v", command, device, n.Name, err)
+				n.lab.tb.Fatalf("ethtool command %#x of %s in %s: %v", command, device, n.Name, err)
 			}
 		}
 	})

@@ -46,14 +46,26 @@ func (o *Output) String() string {
 // everything that it started; if the test failed, the log shows what it wrote.
 // The namespace is entered without `ip netns exec`, which would hide /sys/fs/bpf.
 func (n *Namespace) Start(program string, args ...string) *Process {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	return n.StartCommand(exec.Command(program, args...))
 }
 
 // StartCommand is Start for a command that needs more than arguments. Its
 // standard output and error are taken over.
 func (n *Namespace) StartCommand(command *exec.Cmd) *Process {
-	n.tb.Helper()
+	n.lab.tb.Helper()
+	p := n.start(command)
+	n.lab.tb.Cleanup(func() {
+		p.Kill()
+		if n.lab.tb.Failed() {
+			n.lab.tb.Logf("%s in %s wrote:\n%s%s", command, n.Name, &p.Stdout, &p.Stderr)
+		}
+	})
+	return p
+}
+
+func (n *Namespace) start(command *exec.Cmd) *Process {
+	n.lab.tb.Helper()
 	p := &Process{Cmd: command, ended: make(chan struct{})}
 	command.Stdout, command.Stderr = &p.Stdout, &p.Stderr
 	if command.SysProcAttr == nil {
@@ -62,19 +74,13 @@ func (n *Namespace) StartCommand(command *exec.Cmd) *Process {
 	command.SysProcAttr.Setpgid = true
 	n.Do(func() {
 		if err := command.Start(); err != nil {
-			n.tb.Fatalf("%s in %s: %v", command, n.Name, err)
+			n.lab.tb.Fatalf("%s in %s: %v", command, n.Name, err)
 		}
 	})
 	go func() {
 		p.err = command.Wait()
 		close(p.ended)
 	}()
-	n.tb.Cleanup(func() {
-		p.Kill()
-		if n.tb.Failed() {
-			n.tb.Logf("%s in %s wrote:\n%s%s", command, n.Name, &p.Stdout, &p.Stderr)
-		}
-	})
 	return p
 }
 
@@ -104,18 +110,19 @@ func (p *Process) Running() bool {
 // Run runs a program inside the namespace to its end, at most a minute, and
 // returns its standard output. The test fails unless the program succeeds.
 func (n *Namespace) Run(program string, args ...string) string {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	stdout, err := n.Try(program, args...)
 	if err != nil {
-		n.tb.Fatalf("%v", err)
+		n.lab.tb.Fatalf("%v", err)
 	}
 	return stdout
 }
 
 // Try is Run for a program that may fail; the error tells what it wrote.
 func (n *Namespace) Try(program string, args ...string) (string, error) {
-	n.tb.Helper()
-	p := n.Start(program, args...)
+	n.lab.tb.Helper()
+	p := n.start(exec.Command(program, args...))
+	defer p.Kill()
 	select {
 	case <-p.ended:
 	case <-time.After(time.Minute):

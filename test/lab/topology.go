@@ -37,6 +37,8 @@ type Network struct {
 	// Near and Far are the routers on the way, nil when there are none. Near's
 	// eth0 faces the client, Far's eth0 the host, their eth1 each other.
 	Near, Far *Namespace
+	// FarAddr are Far's addresses on the link to the host.
+	FarAddr Addresses
 }
 
 // Direct is client ── host.
@@ -66,13 +68,13 @@ func (l *Lab) Routed(middleMTU int) *Network {
 	n.Far.subnet("eth1", 3, 2)
 	n.Far.subnet("eth0", 1, 2)
 	n.Host.subnet("eth0", 1, 1)
-	n.ClientAddr, n.HostAddr = subnetAddr(2, 2), subnetAddr(1, 1)
+	n.ClientAddr, n.HostAddr, n.FarAddr = subnetAddr(2, 2), subnetAddr(1, 1), subnetAddr(1, 2)
 	n.Near.Forwarding()
 	n.Far.Forwarding()
 	n.Client.DefaultRoutes(subnetAddr(2, 1))
 	n.Near.DefaultRoutes(subnetAddr(3, 2))
 	n.Far.DefaultRoutes(subnetAddr(3, 1))
-	n.Host.DefaultRoutes(subnetAddr(1, 2))
+	n.Host.DefaultRoutes(n.FarAddr)
 	n.routeVIP(n.Far, n.HostAddr)
 	return n
 }
@@ -94,9 +96,9 @@ type Pod struct {
 	Addr Addresses
 }
 
-// Pods puts namespaces behind the host, pod0 to pod<count-1> to the host, and
-// makes it forward. Client and routers on the way send everything to the host's
-// side, so they reach pods.
+// Pods puts namespaces behind the host, which knows them as devices pod0 and so
+// on, and makes it forward. The MTU holds for what the host sends to a pod; what
+// a pod sends may have 1500 bytes, so that clients are told so.
 func (n *Network) Pods(count, mtu int) []Pod {
 	n.Lab.tb.Helper()
 	n.Host.Forwarding()
@@ -104,7 +106,8 @@ func (n *Network) Pods(count, mtu int) []Pod {
 	for i := range pods {
 		device, net := fmt.Sprintf("pod%d", i), 100+i
 		pod := Pod{n.Lab.Namespace(device), subnetAddr(net, 2)}
-		n.Lab.Veth(n.Host, device, pod.Namespace, "eth0", mtu)
+		n.Lab.Veth(n.Host, device, pod.Namespace, "eth0", 1500)
+		n.Host.MTU(device, mtu)
 		n.Host.subnet(device, net, 1)
 		pod.subnet("eth0", net, 2)
 		pod.DefaultRoutes(subnetAddr(net, 1))
@@ -139,7 +142,7 @@ func subnetAddr(subnet, machine int) Addresses {
 
 // subnet gives a device its addresses in a subnet.
 func (n *Namespace) subnet(device string, subnet, machine int) {
-	n.tb.Helper()
+	n.lab.tb.Helper()
 	addr := subnetAddr(subnet, machine)
 	n.Address(device, netip.PrefixFrom(addr.V4, 24))
 	n.Address(device, netip.PrefixFrom(addr.V6, 64))

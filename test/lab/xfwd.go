@@ -22,23 +22,22 @@ type XFWD struct {
 	// MaxFlows sizes the flow table when the dataplane is loaded.
 	MaxFlows string
 
-	tb TB
 	at *Namespace
 }
 
 // XFWD prepares an instance for the namespace. The end of the test unloads it
 // and fails the test if pins stay behind.
 func (n *Namespace) XFWD() *XFWD {
-	n.tb.Helper()
-	x := &XFWD{Root: filepath.Join(pinDir, n.lab.id+"-"+randomName()), MaxFlows: "4096", tb: n.tb, at: n}
-	n.tb.Cleanup(func() {
-		n.tb.Helper()
+	n.lab.tb.Helper()
+	x := &XFWD{Root: filepath.Join(pinDir, n.lab.id+"-"+randomName()), MaxFlows: "4096", at: n}
+	n.lab.tb.Cleanup(func() {
+		n.lab.tb.Helper()
 		result := x.Run("unload")
 		if result.Status != 0 {
-			n.tb.Errorf("xfwd unload: exit status %d: %s", result.Status, result.Stderr)
+			n.lab.tb.Errorf("xfwd unload: exit status %d: %s", result.Status, result.Stderr)
 		}
 		if _, err := os.Stat(x.Root); !errors.Is(err, fs.ErrNotExist) {
-			n.tb.Errorf("after unload the pin directory %s is still there (%v)", x.Root, err)
+			n.lab.tb.Errorf("after unload the pin directory %s is still there (%v)", x.Root, err)
 			os.RemoveAll(x.Root)
 		}
 	})
@@ -66,19 +65,19 @@ func (x *XFWD) Binary() string { return program }
 
 // Run runs xfwd to its end.
 func (x *XFWD) Run(args ...string) Result {
-	x.tb.Helper()
+	x.at.lab.tb.Helper()
 	return x.RunCommand(x.Command(args...))
 }
 
 // RunCommand runs a prepared command line to its end. Its standard output and
 // error are taken over. It dies with this process, and after a minute.
 func (x *XFWD) RunCommand(command *exec.Cmd) Result {
-	x.tb.Helper()
+	x.at.lab.tb.Helper()
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	start := time.Now()
 	if err := command.Start(); err != nil {
-		x.tb.Fatalf("%s: %v", command, err)
+		x.at.lab.tb.Fatalf("%s: %v", command, err)
 	}
 	deadline := time.AfterFunc(time.Minute, func() { command.Process.Signal(syscall.SIGABRT) })
 	err := command.Wait()
@@ -86,7 +85,7 @@ func (x *XFWD) RunCommand(command *exec.Cmd) Result {
 	deadline.Stop()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		x.tb.Fatalf("%s: %v", command, err)
+		x.at.lab.tb.Fatalf("%s: %v", command, err)
 	}
 	return Result{
 		Stdout:  stdout.String(),
@@ -99,23 +98,23 @@ func (x *XFWD) RunCommand(command *exec.Cmd) Result {
 
 // Do runs xfwd and fails the test unless it succeeds.
 func (x *XFWD) Do(args ...string) Result {
-	x.tb.Helper()
+	x.at.lab.tb.Helper()
 	result := x.Run(args...)
 	if result.Status != 0 {
-		x.tb.Fatalf("xfwd %s: exit status %d: %s", strings.Join(args, " "), result.Status, result.Stderr)
+		x.at.lab.tb.Fatalf("xfwd %s: exit status %d: %s", strings.Join(args, " "), result.Status, result.Stderr)
 	}
 	return result
 }
 
 // Add publishes a port; the words are those after `xfwd add`.
 func (x *XFWD) Add(args ...string) Result {
-	x.tb.Helper()
+	x.at.lab.tb.Helper()
 	return x.Do(append([]string{"add", "--max-flows", x.MaxFlows}, args...)...)
 }
 
 // List returns every forward.
 func (x *XFWD) List() []Forward {
-	x.tb.Helper()
+	x.at.lab.tb.Helper()
 	var forwards []Forward
 	x.decode(&forwards, "list", "-o", "json")
 	return forwards
@@ -123,18 +122,18 @@ func (x *XFWD) List() []Forward {
 
 // Counters returns the counters of the only forward with that frontend or name.
 func (x *XFWD) Counters(frontend string) Counters {
-	x.tb.Helper()
+	x.at.lab.tb.Helper()
 	var forwards []Forward
 	x.decode(&forwards, "stats", frontend, "-o", "json")
 	if len(forwards) != 1 {
-		x.tb.Fatalf("xfwd stats %s shows %d forwards", frontend, len(forwards))
+		x.at.lab.tb.Fatalf("xfwd stats %s shows %d forwards", frontend, len(forwards))
 	}
 	return forwards[0].Counters
 }
 
 // Flows returns the live flows.
 func (x *XFWD) Flows() []Flow {
-	x.tb.Helper()
+	x.at.lab.tb.Helper()
 	var flows []Flow
 	x.decode(&flows, "flows", "-o", "json")
 	return flows
@@ -142,16 +141,16 @@ func (x *XFWD) Flows() []Flow {
 
 // Status returns what xfwd says about itself.
 func (x *XFWD) Status() Status {
-	x.tb.Helper()
+	x.at.lab.tb.Helper()
 	var status Status
 	x.decode(&status, "status", "-o", "json")
 	return status
 }
 
 func (x *XFWD) decode(into any, args ...string) {
-	x.tb.Helper()
+	x.at.lab.tb.Helper()
 	result := x.Do(args...)
 	if err := json.Unmarshal([]byte(result.Stdout), into); err != nil {
-		x.tb.Fatalf("xfwd %s: %v in %s", strings.Join(args, " "), err, result.Stdout)
+		x.at.lab.tb.Fatalf("xfwd %s: %v in %s", strings.Join(args, " "), err, result.Stdout)
 	}
 }
