@@ -158,12 +158,13 @@ struct device {
 
 /* What the control plane may change at run time. */
 struct settings {
-	__u64 epoch; /* of the forwards that are alive; see struct forward */
+	__u64 epoch; /* of the forwards that are alive; first, for it is written by itself */
 	struct address primary4; /* of the host: the device with the default route; zero if none */
 	struct address primary6;
 	__u32 layout; /* LAYOUT_VERSION of the programs that made the maps */
 	__u32 max_flows;
-	__u64 netns_cookie; /* of the namespace that the instance belongs to; zero: unknown */
+	__u64 netns_cookie; /* of the namespace that the instance belongs to */
+	__u64 build;	    /* of the programs, to see whether a newer command has others */
 };
 
 /* A fragment's datagram (RFC 791, RFC 8200 4.5). */
@@ -214,7 +215,7 @@ struct forward_reason_key {
 };
 
 /* Why a packet left us otherwise than translated. The names, in lower case and with hyphens, are what
- * users see. Those from REASON_FIRST_DROP on are drops.
+ * users see.
  */
 enum reason {
 	REASON_NOT_IP,		   /* neither TCP nor UDP over IPv4 or IPv6, nor an error about it */
@@ -228,12 +229,14 @@ enum reason {
 	REASON_ICMP_TRANSLATED,	   /* an ICMP error about a translated packet, translated too */
 	REASON_ICMP_UNRELATED,	   /* an ICMP error about no flow of ours, or no error */
 	REASON_NO_LOCAL_ADDRESS,   /* to a virtual address, but the device has no own one */
-	REASON_FIRST_DROP,
-	REASON_LOOPBACK = REASON_FIRST_DROP, /* from outside to a loopback address (RFC 1122 3.2.1.3) */
+	REASON_LOOPBACK,	   /* from outside to a loopback address (RFC 1122 3.2.1.3) */
 	REASON_NO_SOURCE_PORT,	   /* the client's port is taken, and so are all tried instead */
 	REASON_FLOW_INSERT,	   /* the kernel refused a flow entry */
 	REASON_REWRITE,		   /* the kernel refused to change the packet */
 	REASON_COUNT,
 };
+
+/* Those before it are reasons to leave a packet as it is. */
+#define REASON_FIRST_DROP REASON_LOOPBACK
 
 #endif

@@ -5,10 +5,11 @@
 
 #include "abi.h"
 
-/* Keyed by zero. */
+/* Keyed by zero. Mapped into memory, the epoch can be stored at one stroke. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct settings);
 } settings SEC(".maps");

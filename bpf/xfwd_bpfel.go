@@ -180,7 +180,6 @@ const (
 	XfwdReasonREASON_ICMP_TRANSLATED  XfwdReason = 8
 	XfwdReasonREASON_ICMP_UNRELATED   XfwdReason = 9
 	XfwdReasonREASON_NO_LOCAL_ADDRESS XfwdReason = 10
-	XfwdReasonREASON_FIRST_DROP       XfwdReason = 11
 	XfwdReasonREASON_LOOPBACK         XfwdReason = 11
 	XfwdReasonREASON_NO_SOURCE_PORT   XfwdReason = 12
 	XfwdReasonREASON_FLOW_INSERT      XfwdReason = 13
@@ -229,6 +228,7 @@ type XfwdSettings struct {
 	Layout      uint32
 	MaxFlows    uint32
 	NetnsCookie uint64
+	Build       uint64
 }
 
 type XfwdSocketPeer struct {

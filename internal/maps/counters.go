@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package maps
+
+import (
+	"fmt"
+
+	"github.com/xfwd/xfwd/bpf"
+)
+
+// Counters are the traffic of one forward, as it is on the wire.
+type Counters struct {
+	ForwardPackets, ForwardBytes uint64
+	ReversePackets, ReverseBytes uint64
+	// Opened is how many flows were made.
+	Opened uint64
+}
+
+// Counters reads those of a forward, all CPUs together.
+func (s *Set) Counters(forward uint32) (Counters, error) {
+	var perCPU []bpf.XfwdCounters
+	if err := s.maps.Counters.Lookup(forward, &perCPU); err != nil {
+		return Counters{}, fmt.Errorf("read counters: %w", err)
+	}
+	var sum Counters
+	for _, k := range perCPU {
+		sum.ForwardPackets += k.ForwardPackets
+		sum.ForwardBytes += k.ForwardBytes
+		sum.ReversePackets += k.ReversePackets
+		sum.ReverseBytes += k.ReverseBytes
+		sum.Opened += k.Opened
+	}
+	return sum, nil
+}
+
+// ResetCounters makes an id ready for a new forward.
+func (s *Set) ResetCounters(forward uint32) error {
+	var perCPU []bpf.XfwdCounters
+	if err := s.maps.Counters.Lookup(forward, &perCPU); err != nil {
+		return fmt.Errorf("read counters: %w", err)
+	}
+	clear(perCPU)
+	if err := put(s.maps.Counters, forward, perCPU); err != nil {
+		return err
+	}
+	for reason := range reasonCount {
+		key := bpf.XfwdForwardReasonKey{Forward: forward, Reason: uint32(reason)}
+		if err := remove(s.maps.ForwardDrops, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Drops reads how many packets each forward has dropped, by reason.
+func (s *Set) Drops() (map[uint32]map[string]uint64, error) {
+	all, err := entries[bpf.XfwdForwardReasonKey, uint64](s.maps.ForwardDrops)
+	if err != nil {
+		return nil, err
+	}
+	drops := make(map[uint32]map[string]uint64)
+	for key, packets := range all {
+		if drops[key.Forward] == nil {
+			drops[key.Forward] = make(map[string]uint64)
+		}
+		drops[key.Forward][reasonName(key.Reason)] = packets
+	}
+	return drops, nil
+}
+
+// Reasons reads how many packets left us otherwise than translated: those that
+// were passed on as they were, and those that were dropped.
+func (s *Set) Reasons() (passes, drops map[string]uint64, err error) {
+	passes, drops = make(map[string]uint64), make(map[string]uint64)
+	for reason := range reasonCount {
+		var perCPU []uint64
+		if err := s.maps.Reasons.Lookup(uint32(reason), &perCPU); err != nil {
+			return nil, nil, fmt.Errorf("read reasons: %w", err)
+		}
+		var sum uint64
+		for _, n := range perCPU {
+			sum += n
+		}
+		if reason < firstDrop {
+			passes[reasonName(uint32(reason))] = sum
+		} else {
+			drops[reasonName(uint32(reason))] = sum
+		}
+	}
+	return passes, drops, nil
+}
+

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package maps
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/xfwd/xfwd/bpf"
+)
+
+// Tuple is the transport addresses of a packet.
+type Tuple struct {
+	Source, Destination netip.AddrPort
+	Protocol            uint8
+}
+
+// Flow is one flow, seen from its forward entry.
+type Flow struct {
+	// Client is what the client's packets bear, Target what they become.
+	Client, Target Tuple
+	// Forward and Backend are zero where a client talks to a target directly.
+	Forward, Backend uint32
+	Generation       uint32
+	// Established flows are kept apart from those that are opening or closing.
+	Established bool
+	// Answered: the target has sent something.
+	Answered bool
+	// FinForward, FinReverse, Reset: who has closed a TCP connection, and how.
+	FinForward, FinReverse, Reset bool
+	// Idle is the time since a recent packet of either direction, to about a
+	// second.
+	Idle time.Duration
+
+	key, partner bpf.XfwdTuple
+}
+
+// Closed says whether both ends, or a reset, have ended the connection.
+func (f Flow) Closed() bool {
+	return f.Reset || f.FinForward && f.FinReverse
+}
+
+// The timeouts of config.h.
+const (
+	tcpEstablishedTimeout = 7440 * time.Second
+	tcpTransitoryTimeout  = 240 * time.Second
+	udpAnsweredTimeout    = 300 * time.Second
+	udpOneWayTimeout      = 120 * time.Second
+)
+
+// Expired says whether the flow has been idle for longer than the programs let
+// it live. They find out with the next packet of the flow, and remove it then.
+func (f Flow) Expired() bool {
+	timeout := tcpTransitoryTimeout
+	switch {
+	case f.Client.Protocol == protocolUDP && f.Answered:
+		timeout = udpAnsweredTimeout
+	case f.Client.Protocol == protocolUDP:
+		timeout = udpOneWayTimeout
+	case f.Established:
+		timeout = tcpEstablishedTimeout
+	}
+	return f.Idle > timeout
+}
+
+// Flows calls yield for every flow until it returns false. Flows that come, go
+// or move meanwhile may be missed or seen twice.
+func (s *Set) Flows(yield func(Flow) bool) error {
+	now, err := monotonic()
+	if err != nil {
+		return err
+	}
+	more := true
+	for _, m := range []*ebpf.Map{s.maps.FlowsEstablished, s.maps.FlowsTransitory} {
+		err := batches(m, func(key bpf.XfwdTuple, k bpf.XfwdFlow) {
+			if !more || k.Flags&uint8(bpf.XfwdFlowFlagFLOW_REVERSE) != 0 {
+				return
+			}
+			more = yield(flowFromKernel(key, k, m == s.maps.FlowsEstablished, now))
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func flowFromKernel(key bpf.XfwdTuple, k bpf.XfwdFlow, established bool, now time.Duration) Flow {
+	has := func(flag bpf.XfwdFlowFlag) bool { return k.Flags&uint8(flag) != 0 }
+	return Flow{
+		Client:      tupleFromKernel(key),
+		Target:      tupleFromKernel(k.To),
+		Forward:     k.Forward,
+		Backend:     k.Backend,
+		Generation:  k.Generation,
+		Established: established,
+		Answered:    has(bpf.XfwdFlowFlagFLOW_ANSWERED),
+		FinForward:  has(bpf.XfwdFlowFlagFLOW_FIN_FORWARD),
+		FinReverse:  has(bpf.XfwdFlowFlagFLOW_FIN_REVERSE),
+		Reset:       has(bpf.XfwdFlowFlagFLOW_RESET),
+		Idle:        max(0, now-time.Duration(k.LastSeen)),
+		key:         key,
+		partner:     reversed(k.To),
+	}
+}
+
+// DeleteFlow removes both entries of a flow.
+func (s *Set) DeleteFlow(f Flow) error {
+	for _, m := range []*ebpf.Map{s.maps.FlowsEstablished, s.maps.FlowsTransitory} {
+		for _, key := range []bpf.XfwdTuple{f.key, f.partner} {
+			if err := remove(m, key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func tupleFromKernel(k bpf.XfwdTuple) Tuple {
+	return Tuple{
+		Source:      netip.AddrPortFrom(addressFromKernel(k.Source), portFromKernel(k.SourcePort)),
+		Destination: netip.AddrPortFrom(addressFromKernel(k.Destination), portFromKernel(k.DestinationPort)),
+		Protocol:    k.Protocol,
+	}
+}
+
+func reversed(k bpf.XfwdTuple) bpf.XfwdTuple {
+	return bpf.XfwdTuple{
+		Source:          k.Destination,
+		Destination:     k.Source,
+		SourcePort:      k.DestinationPort,
+		DestinationPort: k.SourcePort,
+		Protocol:        k.Protocol,
+	}
+}
+
+// monotonic is the clock of the programs.
+func monotonic() (time.Duration, error) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0, err
+	}
+	return time.Duration(ts.Nano()), nil
+}

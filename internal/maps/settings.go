@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package maps
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/xfwd/xfwd/bpf"
+)
+
+// Layout is the version of the layout that this package reads and writes; it
+// follows LAYOUT_VERSION of abi.h.
+const Layout = 1
+
+// Settings are what the dataplane is told when it is loaded, and the epoch.
+type Settings struct {
+	// Epoch is the number of the last committed change.
+	Epoch uint64
+	// Primary4 and Primary6 are the host's own addresses; the zero Addr is none.
+	Primary4, Primary6 netip.Addr
+	Layout             uint32
+	// MaxFlows is how many flows the flow table is made for.
+	MaxFlows uint32
+	// NetNSCookie is the kernel's number of the network namespace.
+	NetNSCookie uint64
+	// Build identifies the programs.
+	Build uint64
+}
+
+// Settings reads the settings.
+func (s *Set) Settings() (Settings, error) {
+	var k bpf.XfwdSettings
+	if err := s.maps.Settings.Lookup(uint32(0), &k); err != nil {
+		return Settings{}, fmt.Errorf("read settings: %w", err)
+	}
+	return Settings{
+		Epoch:       k.Epoch,
+		Primary4:    addressFromKernel(k.Primary4),
+		Primary6:    addressFromKernel(k.Primary6),
+		Layout:      k.Layout,
+		MaxFlows:    k.MaxFlows,
+		NetNSCookie: k.NetnsCookie,
+		Build:       k.Build,
+	}, nil
+}
+
+// PutSettings writes all settings, the epoch too. A packet may see a mix of
+// old and new values, so the epoch must be the one that is there already.
+func (s *Set) PutSettings(v Settings) error {
+	return put(s.maps.Settings, uint32(0), bpf.XfwdSettings{
+		Epoch:       v.Epoch,
+		Primary4:    addressToKernel(v.Primary4),
+		Primary6:    addressToKernel(v.Primary6),
+		Layout:      v.Layout,
+		MaxFlows:    v.MaxFlows,
+		NetnsCookie: v.NetNSCookie,
+		Build:       v.Build,
+	})
+}
+
+// Commit stores the epoch, and nothing else, in one aligned 8-byte write: the
+// moment at which a prepared change takes place.
+func (s *Set) Commit(epoch uint64) error {
+	var k bpf.XfwdSettings
+	page, err := unix.Mmap(s.maps.Settings.FD(), 0, int(unsafe.Sizeof(k)), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map settings into memory: %w", err)
+	}
+	atomic.StoreUint64((*uint64)(unsafe.Pointer(&page[unsafe.Offsetof(k.Epoch)])), epoch)
+	return unix.Munmap(page)
+}
