@@ -7,6 +7,7 @@
 
 set -euo pipefail
 
+# shellcheck source=/dev/null
 release=$(. /etc/os-release && echo "$ID $VERSION_ID")
 [ "$release" = "debian 12" ] || {
 	echo "setup: $release has no package of Go 1.21 or newer: install one from https://go.dev/dl" >&2

@@ -54,6 +54,9 @@ func qualified(qualifier string, typ btf.Type, declarator string, depth int) (st
 		return declaration(typ, strings.TrimSpace(qualifier+" "+declarator), depth)
 	}
 	decl, err := declaration(typ, declarator, depth)
+	if strings.HasPrefix(decl, qualifier+" ") {
+		return decl, err // BTF qualifies a constant array and its elements.
+	}
 	return qualifier + " " + decl, err
 }
 

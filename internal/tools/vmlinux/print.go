@@ -97,7 +97,7 @@ func (p *printer) need(typ btf.Type, behindPointer bool) error {
 	case *btf.Pointer:
 		return p.need(t.Target, true)
 	case *btf.Array:
-		return p.need(t.Type, behindPointer)
+		return p.need(t.Type, false) // C has no arrays of what is only declared.
 	case *btf.FuncProto:
 		for _, param := range t.Params {
 			if err := p.need(param.Type, true); err != nil {

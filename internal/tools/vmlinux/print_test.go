@@ -109,6 +109,17 @@ struct near {
 `,
 		},
 		{
+			"a pointer to an array needs its elements",
+			[]btf.Type{&btf.Typedef{Name: "row_t", Type: pointer(array(2, addr))}},
+			`
+struct addr {
+	unsigned int word;
+};
+
+typedef struct addr (*row_t)[2];
+`,
+		},
+		{
 			"a struct that points to itself",
 			[]btf.Type{list()},
 			`
@@ -148,7 +159,7 @@ struct s {
 		},
 		{
 			"declarators",
-			[]btf.Type{&btf.Struct{Name: "s", Size: 88, Members: []btf.Member{
+			[]btf.Type{&btf.Struct{Name: "s", Size: 96, Members: []btf.Member{
 				{Name: "grid", Type: array(2, array(3, u8))},
 				{Name: "names", Type: array(2, pointer(&btf.Const{Type: char})), Offset: 64},
 				{Name: "row", Type: pointer(array(4, u32)), Offset: 192},
@@ -162,6 +173,7 @@ struct s {
 				{Name: "spare", Type: array(2, u64), Offset: 512},
 				{Name: "rest", Type: array(0, u64), Offset: 640},
 				{Name: "cold", Type: &btf.TypeTag{Value: "user", Type: u64}, Offset: 640},
+				{Name: "name", Type: &btf.Const{Type: array(8, &btf.Const{Type: char})}, Offset: 704},
 			}}},
 			`
 struct list;
@@ -177,6 +189,7 @@ struct s {
 	long long unsigned int spare[2];
 	long long unsigned int rest[0];
 	long long unsigned int cold;
+	const char name[8];
 };
 `,
 		},

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+
+GO ?= hack/go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+PREFIX ?= /usr/local
+FUZZTIME ?= 30s
+
+# sudo where root is needed and we are not: with root's own caches, but with our Go and settings.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E -H env "PATH=$(PATH)")
+
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+.PHONY: help
+help: ## Show this text
+	@echo "make TARGET   (TARGET is build unless said otherwise)"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/xfwd; takes Go alone
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/xfwd ./cmd/xfwd
+
+.PHONY: generate
+generate: ## Compile the BPF programs and generate their Go, with clang 19
+	@hack/setup.sh build generate
+	$(GO) generate ./bpf
+
+.PHONY: vmlinux.h
+vmlinux.h: ## Print the kernel types of bpf/vmlinux.txt anew, from the running kernel
+	@header=$$(hack/vmlinux.sh) && echo "$$header" >$@
+
+.PHONY: check-generated
+check-generated: ## Generate everything anew and want no difference
+	@hack/setup.sh build generate
+	@hack/check-generated.sh
+
+.PHONY: test
+test: root ## Run every test, as root: unit, program and end-to-end tests, in namespaces of their own
+	@hack/setup.sh build test
+	$(SUDO) $(GO) test -count=1 -timeout 20m ./...
+
+.PHONY: lint
+lint: ## Check the style of Go, C and shell
+	@hack/setup.sh build lint
+	@hack/lint.sh
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME
+	@hack/setup.sh build
+	@hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: demo
+demo: root ## Publish port 80 of nginx on 30080 in throw-away namespaces, and show it
+	@hack/setup.sh build demo
+	@$(MAKE) --no-print-directory build
+	@$(SUDO) hack/demo.sh
+
+.PHONY: bench
+bench: root ## Compare xfwd with other forwarders; takes long, and a quiet machine
+	@hack/setup.sh build bench
+	$(SUDO) $(GO) run ./test/bench
+
+# A package's DESTDIR belongs to its builder; the system's directories belong to root.
+INSTALL = $(if $(DESTDIR),,$(SUDO)) install
+BIN = $(DESTDIR)$(PREFIX)/bin/xfwd
+UNIT = $(DESTDIR)$(PREFIX)/lib/systemd/system/xfwd.service
+BASH_COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions/xfwd
+ZSH_COMPLETION = $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_xfwd
+FISH_COMPLETION = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/xfwd.fish
+
+.PHONY: install
+install: build ## Install the command, its completions and the systemd unit below PREFIX
+	$(INSTALL) -D -m 755 bin/xfwd $(BIN)
+	sed 's|/usr/local/|$(PREFIX)/|' deploy/systemd/xfwd.service | $(INSTALL) -D -m 644 /dev/stdin $(UNIT)
+	bin/xfwd completion bash | $(INSTALL) -D -m 644 /dev/stdin $(BASH_COMPLETION)
+	bin/xfwd completion zsh | $(INSTALL) -D -m 644 /dev/stdin $(ZSH_COMPLETION)
+	bin/xfwd completion fish | $(INSTALL) -D -m 644 /dev/stdin $(FISH_COMPLETION)
+
+.PHONY: uninstall
+uninstall: ## Remove what install installed; forwards stay in the kernel until xfwd unload
+	$(if $(DESTDIR),,$(SUDO)) rm -f $(BIN) $(UNIT) $(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION)
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin
+
+.PHONY: root
+root:
+	@[ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { echo "make: this takes root: run it as root, or install sudo" >&2; exit 1; }
