@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/xfwd/xfwd/test/lab"
+)
+
+// process is a long-lived child in a namespace, held to some processors.
+type process struct {
+	tb      lab.TB
+	command *exec.Cmd
+	stderr  bytes.Buffer
+	stopped sync.Once
+}
+
+// spawn starts a command. The child ends with the scope of tb at the latest,
+// and dies with this program whatever ends that.
+func spawn(tb lab.TB, ns *lab.Namespace, cpus unix.CPUSet, command *exec.Cmd) *process {
+	tb.Helper()
+	p := &process{tb: tb, command: command}
+	command.Stderr = &p.stderr
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	var err error
+	ns.Do(func() { err = pinned(cpus, command.Start) })
+	if err != nil {
+		tb.Fatalf("%s: %v", command, err)
+	}
+	tb.Cleanup(p.stop)
+	return p
+}
+
+// pinned runs fn while the calling thread, and so what it starts, is held to
+// cpus. The caller has locked the thread.
+func pinned(cpus unix.CPUSet, fn func() error) error {
+	var before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return os.NewSyscallError("sched_getaffinity", err)
+	}
+	if err := unix.SchedSetaffinity(0, &cpus); err != nil {
+		return os.NewSyscallError("sched_setaffinity", err)
+	}
+	err := fn()
+	return errors.Join(err, os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinity(0, &before)))
+}
+
+func (p *process) pid() int { return p.command.Process.Pid }
+
+// stop ends the child and waits for it. Whatever it wrote to standard error is
+// a failure. Stopping twice is stopping once.
+func (p *process) stop() {
+	p.stopped.Do(func() {
+		_ = p.command.Process.Signal(syscall.SIGTERM) // it may have ended
+		kill := time.AfterFunc(3*time.Second, func() { _ = p.command.Process.Kill() })
+		defer kill.Stop()
+		_ = p.command.Wait() // ended by a signal is how it should end
+		if p.stderr.Len() > 0 {
+			p.tb.Errorf("%s: %s", p.command, bytes.TrimSpace(p.stderr.Bytes()))
+		}
+	})
+}

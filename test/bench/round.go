@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/xfwd/xfwd/test/lab"
+)
+
+// plan is what to measure in one topology.
+type plan struct {
+	topology  topology
+	variant   variant
+	placement placement
+	workloads []workload
+	// peers include both measurements of direct.
+	peers  []peer
+	rounds int
+	random *rand.Rand
+}
+
+// column is all samples of one workload.
+type column struct {
+	workload workload
+	// samples are one a round, by the name of the peer. Peers that cannot do
+	// the work have none.
+	samples map[string][]sample
+}
+
+// run takes all samples.
+func (p plan) run(ctx context.Context, say *progress) ([]column, error) {
+	columns := make([]column, len(p.workloads))
+	for i, w := range p.workloads {
+		columns[i] = column{w, map[string][]sample{}}
+	}
+	for round := range p.rounds {
+		err := within(func(tb lab.TB) {
+			p.round(ctx, tb, columns, func(w workload) { say.step("%s, round %d of %d: %s", p.topology.name, round+1, p.rounds, w.title) })
+		})
+		if err != nil {
+			return nil, fmt.Errorf("round %d: %w", round+1, err)
+		}
+	}
+	return columns, nil
+}
+
+// round takes one sample of every workload with every peer, in random order.
+func (p plan) round(ctx context.Context, tb lab.TB, columns []column, each func(workload)) {
+	s := p.topology.build(lab.New(tb), p.variant)
+	s.tb, s.cpus = tb, p.placement.server
+	m := newSampler(s, p.placement)
+	for _, i := range p.random.Perm(len(columns)) {
+		w := columns[i].workload
+		each(w)
+		for _, j := range p.random.Perm(len(p.peers)) {
+			peer := p.peers[j]
+			if !peer.carries(w.kind) {
+				continue
+			}
+			if ctx.Err() != nil {
+				tb.Fatalf("stopped: %v", context.Cause(ctx))
+			}
+			s.clientPorts(j, len(p.peers))
+			columns[i].samples[peer.name()] = append(columns[i].samples[peer.name()], m.take(w, peer))
+		}
+	}
+}
+
+// clientPorts gives the client the i-th of n parts of the port numbers, so that
+// each peer has client ports of its own. Otherwise a connection through a
+// translator could meet, at the server, what a direct one from the same port
+// left there in TIME_WAIT: its sequence numbers and time stamps need not fit,
+// and the handshake may take a second.
+func (s *site) clientPorts(i, n int) {
+	const first, end = 1024, 65536
+	size := (end - first) / n
+	s.client.Sysctl("net.ipv4.ip_local_port_range", fmt.Sprintf("%d %d", first+i*size, first+(i+1)*size-1))
+}
+
+// ratio is what a peer costs relative to direct, paired by round.
+func (c column) ratio(p peer) spread {
+	base := c.samples[direct{}.name()]
+	var ratios []float64
+	for round, s := range c.samples[p.name()] {
+		ratios = append(ratios, s.cpu.Seconds()/base[round].cpu.Seconds())
+	}
+	return newSpread(ratios)
+}
+
+// directCost is what a unit costs without a forwarder, in nanoseconds.
+func (c column) directCost() spread {
+	var costs []float64
+	for _, s := range c.samples[direct{}.name()] {
+		costs = append(costs, float64(s.cpu.Nanoseconds())/float64(c.workload.units))
+	}
+	return newSpread(costs)
+}
+
+// softirqd is the share of all processor time that the kernel's softirq
+// threads had.
+func (c column) softirqd() float64 {
+	var all, softirqd float64
+	for _, samples := range c.samples {
+		for _, s := range samples {
+			all += s.cpu.Seconds()
+			softirqd += s.softirqd.Seconds()
+		}
+	}
+	return softirqd / all
+}
