@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+)
+
+// addFlags are the flags of add that are not words of the forward.
+type addFlags struct {
+	replace, dryRun, save bool
+	existing              ctl.Existing
+}
+
+func newAdd(a *app) *cobra.Command {
+	var spec ctl.Spec
+	flags := addFlags{existing: ctl.ExistingKeep}
+	cmd := &cobra.Command{
+		Use:     "add FRONTEND BACKEND...",
+		GroupID: groupPublish,
+		Short:   "Publish a port",
+		Long: `Publish FRONTEND: what clients send there goes to BACKEND, and replies return
+as if FRONTEND had answered. Adding what is already there changes nothing.`,
+		Example: `  xfwd add 80 30080                      # to a port of this host
+  xfwd add 53/tcp+udp 5353 --name dns
+  xfwd add 192.0.2.7:443 30443 --device eth0
+  xfwd add 9000-9005 30000-30005         # port by port
+  xfwd add 80 30081 --replace            # take it from what has it now`,
+		Args: between(2, -1, "xfwd add 80 30080"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("existing") && !flags.replace {
+				return ctl.Errorf(ctl.ErrSyntax, "--existing is about forwards that are replaced; add --replace")
+			}
+			spec.Frontend, spec.Backends = args[0], args[1:]
+			return a.add(cmd, spec, flags)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	f.StringVar(&spec.Name, "name", "", "call the forward by this `name`")
+	f.StringArrayVar(&spec.Devices, "device", nil, "only packets that arrive on this `device`; repeatable")
+	f.StringVar(&spec.Source, "source", "", "the source that the backend sees: auto, preserve or masquerade (default auto)")
+	f.StringVar(&spec.Balance, "balance", "", "how a new flow chooses its backend (default maglev)")
+	f.StringVar(&spec.Affinity, "affinity", "", "keep a client with its backend for this `duration`")
+	f.StringArrayVar(&spec.Allow, "allow", nil, "only clients of this `prefix`; repeatable")
+	f.StringArrayVar(&spec.Deny, "deny", nil, "no clients of this `prefix`; repeatable")
+	f.StringVar(&spec.Expires, "expires", "", "remove the forward after this `duration`")
+	f.StringVar(&spec.Comment, "comment", "", "remember this `text`")
+	f.BoolVar(&flags.replace, "replace", false, "take the frontend or the name from what has it")
+	f.Var(choiceOf(&flags.existing, existings()), "existing", "with --replace, established TCP connections: keep or reset")
+	f.BoolVar(&flags.dryRun, "dry-run", false, "say what would happen and change nothing")
+	f.BoolVar(&flags.save, "save", false, "save all forwards to the default file afterwards")
+	a.maxFlowsFlag(cmd)
+	complete(cmd, "source", ctl.Sources())
+	complete(cmd, "balance", ctl.Balances())
+	complete(cmd, "existing", existings())
+	a.completeDevices(cmd)
+	hideNotYet(cmd)
+	return cmd
+}
+
+func (a *app) add(cmd *cobra.Command, spec ctl.Spec, flags addFlags) error {
+	forwards, err := spec.Forwards(a.now())
+	if err != nil {
+		return err
+	}
+	change := ctl.Add(forwards, flags.replace)
+	options := ctl.UpdateOptions{Existing: flags.existing, DryRun: flags.dryRun}
+	if !flags.save || flags.dryRun {
+		_, err := a.update(cmd, change, forwards, options)
+		return err
+	}
+	// A file that cannot be written is found out before anything changes.
+	path, err := a.defaultFile()
+	if err != nil {
+		return err
+	}
+	file, err := createFile(path)
+	if err != nil {
+		return err
+	}
+	defer file.discard()
+	if _, err := a.update(cmd, change, forwards, options); err != nil {
+		return err
+	}
+	return a.saveTo(cmd, file)
+}
+
+// existings are the choices of --existing, the default first.
+func existings() []ctl.Existing {
+	return []ctl.Existing{ctl.ExistingKeep, ctl.ExistingReset}
+}
+
+// maxFlowsFlag declares --max-flows for a command that may load the dataplane.
+func (a *app) maxFlowsFlag(cmd *cobra.Command) {
+	cmd.Flags().Var(flowCount{&a.options.MaxFlows}, "max-flows", "size of the flow table, if the dataplane is to be loaded (default by memory)")
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+)
+
+func newApply(a *app) *cobra.Command {
+	var path string
+	var prune, dryRun bool
+	cmd := &cobra.Command{
+		Use:     "apply -f FILE",
+		GroupID: groupFile,
+		Short:   "Make the forwards what a file says",
+		Long: `Make the forwards what FILE says, in one step. Forwards that are there already
+keep their flows and counters; what has a frontend or a name of the file's
+forwards gives it up. Others stay, unless --prune removes them.`,
+		Example: `  xfwd apply -f forwards.yaml --dry-run
+  xfwd apply -f forwards.yaml --prune
+  xfwd save - | ssh other-host xfwd apply -f -`,
+		Args: between(0, 0, "xfwd apply -f forwards.yaml"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if path == "" {
+				return ctl.Errorf(ctl.ErrSyntax, "apply needs a file; write for example `xfwd apply -f forwards.yaml`")
+			}
+			return a.apply(cmd, path, prune, dryRun)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().StringVarP(&path, "file", "f", "", "the `file`; - is standard input")
+	cmd.Flags().BoolVar(&prune, "prune", false, "remove the forwards that the file does not have")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would happen and change nothing")
+	a.maxFlowsFlag(cmd)
+	return cmd
+}
+
+// apply makes the forwards what a file says.
+func (a *app) apply(cmd *cobra.Command, path string, prune, dryRun bool) error {
+	forwards, err := a.readForwards(path)
+	if err != nil {
+		return err
+	}
+	report, err := a.update(cmd, ctl.ApplyFile(forwards, prune), nil, ctl.UpdateOptions{DryRun: dryRun})
+	if err != nil {
+		return err
+	}
+	if len(report.Added) == 0 && len(report.Removed) == 0 {
+		a.say("nothing to do; %s of %s there already", plural(len(forwards), "forward"), path)
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+)
+
+func newCompletion() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use:     "completion SHELL",
+		GroupID: groupSystem,
+		Short:   "Print the completion script for a shell",
+		Long:    "Print the completion script for bash, zsh, fish or powershell.",
+		Example: `  source <(xfwd completion bash)
+  xfwd completion bash > /etc/bash_completion.d/xfwd
+  xfwd completion fish > ~/.config/fish/completions/xfwd.fish`,
+		Args:      between(1, 1, "xfwd completion bash"),
+		ValidArgs: shells,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root, out := cmd.Root(), cmd.OutOrStdout()
+			switch args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(out, true)
+			case "zsh":
+				return root.GenZshCompletion(out)
+			case "fish":
+				return root.GenFishCompletion(out, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(out)
+			}
+			return ctl.Errorf(ctl.ErrSyntax, "there is no completion for the shell %q; choose bash, zsh, fish or powershell", args[0])
+		},
+	}
+}
+
+// completeForwards offers the names and frontends of the live forwards.
+func (a *app) completeForwards(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	instance, err := a.instance()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	forwards, err := instance.Forwards(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var words []cobra.Completion
+	for _, f := range forwards {
+		words = append(words, cobra.CompletionWithDesc(f.Frontend.String(), f.String()))
+		if f.Name != "" {
+			words = append(words, cobra.CompletionWithDesc(f.Name, f.String()))
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeDevices makes the shell offer network devices for --device. Those of
+// another namespace are not known.
+func (a *app) completeDevices(cmd *cobra.Command) {
+	offer := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if a.options.NetNS != "" {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return a.devices(), cobra.ShellCompDirectiveNoFileComp
+	}
+	if err := cmd.RegisterFlagCompletionFunc("device", offer); err != nil {
+		panic(err) // the flag is not declared, or twice
+	}
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"io"
+	"iter"
+	"net"
+	"os"
+	"time"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+)
+
+// environment is everything that commands use of the world around them.
+type environment struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	// terminal says that stdout is one that understands control sequences.
+	terminal bool
+	getenv   func(string) string
+	now      func() time.Time
+	// open selects the dataplane to act on.
+	open func(ctl.Options) (dataplane, error)
+	// devices names the network devices of the caller's namespace.
+	devices func() []string
+}
+
+// dataplane is what commands use of a ctl.Instance.
+type dataplane interface {
+	Update(context.Context, ctl.Change, ctl.UpdateOptions) (ctl.Report, error)
+	Forwards(context.Context) ([]ctl.Forward, error)
+	Counters(context.Context) ([]ctl.ForwardCounters, error)
+	Flows(context.Context) iter.Seq2[ctl.Flow, error]
+	Status(context.Context) (ctl.Status, error)
+	Unload(context.Context) error
+}
+
+// system is the environment of the process.
+func system() environment {
+	return environment{
+		stdin:    os.Stdin,
+		stdout:   os.Stdout,
+		stderr:   os.Stderr,
+		terminal: isTerminal(os.Stdout) && os.Getenv("TERM") != "dumb",
+		getenv:   os.Getenv,
+		now:      time.Now,
+		open: func(o ctl.Options) (dataplane, error) {
+			instance, err := ctl.Open(o)
+			if err != nil {
+				return nil, err
+			}
+			return instance, nil
+		},
+		devices: deviceNames,
+	}
+}
+
+// isTerminal takes every character device for a terminal, which at worst
+// writes control sequences to /dev/null.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func deviceNames() []string {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, i := range interfaces {
+		names = append(names, i.Name)
+	}
+	return names
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+)
+
+func newList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		GroupID: groupLook,
+		Short:   "List every forward, one line each",
+		Long:    "List every forward, one line each. With -o wide, json or yaml, with counters.",
+		Example: `  xfwd list
+  xfwd list -o wide
+  xfwd list -o json`,
+		Args:              between(0, 0, "xfwd list"),
+		RunE:              func(cmd *cobra.Command, _ []string) error { return a.list(cmd) },
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+}
+
+func (a *app) list(cmd *cobra.Command) error {
+	instance, err := a.instance()
+	if err != nil {
+		return err
+	}
+	if a.output == formatTable {
+		forwards, err := instance.Forwards(cmd.Context())
+		if err != nil {
+			return err
+		}
+		t := newTable(text("NAME"), text("FRONTEND"), text("BACKENDS"), text("SOURCE"))
+		for _, f := range forwards {
+			t.row(f.Name, f.Frontend.Label(), f.BackendsLabel(), string(f.Source))
+		}
+		return a.printForwards(t)
+	}
+	counted, err := instance.Counters(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if a.output != formatWide {
+		return a.encode(countedViews(counted))
+	}
+	t := newTable(text("NAME"), text("FRONTEND"), text("BACKENDS"), text("SOURCE"),
+		number("IN-PKTS"), number("IN-BYTES"), number("OUT-PKTS"), number("OUT-BYTES"),
+		number("OPENED"), number("ACTIVE"), text("COMMENT"))
+	for _, f := range counted {
+		c := f.Counters
+		t.row(f.Name, f.Frontend.Label(), f.BackendsLabel(), string(f.Source),
+			exact(c.Forward.Packets), exact(c.Forward.Bytes), exact(c.Reverse.Packets), exact(c.Reverse.Bytes),
+			exact(c.Connections.Opened), exact(c.Connections.Active), f.Comment)
+	}
+	return a.printForwards(t)
+}
+
+// printForwards prints a table of forwards, or in words that it is empty.
+func (a *app) printForwards(t *table) error {
+	if len(t.rows) == 0 {
+		a.say("no forwards; `xfwd add 80 30080` adds one")
+		return nil
+	}
+	return t.flush(a.stdout)
+}
+
+func countedViews(counted []ctl.ForwardCounters) []ctl.ForwardView {
+	views := []ctl.ForwardView{}
+	for _, f := range counted {
+		views = append(views, f.View(&f.Counters))
+	}
+	return views
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import "github.com/spf13/cobra"
+
+func newRestore(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "restore [FILE]",
+		GroupID: groupFile,
+		Short:   "Bring the forwards of a saved file back",
+		Long: `Bring the forwards of FILE back, by default of ` + defaultFile + ` or what
+` + fileVariable + ` names. It is ` + "`xfwd apply -f FILE`" + `: other forwards stay.`,
+		Example: `  xfwd restore
+  xfwd restore /etc/xfwd/forwards.yaml`,
+		Args: between(0, 1, "xfwd restore"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := a.fileArgument(args)
+			if err != nil {
+				return err
+			}
+			return a.apply(cmd, path, false, false)
+		},
+	}
+	a.maxFlowsFlag(cmd)
+	return cmd
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+)
+
+func newShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show FRONTEND|NAME",
+		GroupID: groupLook,
+		Short:   "Show everything known about one forward",
+		Long: `Show everything known about one forward, or all of one name. Forward counts
+what clients sent, reverse what was sent to them.`,
+		Example: `  xfwd show 80
+  xfwd show dns -o json`,
+		Args: between(1, 1, "xfwd show 80"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			instance, err := a.instance()
+			if err != nil {
+				return err
+			}
+			forwards, err := counted(cmd.Context(), instance, args)
+			if err != nil {
+				return err
+			}
+			if !a.output.isText() {
+				return a.encode(countedViews(forwards))
+			}
+			for i, f := range forwards {
+				if i > 0 {
+					fmt.Fprintln(a.stdout)
+				}
+				describe(a.stdout, f)
+			}
+			return nil
+		},
+		ValidArgsFunction: a.completeForwards,
+	}
+}
+
+// describe prints a forward as a block of lines.
+func describe(w io.Writer, f ctl.ForwardCounters) {
+	fmt.Fprintln(w, f.Forward)
+	line := func(key, value string) { fmt.Fprintf(w, "  %-12s %s\n", key, value) }
+	line("name", cmp.Or(f.Name, "none"))
+	line("devices", cmp.Or(strings.Join(f.Frontend.Devices, ", "), "any"))
+	for _, b := range f.Backends {
+		line("backend", fmt.Sprintf("%s, %s", b.Label(), b.State))
+	}
+	line("source", string(f.Source))
+	line("balance", string(f.Balance))
+	affinity := "none"
+	if f.Affinity != 0 {
+		affinity = ctl.FormatDuration(f.Affinity)
+	}
+	line("affinity", affinity)
+	line("comment", cmp.Or(f.Comment, "none"))
+	expires := "never"
+	if !f.ExpiresAt.IsZero() {
+		expires = f.ExpiresAt.Format(time.RFC3339)
+	}
+	line("expires", expires)
+	c := f.Counters
+	line("forward", fmt.Sprintf("%d packets, %d bytes", c.Forward.Packets, c.Forward.Bytes))
+	line("reverse", fmt.Sprintf("%d packets, %d bytes", c.Reverse.Packets, c.Reverse.Bytes))
+	line("connections", fmt.Sprintf("%d opened, %d active", c.Connections.Opened, c.Connections.Active))
+	line("drops", cmp.Or(byReason(c.Drops), "none"))
+}

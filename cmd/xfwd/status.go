@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+)
+
+func newStatus(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "status",
+		GroupID: groupSystem,
+		Short:   "Show whether the dataplane is loaded, where and why so",
+		Long: `Show whether the dataplane is loaded, on which devices and hooks, how it is
+attached and why so, how full the flow table is, and why packets were passed
+on untouched or dropped.`,
+		Example: `  xfwd status
+  xfwd status -o json`,
+		Args: between(0, 0, "xfwd status"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			instance, err := a.instance()
+			if err != nil {
+				return err
+			}
+			status, err := instance.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if !a.output.isText() {
+				return a.encode(status)
+			}
+			return printStatus(a.stdout, status)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+}
+
+func printStatus(w io.Writer, s ctl.Status) error {
+	line := func(key, value string) { fmt.Fprintf(w, "%-10s %s\n", key, value) }
+	if !s.Loaded {
+		line("dataplane", "not loaded; the first `xfwd add` loads it")
+		line("kernel", s.Kernel)
+		return warnings(w, s.Warnings)
+	}
+	line("dataplane", "loaded by version "+s.Version)
+	line("kernel", s.Kernel)
+	line("pins", s.Pins)
+	line("forwards", fmt.Sprint(s.Forwards))
+	line("flows", fmt.Sprintf("%d established, %d transitory, room for %d", s.Flows.Established, s.Flows.Transitory, s.Flows.MaxFlows))
+	line("passed", cmp.Or(byReason(s.Passes), "nothing"))
+	line("dropped", cmp.Or(byReason(s.Drops), "nothing"))
+	if len(s.Hooks) > 0 {
+		fmt.Fprintln(w)
+		t := newTable(text("DEVICE"), text("HOOK"), text("MODE"), text("WHY"))
+		for _, h := range s.Hooks {
+			t.row(h.Device, h.Hook, h.Mode, h.Why)
+		}
+		if err := t.flush(w); err != nil {
+			return err
+		}
+	}
+	return warnings(w, s.Warnings)
+}
+
+// warnings prints what is wrong with the dataplane, below everything else.
+func warnings(w io.Writer, all []string) error {
+	for _, warning := range all {
+		if _, err := fmt.Fprintf(w, "warning: %s\n", oneLine(warning)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
