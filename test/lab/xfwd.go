@@ -56,8 +56,12 @@ type Result struct {
 // Command is a command line of xfwd for this instance, to be run outside of the
 // namespace.
 func (x *XFWD) Command(args ...string) *exec.Cmd {
-	args = append([]string{"--root", x.Root, "--netns", x.at.Name}, args...)
-	return exec.Command(program, args...)
+	return x.CommandIn(x.at.Name, args...)
+}
+
+// CommandIn is Command for a namespace that is named otherwise.
+func (x *XFWD) CommandIn(netNS string, args ...string) *exec.Cmd {
+	return exec.Command(program, append([]string{"--root", x.Root, "--netns", netNS}, args...)...)
 }
 
 // Binary is the path of the xfwd that is tested.
