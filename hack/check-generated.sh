@@ -28,4 +28,5 @@ elif ! hack/vmlinux.sh | diff -u vmlinux.h -; then
 	echo "check-generated: run make vmlinux.h, and commit what it changes" >&2
 	status=1
 fi
+[ "$status" != 0 ] || echo "check-generated: no difference"
 exit "$status"

@@ -22,6 +22,17 @@ nothing() {
 	return 1
 }
 
+# unit FILE: checks a unit, with a command that exists in place of an xfwd that is not installed.
+unit() {
+	local dir status
+	dir=$(mktemp -d)
+	sed 's|/usr/local/bin/xfwd|/bin/true|' "$1" >"$dir/xfwd.service"
+	systemd-analyze verify "$dir/xfwd.service"
+	status=$?
+	rm -r "$dir"
+	return "$status"
+}
+
 go=(**/*.go)
 c=(bpf/*.c bpf/*.h)
 scripts=(.ci/run hack/go hack/*.sh)
@@ -31,6 +42,7 @@ check "go vet" hack/go vet ./...
 check staticcheck hack/go tool -modfile=hack/tools.mod staticcheck ./...
 check clang-format clang-format-19 --dry-run -Werror "${c[@]}"
 check shellcheck shellcheck "${scripts[@]}"
+check "systemd unit" unit deploy/systemd/xfwd.service
 check "licence lines" nothing grep -LE 'SPDX-License-Identifier|^// Code generated' \
 	Makefile "${go[@]}" "${c[@]}" "${scripts[@]}"
 

@@ -15,12 +15,32 @@ set -euo pipefail
 commands() {
 	case $1 in
 	build) ;;
-	demo) echo ip=iproute2 nsenter=util-linux nginx=nginx-light curl=curl ;;
-	test) echo ip=iproute2 nsenter=util-linux nginx=nginx-light curl=curl ;;
-	bench) echo ip=iproute2 nsenter=util-linux nft=nftables iptables=iptables haproxy=haproxy ;;
-	lint) echo clang-format-19=clang-format-19 shellcheck=shellcheck ;;
+	demo) echo ip=iproute2 nginx=nginx-light curl=curl ;;
+	test) echo nginx=nginx-light curl=curl nft=nftables iperf3=iperf3 dig=bind9-dnsutils \
+		tracepath=iputils-tracepath tc=iproute2 "bpftool=$(bpftool_package)" ;;
+	bench) echo nft=nftables iptables-nft=iptables haproxy=haproxy ;;
+	lint) echo clang-format-19=clang-format-19 shellcheck=shellcheck systemd-analyze=systemd ;;
 	generate) echo clang-19=clang-19 llvm-strip-19=llvm-19 ;;
 	*) fail "no group is called \"$1\"; there are build, demo, test, bench, lint and generate" ;;
+	esac
+}
+
+# bpftool_package: prints what has bpftool, which on Ubuntu is a part of each kernel.
+bpftool_package() {
+	if grep -q '^ID=ubuntu' /etc/os-release; then
+		echo "linux-tools-$(uname -r)"
+	else
+		echo bpftool
+	fi
+}
+
+# have COMMAND: tells whether it is there. Administrators' commands are not in every user's PATH, and
+# Ubuntu's bpftool may be a script that misses the kernel's own.
+have() {
+	local PATH=$PATH:/usr/sbin:/sbin
+	case $1 in
+	bpftool) bpftool version >/dev/null 2>&1 ;;
+	*) command -v "$1" >/dev/null ;;
 	esac
 }
 
@@ -114,8 +134,7 @@ for group in "$@"; do
 	[ "$group" != build ] || install_go
 	for pair in $(commands "$group"); do
 		command=${pair%%=*} package=${pair#*=}
-		# Administrators' commands are not in every user's PATH.
-		PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null && continue
+		! have "$command" || continue
 		packages[$package]=1
 		case $command in
 		nginx | haproxy) services[$command]=1 ;;
