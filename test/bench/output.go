@@ -11,11 +11,15 @@ import (
 	"time"
 )
 
-// outputs are the choices of -o.
-var outputs = map[string]func(report, io.Writer) error{
-	"table":    report.table,
-	"json":     report.json,
-	"markdown": report.markdown,
+// print writes the report in one of the formats of -o.
+func (r report) print(to io.Writer, format string) error {
+	switch format {
+	case "json":
+		return r.json(to)
+	case "markdown":
+		return r.markdown(to)
+	}
+	return r.table(to)
 }
 
 func (r report) json(to io.Writer) error {

@@ -4,13 +4,10 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
 
 	"github.com/xfwd/xfwd/test/bench/load"
-	"github.com/xfwd/xfwd/test/lab"
 )
 
 // haproxy accepts connections and makes its own to the backend: mode tcp, one
@@ -34,19 +31,9 @@ listen bench
 	bind %s
 	server backend %s
 `, s.frontend, s.backend)
-	dir, err := os.MkdirTemp("", "xfwd-bench-")
-	if err != nil {
-		s.tb.Fatalf("%v", err)
-	}
-	s.tb.Cleanup(func() { os.RemoveAll(dir) })
-	file := filepath.Join(dir, "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		s.tb.Fatalf("%v", err)
-	}
+	file := filepath.Join(s.scratch(), "haproxy.cfg")
+	s.write(file, []byte(config))
 	p := spawn(s.tb, s.forwarder, s.cpus, exec.Command("haproxy", "-q", "-db", "-f", file))
-	lab.Eventually(s.tb, 5*time.Second, func() (err error) {
-		s.client.Do(func() { err = load.Probe(s.frontend) })
-		return err
-	})
+	s.awaitListener(s.frontend)
 	return forwarder{pids: []int{p.pid()}, stop: p.stop}
 }

@@ -32,7 +32,7 @@ func spawn(tb lab.TB, ns *lab.Namespace, cpus unix.CPUSet, command *exec.Cmd) *p
 	command.Stderr = &p.stderr
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	var err error
-	ns.Do(func() { err = pinned(cpus, command.Start) })
+	ns.Do(func() { err = held(cpus, command.Start) })
 	if err != nil {
 		tb.Fatalf("%s: %v", command, err)
 	}
@@ -40,18 +40,32 @@ func spawn(tb lab.TB, ns *lab.Namespace, cpus unix.CPUSet, command *exec.Cmd) *p
 	return p
 }
 
-// pinned runs fn while the calling thread, and so what it starts, is held to
-// cpus. The caller has locked the thread.
-func pinned(cpus unix.CPUSet, fn func() error) error {
+// held runs fn while the calling thread, and so what it starts, is held to
+// cpus and scheduled in batches: a process that becomes ready does not
+// interrupt the one that made it ready, so all take turns after as much work as
+// there is, and a sample is like the next. The caller has locked the thread.
+func held(cpus unix.CPUSet, fn func() error) error {
 	var before unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		return os.NewSyscallError("sched_getaffinity", err)
 	}
-	if err := unix.SchedSetaffinity(0, &cpus); err != nil {
-		return os.NewSyscallError("sched_setaffinity", err)
+	policy, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		return os.NewSyscallError("sched_getattr", err)
 	}
-	err := fn()
-	return errors.Join(err, os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinity(0, &before)))
+	batch := *policy
+	batch.Policy = unix.SCHED_BATCH
+	err = errors.Join(
+		os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinity(0, &cpus)),
+		os.NewSyscallError("sched_setattr", unix.SchedSetAttr(0, &batch, 0)),
+	)
+	if err == nil {
+		err = fn()
+	}
+	return errors.Join(err,
+		os.NewSyscallError("sched_setattr", unix.SchedSetAttr(0, policy, 0)),
+		os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinity(0, &before)),
+	)
 }
 
 func (p *process) pid() int { return p.command.Process.Pid }

@@ -51,7 +51,7 @@ func (p plan) run(ctx context.Context, say *progress) ([]column, error) {
 func (p plan) round(ctx context.Context, tb lab.TB, columns []column, each func(workload)) {
 	s := p.topology.build(lab.New(tb), p.variant)
 	s.tb, s.cpus = tb, p.placement.server
-	m := newSampler(s, p.placement)
+	m := newSampler(s, p.topology.server(s), p.placement)
 	for _, i := range p.random.Perm(len(columns)) {
 		w := columns[i].workload
 		each(w)
@@ -67,17 +67,6 @@ func (p plan) round(ctx context.Context, tb lab.TB, columns []column, each func(
 			columns[i].samples[peer.name()] = append(columns[i].samples[peer.name()], m.take(w, peer))
 		}
 	}
-}
-
-// clientPorts gives the client the i-th of n parts of the port numbers, so that
-// each peer has client ports of its own. Otherwise a connection through a
-// translator could meet, at the server, what a direct one from the same port
-// left there in TIME_WAIT: its sequence numbers and time stamps need not fit,
-// and the handshake may take a second.
-func (s *site) clientPorts(i, n int) {
-	const first, end = 1024, 65536
-	size := (end - first) / n
-	s.client.Sysctl("net.ipv4.ip_local_port_range", fmt.Sprintf("%d %d", first+i*size, first+(i+1)*size-1))
 }
 
 // ratio is what a peer costs relative to direct, paired by round.

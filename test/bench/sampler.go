@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -36,21 +35,10 @@ type sample struct {
 	wall          time.Duration
 }
 
-// newSampler starts server and client.
-func newSampler(s *site, p placement) *sampler {
-	m := &sampler{site: s, softirqd: p.softirqd}
-
-	command := end(roleServer, s.backend.String())
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		s.tb.Fatalf("%v", err)
-	}
-	m.server = spawn(s.tb, s.server, p.server, command)
-	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
-		s.tb.Fatalf("waiting for the server to listen: %v", err)
-	}
-
-	command = end(roleClient)
+// newSampler starts a client for a server that runs.
+func newSampler(s *site, server *process, p placement) *sampler {
+	m := &sampler{site: s, server: server, softirqd: p.softirqd}
+	command := end(roleClient)
 	jobs, err := command.StdinPipe()
 	if err != nil {
 		s.tb.Fatalf("%v", err)

@@ -5,20 +5,22 @@ package main
 import (
 	"net/netip"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/xfwd/xfwd/test/bench/load"
 	"github.com/xfwd/xfwd/test/lab"
 )
 
 // topology is a network to measure in.
 type topology struct {
 	name, title string
+	server      server
+	// kinds of work that the server can do.
+	kinds []load.Kind
 	// peers are compared there with direct.
 	peers []peer
 	build func(l *lab.Lab, v variant) *site
 }
 
-var topologies = []topology{local}
+var topologies = []topology{local, localNginx}
 
 // variant is what can be chosen about any topology.
 type variant struct {
@@ -48,17 +50,6 @@ func (v variant) of(a lab.Addresses) netip.Addr {
 		return a.V6
 	}
 	return a.V4
-}
-
-// site is a topology that has been built.
-type site struct {
-	tb                        lab.TB
-	client, forwarder, server *lab.Namespace
-	// direct is where the client reaches the server with no forwarder between
-	// them, frontend what a forwarder publishes, backend where it sends that.
-	direct, frontend, backend netip.AddrPort
-	// cpus are the processors of server and forwarder.
-	cpus unix.CPUSet
 }
 
 // settle gives a namespace the TCP settings that a kernel starts with. A new

@@ -16,7 +16,8 @@ type connections struct {
 	to      sockaddr
 	request []byte
 	buf     []byte
-	answer  int
+	// size is that of every answer, learned from the first one.
+	size int
 	// received counts the bytes of each open connection, by descriptor.
 	received map[int]int
 }
@@ -30,9 +31,8 @@ func openConnections(target netip.AddrPort) (traffic, error) {
 		poll:     poll,
 		target:   target,
 		to:       newSockaddr(target),
-		request:  fmt.Appendf(nil, "GET /%d HTTP/1.0\r\nHost: bench\r\n\r\n", answerBody),
+		request:  fmt.Appendf(nil, "GET /%d HTTP/1.0\r\nHost: bench\r\n\r\n", AnswerBody),
 		buf:      make([]byte, 4096),
-		answer:   len(appendAnswer(nil, answerBody)) + answerBody,
 		received: make(map[int]int, parallel),
 	}, nil
 }
@@ -89,11 +89,16 @@ func (c *connections) receive(fd int) (ended bool, err error) {
 		return false, fmt.Errorf("answer: %w", err)
 	}
 	if n > 0 {
+		if c.size == 0 {
+			if c.size, err = answerSize(c.buf[:n]); err != nil {
+				return false, err
+			}
+		}
 		c.received[fd] += n
 		return false, nil
 	}
-	if got := c.received[fd]; got != c.answer {
-		return false, fmt.Errorf("answer of %d bytes ended after %d", c.answer, got)
+	if got := c.received[fd]; got != c.size {
+		return false, fmt.Errorf("answer of %d bytes ended after %d", c.size, got)
 	}
 	delete(c.received, fd)
 	closeFD(fd)

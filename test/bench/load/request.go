@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answerBody is the size of the body of a small answer in bytes.
-const answerBody = 128
+// AnswerBody is the size of the body of a small answer in bytes, which is also
+// the path that is asked for.
+const AnswerBody = 128
 
 // patience is how long a client waits for anything to happen, in
 // milliseconds.
@@ -22,10 +23,12 @@ var errSilent = errors.New("no answer within 3 s")
 
 // keepAlive is a set of connections with at most one request in flight each.
 type keepAlive struct {
-	poll        *poller
-	fds         []int
-	request     []byte
-	answer, buf []byte
+	poll    *poller
+	fds     []int
+	request []byte
+	// size is that of every answer, learned from the first one.
+	size int
+	buf  []byte
 }
 
 func openKeepAlive(target netip.AddrPort) (traffic, error) {
@@ -35,8 +38,7 @@ func openKeepAlive(target netip.AddrPort) (traffic, error) {
 	}
 	k := &keepAlive{
 		poll:    poll,
-		request: fmt.Appendf(nil, "GET /%d HTTP/1.1\r\nHost: bench\r\n\r\n", answerBody),
-		answer:  appendAnswer(nil, answerBody),
+		request: fmt.Appendf(nil, "GET /%d HTTP/1.1\r\nHost: bench\r\n\r\n", AnswerBody),
 		buf:     make([]byte, 4096),
 	}
 	for range parallel {
@@ -50,7 +52,31 @@ func openKeepAlive(target netip.AddrPort) (traffic, error) {
 			return nil, err
 		}
 	}
+	if k.size, err = k.learn(k.fds[0]); err != nil {
+		k.close()
+		return nil, err
+	}
 	return k, nil
+}
+
+// learn makes one request and returns the size of the answer.
+func (k *keepAlive) learn(fd int) (int, error) {
+	if err := writeAll(fd, k.request); err != nil {
+		return 0, fmt.Errorf("request: %w", err)
+	}
+	for got := 0; ; {
+		n, err := read(fd, k.buf[got:])
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return 0, fmt.Errorf("answer: %w", err)
+		}
+		got += n
+		if size, err := answerSize(k.buf[:got]); err != nil || size == got {
+			return size, err
+		}
+	}
 }
 
 func (k *keepAlive) do(requests int) error {
@@ -88,7 +114,7 @@ func (k *keepAlive) do(requests int) error {
 
 // receive reads one whole answer, nearly always with one call.
 func (k *keepAlive) receive(fd int) error {
-	for size := len(k.answer) + answerBody; size > 0; {
+	for size := k.size; size > 0; {
 		n, err := read(fd, k.buf)
 		if err == nil && n == 0 {
 			err = io.ErrUnexpectedEOF
