@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseFile(t *testing.T) {
+	for _, test := range []struct{ name, file, want string }{
+		{"none", "apiVersion: xfwd/v1\nforwards: []\n", ""},
+		{"integers", "apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    backends: [30080]\n", "80/tcp -> this host:30080\n"},
+		{"text", "apiVersion: xfwd/v1\nforwards:\n  - frontend: '80'\n    backends:\n      - \"30080\"\n", "80/tcp -> this host:30080\n"},
+		{"not indented", "apiVersion: xfwd/v1\nforwards:\n- frontend: 53/udp\n  backends: [5353]\n", "53/udp -> this host:5353\n"},
+		{"everything", `# the web
+apiVersion: "xfwd/v1"
+forwards:
+  - name: web
+    frontend: 192.0.2.1:443/tcp+udp   # both
+    devices: [eth0, eth1]
+    backends: ["10.0.1.100:8443"]
+    source: preserve
+    balance: maglev
+    comment: "a: b # c"
+`, "192.0.2.1:443/tcp on eth0,eth1 -> 10.0.1.100:8443 web\n192.0.2.1:443/udp on eth0,eth1 -> 10.0.1.100:8443 web\n"},
+		{"one name for one port", "apiVersion: xfwd/v1\nforwards:\n- {frontend: 53, backends: [1], name: dns}\n- {frontend: 53/udp, backends: [2], name: dns}\n", "53/tcp -> this host:1 dns\n53/udp -> this host:2 dns\n"},
+		{"carriage returns", "apiVersion: xfwd/v1\r\nforwards:\r\n  - frontend: 80\r\n    backends: [30080]\r\n", "80/tcp -> this host:30080\n"},
+		{"marks of a document", "---\napiVersion: xfwd/v1\nforwards: []\n---\n", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			forwards, err := ParseFile("f.yaml", []byte(test.file), time.Unix(0, 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := lines(forwards); got != test.want {
+				t.Errorf("got\n%swant\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestParseFileRefuses(t *testing.T) {
+	// The forwards of most cases begin in line 3.
+	const head = "apiVersion: xfwd/v1\nforwards:\n"
+	const aForward = "  - frontend: 80\n    backends: [30080]\n"
+	for _, test := range []struct{ name, file, why string }{
+		{"empty", "", "1: the file is empty; begin it with apiVersion: xfwd/v1"},
+		{"comment", "# nothing\n", "1: the file is empty; begin it with apiVersion: xfwd/v1"},
+		{"not YAML", "80 -> 30080", "1: this is no file of xfwd; begin it with apiVersion: xfwd/v1"},
+		{"list", "- frontend: 80\n", "1: this is no file of xfwd; begin it with apiVersion: xfwd/v1"},
+		{"no version", "forwards: []\n", "1: apiVersion is missing; begin the file with apiVersion: xfwd/v1"},
+		{"other version", "apiVersion: xfwd/v2\nforwards: []\n", `1: apiVersion "xfwd/v2" is unknown; this xfwd reads xfwd/v1`},
+		{"version of a wrong type", "apiVersion: [1]\nforwards: []\n", "1: apiVersion is one word here, not a list or keys; write it as text"},
+		{"no forwards", "apiVersion: xfwd/v1\n", "1: forwards is missing; write forwards: [] for none"},
+		{"null forwards", "apiVersion: xfwd/v1\nforwards:\n", "2: forwards has no value; give one or remove the key"},
+		{"forwards no list", "apiVersion: xfwd/v1\nforwards: 80\n", "2: forwards is a list; write [a] or lines that begin with a dash"},
+		{"second document", "apiVersion: xfwd/v1\nforwards: []\n---\napiVersion: xfwd/v1\n", "4: a second document begins; put every forward into the first"},
+		{"unknown key on top", "apiVersion: xfwd/v1\nkind: x\n", `2: key "kind" is unknown; here can be apiVersion or forwards`},
+		{"unknown key", head + "  - frontend: 80\n    backend: 30080\n", `4: key "backend" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, allow, deny, comment or expiresAt`},
+		{"key no word", head + "  - 80: 30080\n", `3: key "80" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, allow, deny, comment or expiresAt`},
+		{"duplicate key", head + aForward + "    frontend: 81\n", "5: frontend is given twice; remove one"},
+		{"merge key", head + "  - <<: {frontend: 80}\n    backends: [1]\n", `3: key "<<" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, allow, deny, comment or expiresAt`},
+		{"forward no mapping", head + "  - 80\n", "3: a forward is written in keys; begin it with frontend: 80"},
+		{"null forward", head + "  -\n", "3: a forward is written in keys; begin it with frontend: 80"},
+		{"no frontend", head + "  - backends: [30080]\n", "3: the forward has no frontend; add one"},
+		{"no backends", head + "  - frontend: 80\n", "3: the forward has no backends; add one"},
+		{"empty backends", head + "  - frontend: 80\n    backends: []\n", "4: 80/tcp has no backend; give one, such as 30080"},
+		{"backends no list", head + "  - frontend: 80\n    backends: 30080\n", "4: backends is a list; write [a] or lines that begin with a dash"},
+		{"bad frontend", head + aForward + "  - frontend: 80-79\n    backends: [1]\n", `5: frontend "80-79": the range runs backwards; write 79-80`},
+		{"frontend in hexadecimal", head + "  - frontend: 0x50\n    backends: [1]\n", `3: frontend "0x50": port "0x50" is not a number; write 1 to 65535`},
+		{"frontend no text", head + "  - frontend: 80.5\n    backends: [1]\n", "3: frontend is not text; put it in quotes"},
+		{"frontend true", head + "  - frontend: true\n    backends: [1]\n", "3: frontend is not text; put it in quotes"},
+		{"frontend list", head + "  - frontend: [80]\n    backends: [1]\n", "3: frontend is one word here, not a list or keys; write it as text"},
+		{"bad backend", head + "  - frontend: 80\n    backends:\n      - 65536\n", `5: backend "65536": there is no port 65536; ports are 1 to 65535`},
+		{"bad name", head + aForward + "    name: 80\n", `5: name "80" could be taken for a port or an address; give it a letter`},
+		{"bad device", head + aForward + "    devices:\n      - eth0\n      - eth/1\n", "7: device \"eth/1\" has a character that no device has; give a name that `ip link` shows"},
+		{"bad source", head + aForward + "    source: nat\n", `5: source "nat" is unknown; choose auto, preserve or masquerade`},
+		{"bad duration", head + aForward + "    affinity: 3\n", `5: affinity "3" is not a duration; write one like 3h, 10m or 90s`},
+		{"comment of two lines", head + aForward + "    comment: |\n      a\n      b\n", "5: comment is not text; put it in quotes"},
+		{"duplicate frontend", head + aForward + aForward, "5: frontend 80/tcp is given twice, first for the forward in line 3; remove one"},
+		{"duplicate among two", head + "  - frontend: 80/udp\n    backends: [1]\n  - frontend: 80/tcp+udp\n    backends: [1]\n", "5: frontend 80/udp is given twice, first for the forward in line 3; remove one"},
+		{"overlap", head + "  - frontend: 80-90\n    backends: [1]\n  - backends: [1]\n    frontend: 85-99\n", "6: frontend 85-99/tcp overlaps 80-90/tcp of the forward in line 3; give each port to one"},
+		{"duplicate name", head + aForward + "    name: web\n  - frontend: 81\n    backends: [1]\n    name: web\n", `8: name "web" is given twice, first to the forward in line 3; choose another`},
+		{"anchor", head + "  - frontend: &x 80\n    backends: [1]\n", "3: frontend has an anchor, an alias or a tag, which xfwd does not read; write the value out"},
+		{"alias of a list", head + "  - frontend: 80\n    backends: *x\n", "4: backends is a list; write [a] or lines that begin with a dash"},
+		{"IPv6 without quotes", head + "  - frontend: [2001:db8::7]:80\n    backends: [1]\n", "3: this is not YAML: value is not allowed in this context; put words with brackets, braces or colons in quotes"},
+		{"tab", head + "\t- frontend: 80\n", `3: this is not YAML: found character '\t' that cannot start any token; put words with brackets, braces or colons in quotes`},
+		{"open quote", head + "  - frontend: '80\n", "3: this is not YAML: could not find end character of single-quoted text; put words with brackets, braces or colons in quotes"},
+
+		{"more backends than this version has", head + "  - frontend: 80\n    backends:\n    - 1\n    - 2\n", "6: more than one backend is not in this version of xfwd; give one"},
+		{"a weight", head + "  - frontend: 80\n    backends: ['1,weight=2']\n", "4: a weight other than 1 is not in this version of xfwd; leave it out"},
+		{"an affinity", head + aForward + "    affinity: 3h\n", "5: affinity is not in this version of xfwd; leave it out, one backend gets every client"},
+		{"prefixes", head + aForward + "    allow: [10.0.0.0/8]\n", "5: allow is not in this version of xfwd; leave it out and filter with nftables at the backend's port"},
+		{"an expiry", head + aForward + "    expiresAt: 2030-12-31T23:59:00Z\n", "5: an expiry is not in this version of xfwd; leave it out and run `xfwd del` when it is time"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			forwards, err := ParseFile("f.yaml", []byte(test.file), time.Unix(0, 0))
+			checkError(t, err, ErrSyntax, "f.yaml:"+test.why)
+			if forwards != nil {
+				t.Errorf("got forwards %v", forwards)
+			}
+		})
+	}
+}
+
+func TestFormatFile(t *testing.T) {
+	all := forwards(t,
+		"[2001:db8::7]:80 [2001:db8::9]:80", "443/udp 2 tls", "443 1 tls", "53/udp 5353", "80 30080 web",
+		"192.0.2.1:8443/tcp+udp 10.0.0.5:443 true eth0 0", "9000-9005 30000-30005")
+	all[4].Source = SourcePreserve
+	all[4].Comment = `say "hi": #1`
+	const want = `apiVersion: xfwd/v1
+forwards:
+  - frontend: "53/udp"
+    backends: [5353]
+  - name: web
+    frontend: 80
+    backends: [30080]
+    source: preserve
+    comment: "say \"hi\": #1"
+  - name: tls
+    frontend: 443
+    backends: [1]
+  - name: tls
+    frontend: "443/udp"
+    backends: [2]
+  - frontend: "9000-9005"
+    backends: ["30000-30005"]
+  - name: "true"
+    frontend: "192.0.2.1:8443/tcp+udp"
+    devices: ["0", eth0]
+    backends: ["10.0.0.5:443"]
+  - frontend: "[2001:db8::7]:80"
+    backends: ["[2001:db8::9]:80"]
+`
+	if got := string(FormatFile(all)); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	checkRoundTrip(t, all)
+	if got, want := string(FormatFile(nil)), "apiVersion: xfwd/v1\nforwards: []\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What this version refuses to read is written all the same, for the day when
+// it does not.
+func TestFormatFileWritesEveryKey(t *testing.T) {
+	f := forwards(t, "80 30080")[0]
+	f.Backends = append(f.Backends, Backend{Ports: PortRange{81, 81}, Weight: 2})
+	f.Source, f.Balance = SourceMasquerade, BalanceSourceHash
+	f.Affinity = 3 * time.Hour
+	f.ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.FixedZone("", 3600))
+	const want = `apiVersion: xfwd/v1
+forwards:
+  - frontend: 80
+    backends: [30080, "81,weight=2"]
+    source: masquerade
+    balance: source-hash
+    affinity: 3h
+    expiresAt: "2030-12-31T22:59:00Z"
+`
+	if got := string(FormatFile([]Forward{f})); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestFormatDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", time.Second: "1s", time.Minute: "1m", 10 * time.Minute: "10m", time.Hour: "1h",
+		3*time.Hour + 4*time.Minute: "3h4m", time.Hour + time.Second: "1h0m1s", 100 * time.Millisecond: "100ms",
+	} {
+		if got := FormatDuration(d); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if again, err := time.ParseDuration(FormatDuration(d)); err != nil || again != d {
+			t.Errorf("%s reads as %s, %v", want, again, err)
+		}
+	}
+}
+
+func BenchmarkFile(b *testing.B) {
+	var file strings.Builder
+	file.WriteString("apiVersion: xfwd/v1\nforwards:\n")
+	for port := 1; port <= 10000; port++ {
+		fmt.Fprintf(&file, "  - name: f%d\n    frontend: %d\n    backends: [%d]\n", port, port, port)
+	}
+	for b.Loop() {
+		if _, err := ParseFile("f.yaml", []byte(file.String()), time.Unix(0, 0)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

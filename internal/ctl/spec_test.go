@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSpec(t *testing.T) {
+	spec := Spec{
+		Name: "web", Frontend: "192.0.2.1:443/tcp+udp", Backends: []string{"10.0.0.5:8443"},
+		Devices: []string{"eth1", "eth0", "eth1"}, Source: "preserve", Comment: "für alle",
+	}
+	got, err := spec.Forwards(time.Unix(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "192.0.2.1:443/tcp on eth0,eth1 -> 10.0.0.5:8443 web\n192.0.2.1:443/udp on eth0,eth1 -> 10.0.0.5:8443 web\n"
+	if lines(got) != want {
+		t.Errorf("got\n%swant\n%s", lines(got), want)
+	}
+	for _, f := range got {
+		if f.Source != SourcePreserve || f.Balance != BalanceMaglev || f.Comment != "für alle" {
+			t.Errorf("got %#v", f)
+		}
+	}
+}
+
+func TestSpecRefuses(t *testing.T) {
+	for _, test := range []struct {
+		spec Spec
+		why  string
+	}{
+		{Spec{Frontend: "80-79"}, `frontend "80-79": the range runs backwards; write 79-80`},
+		{Spec{Frontend: "80"}, "80/tcp has no backend; give one, such as 30080"},
+		{Spec{Backends: []string{"0"}}, `backend "0": there is no port 0; ports are 1 to 65535`},
+		{Spec{Frontend: "9000-9005", Backends: []string{"30000-30002"}}, "9000-9005/tcp has 6 ports and backend 30000-30002 has 3; give as many, or one port for all"},
+		{Spec{Backends: []string{"30000-30002"}}, "80/tcp has one port and backend 30000-30002 has 3; give as many, or one port for all"},
+		{Spec{Frontend: "192.0.2.7:80", Backends: []string{"[2001:db8::9]:80"}}, "192.0.2.7:80/tcp is IPv4 and backend [2001:db8::9]:80 is IPv6, and xfwd does not translate between them; give both in one family"},
+		{Spec{Frontend: "[2001:db8::7]:80", Backends: []string{"192.0.2.9:80"}}, "[2001:db8::7]:80/tcp is IPv6 and backend 192.0.2.9:80 is IPv4, and xfwd does not translate between them; give both in one family"},
+		{Spec{Backends: []string{"127.0.0.1:30080"}}, "backend 127.0.0.1:30080 is a loopback address, which the kernel refuses to packets from outside; write 30080, and let the program listen on every address"},
+		{Spec{Backends: []string{"1", "1,weight=2"}}, "backend 1,weight=2 is given twice; give it once, with a weight"},
+		{Spec{Name: "80"}, `name "80" could be taken for a port or an address; give it a letter`},
+		{Spec{Name: "192.0.2.7"}, `name "192.0.2.7" could be taken for a port or an address; give it a letter`},
+		{Spec{Name: "80/tcp"}, `name "80/tcp" has a character that names do not have; use 1 to 63 letters, digits, '-', '_' and '.'`},
+		{Spec{Name: "a b"}, `name "a b" has a character that names do not have; use 1 to 63 letters, digits, '-', '_' and '.'`},
+		{Spec{Name: "Grüße"}, `name "Grüße" has a character that names do not have; use 1 to 63 letters, digits, '-', '_' and '.'`},
+		{Spec{Name: "-a"}, `name "-a" must begin with a letter or a digit`},
+		{Spec{Name: strings.Repeat("a", 64)}, `name "` + strings.Repeat("a", 64) + `" is longer than 63 characters; use 1 to 63 letters, digits, '-', '_' and '.'`},
+		{Spec{Devices: []string{"eth0", "interface-of-sixteen"}}, `device "interface-of-sixteen" is longer than 15 bytes; give a name that ` + "`ip link`" + ` shows`},
+		{Spec{Devices: []string{""}}, "a device has no name; give a name that `ip link` shows"},
+		{Spec{Devices: []string{"eth/0"}}, "device \"eth/0\" has a character that no device has; give a name that `ip link` shows"},
+		{Spec{Devices: []string{"eth 0"}}, "device \"eth 0\" has a character that no device has; give a name that `ip link` shows"},
+		{Spec{Devices: []string{".."}}, "device \"..\" cannot exist; give a name that `ip link` shows"},
+		{Spec{Source: "nat"}, `source "nat" is unknown; choose auto, preserve or masquerade`},
+		{Spec{Balance: "roundrobin"}, `balance "roundrobin" is unknown; choose maglev, round-robin, random, least-connections or source-hash`},
+		{Spec{Affinity: "3"}, `affinity "3" is not a duration; write one like 3h, 10m or 90s`},
+		{Spec{Affinity: "-3h"}, `affinity "-3h" is not a duration; write one like 3h, 10m or 90s`},
+		{Spec{Affinity: "1500ms"}, "affinity 1.5s is not in whole seconds up to a year; write one like 3h"},
+		{Spec{Affinity: "8761h"}, "affinity 8761h0m0s is not in whole seconds up to a year; write one like 3h"},
+		{Spec{Expires: "tomorrow"}, `expires "tomorrow" is not a duration; write one like 3h, 10m or 90s`},
+		{Spec{ExpiresAt: "tomorrow"}, `expiresAt "tomorrow" is not a moment; write one like 2030-12-31T23:59:00Z`},
+		{Spec{Allow: []string{"10.0.0.0"}}, `allow "10.0.0.0" is not a prefix; write one like 192.0.2.0/24`},
+		{Spec{Deny: []string{"10.0.0.1/8"}}, "deny 10.0.0.1/8 has bits behind its length; write 10.0.0.0/8"},
+		{Spec{Comment: "a\nb"}, `the comment "a\nb" has a control character; write it in one line of plain text`},
+		{Spec{Comment: "\x1b[2J"}, `the comment "\x1b[2J" has a control character; write it in one line of plain text`},
+		{Spec{Comment: "\xff"}, "the comment is not valid UTF-8; write it in UTF-8"},
+		{Spec{Comment: strings.Repeat("a", 256)}, "the comment is 256 bytes long; shorten it to 255"},
+
+		// What the contract has and this version has not.
+		{Spec{Backends: []string{"1", "2"}}, "more than one backend is not in this version of xfwd; give one"},
+		{Spec{Backends: []string{"1,weight=2"}}, "a weight other than 1 is not in this version of xfwd; leave it out"},
+		{Spec{Source: "masquerade"}, "source masquerade is not in this version of xfwd; leave it out, the backend sees the client's address"},
+		{Spec{Balance: "random"}, "balance random is not in this version of xfwd; leave it out"},
+		{Spec{Affinity: "3h"}, "affinity is not in this version of xfwd; leave it out, one backend gets every client"},
+		{Spec{Allow: []string{"10.0.0.0/8"}}, "allow is not in this version of xfwd; leave it out and filter with nftables at the backend's port"},
+		{Spec{Deny: []string{"10.0.0.0/8"}}, "deny is not in this version of xfwd; leave it out and filter with nftables at the backend's port"},
+		{Spec{Expires: "1h"}, "an expiry is not in this version of xfwd; leave it out and run `xfwd del` when it is time"},
+		{Spec{ExpiresAt: "2030-12-31T23:59:00Z"}, "an expiry is not in this version of xfwd; leave it out and run `xfwd del` when it is time"},
+	} {
+		t.Run(test.why, func(t *testing.T) {
+			spec := test.spec
+			if spec.Frontend == "" {
+				spec.Frontend = "80"
+				if spec.Backends == nil {
+					spec.Backends = []string{"30080"}
+				}
+			}
+			_, err := spec.Forwards(time.Unix(0, 0))
+			checkError(t, err, ErrSyntax, test.why)
+		})
+	}
+}
+
+// A frontend that only this host's own connections reach may have a backend
+// that only they reach.
+func TestLoopbackBackend(t *testing.T) {
+	forwards(t, "127.0.0.1:80 127.0.0.1:30080", "[::1]:80 [::1]:30080", "80 127.0.0.1:30080 - lo")
+}
+
+func TestEqual(t *testing.T) {
+	a := Forward{Frontend: Frontend{Devices: []string{"b", "a"}}, Backends: []Backend{{Weight: 1}, {Weight: 2}}}
+	b := Forward{
+		Frontend: Frontend{Devices: []string{"a", "b", "a"}},
+		Backends: []Backend{{Weight: 2, State: BackendActive}, {Weight: 1}},
+		Source:   SourceAuto, Balance: BalanceMaglev,
+	}
+	if !a.Equal(b) || !b.Equal(a) {
+		t.Errorf("two spellings differ in %v", a.differences(b))
+	}
+	for _, change := range []func(*Forward){
+		func(f *Forward) { f.Name = "x" },
+		func(f *Forward) { f.Frontend.Devices = nil },
+		func(f *Forward) { f.Frontend.Protocol = UDP },
+		func(f *Forward) { f.Backends = f.Backends[:1] },
+		func(f *Forward) { f.Backends[1].State = BackendDraining },
+		func(f *Forward) { f.Source = SourcePreserve },
+		func(f *Forward) { f.Balance = BalanceRandom },
+		func(f *Forward) { f.Affinity = time.Second },
+		func(f *Forward) { f.Comment = "x" },
+		func(f *Forward) { f.ExpiresAt = time.Unix(1, 0) },
+	} {
+		c := b.Canonical()
+		change(&c)
+		if c.Equal(b) || len(c.differences(b)) != 1 {
+			t.Errorf("%#v differs from %#v in %v", c, b, c.differences(b))
+		}
+	}
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestView(t *testing.T) {
+	counters := Counters{
+		Forward: Traffic{Packets: 1, Bytes: 2}, Reverse: Traffic{Packets: 3, Bytes: 4},
+		Connections: Connections{Opened: 5, Active: 6}, Drops: map[string]uint64{"no-room": 7},
+	}
+	full := forwards(t, "192.0.2.7:9000-9001/udp 10.0.0.5:1-2 web eth0")[0]
+	full.Affinity = 3 * time.Hour
+	full.Comment = "x"
+	full.ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name     string
+		forward  Forward
+		counters *Counters
+		want     string
+	}{
+		{"least", forwards(t, "80 30080")[0], nil, `{
+  "name": "",
+  "frontend": {
+    "protocol": "tcp",
+    "address": "",
+    "port": 80,
+    "portEnd": 80,
+    "devices": []
+  },
+  "backends": [
+    {
+      "address": "",
+      "port": 30080,
+      "portEnd": 30080,
+      "weight": 1,
+      "state": "active"
+    }
+  ],
+  "source": "auto",
+  "balance": "maglev",
+  "affinitySeconds": 0,
+  "comment": "",
+  "expiresAt": null
+}`},
+		{"most", full, &counters, `{
+  "name": "web",
+  "frontend": {
+    "protocol": "udp",
+    "address": "192.0.2.7",
+    "port": 9000,
+    "portEnd": 9001,
+    "devices": [
+      "eth0"
+    ]
+  },
+  "backends": [
+    {
+      "address": "10.0.0.5",
+      "port": 1,
+      "portEnd": 2,
+      "weight": 1,
+      "state": "active"
+    }
+  ],
+  "source": "auto",
+  "balance": "maglev",
+  "affinitySeconds": 10800,
+  "comment": "x",
+  "expiresAt": "2030-12-31T23:59:00Z",
+  "counters": {
+    "forward": {
+      "packets": 1,
+      "bytes": 2
+    },
+    "reverse": {
+      "packets": 3,
+      "bytes": 4
+    },
+    "connections": {
+      "opened": 5,
+      "active": 6
+    },
+    "drops": {
+      "no-room": 7
+    }
+  }
+}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := json.MarshalIndent(test.forward.View(test.counters), "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, string(got)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	if drops := (Forward{}).View(&Counters{}).Counters.Drops; drops == nil {
+		t.Error("no drops are null, not {}")
+	}
+}
