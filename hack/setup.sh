@@ -82,11 +82,13 @@ apt_get() {
 		apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@"
 }
 
+may_install() {
+	command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || command -v sudo >/dev/null; }
+}
+
 # install_packages PACKAGE...
 install_packages() {
-	command -v apt-get >/dev/null || fail "there is no apt-get here: install by hand: $*"
-	[ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
-		fail "installing $* takes root: run this as root, or install sudo"
+	may_install || fail "installing $* takes apt-get, and root or sudo"
 	echo "setup: installing $*" >&2
 	hold_services
 	# The package lists of a fresh machine are missing or stale, those of others are good enough.
@@ -108,11 +110,14 @@ disable_service() {
 install_go() {
 	local hack package
 	hack=$(dirname "$0")
-	"$hack"/go version >/dev/null 2>&1 && return
+	GOTOOLCHAIN=local "$hack"/go version >/dev/null 2>&1 && return
 	# Go fetches modules, and the release that go.mod asks for, by HTTPS.
 	[ -e /etc/ssl/certs/ca-certificates.crt ] || install_packages ca-certificates
 	package=$(newest_go)
-	[ -n "$package" ] || { apt_get update && package=$(newest_go); }
+	if [ -z "$package" ] && may_install; then
+		apt_get update
+		package=$(newest_go)
+	fi
 	if [ -n "$package" ]; then
 		install_packages "$package"
 	else
@@ -123,7 +128,7 @@ install_go() {
 
 # newest_go: prints the newest package of a Go that is new enough, if this system's suites have one.
 newest_go() {
-	apt-cache search --names-only '^golang-1\.[0-9]+-go$' | sort -rV |
+	{ apt-cache search --names-only '^golang-1\.[0-9]+-go$' 2>/dev/null || true; } | sort -rV |
 		awk -F'[.-]' '$3 >= 21 { print $1 "-" $2 "." $3 "-go"; exit }'
 }
 
