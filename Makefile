@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 GO ?= hack/go
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 PREFIX ?= /usr/local
 FUZZTIME ?= 30s
 
