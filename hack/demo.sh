@@ -28,7 +28,7 @@ say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
 # network is entered: ip netns exec would hide the file system that holds the programs.
 on() {
 	printf '%s%s$%s %s\n' "$bold" "$1" "$plain" "${*:2}"
-	nsenter --net="/run/netns/$1" "${@:2}"
+	nsenter --net="/run/netns/$1" "${@:2}" 2>&1
 }
 
 mount -t proc proc /proc
@@ -95,3 +95,5 @@ say "No process of xfwd is running: the programs in the kernel do the work. Take
 on host xfwd del 80
 on client curl -sS http://192.0.2.1/ || true
 on host xfwd unload
+
+say "Done. Namespaces and nginx are gone with this script."
