@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/xfwd/xfwd/internal/ctl"
@@ -34,7 +36,7 @@ as if FRONTEND had answered. Adding what is already there changes nothing.`,
 				return ctl.Errorf(ctl.ErrSyntax, "--existing is about forwards that are replaced; add --replace")
 			}
 			spec.Frontend, spec.Backends = args[0], args[1:]
-			return a.add(cmd, spec, flags)
+			return a.add(cmd.Context(), spec, flags)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -61,15 +63,19 @@ as if FRONTEND had answered. Adding what is already there changes nothing.`,
 	return cmd
 }
 
-func (a *app) add(cmd *cobra.Command, spec ctl.Spec, flags addFlags) error {
+func (a *app) add(ctx context.Context, spec ctl.Spec, flags addFlags) error {
 	forwards, err := spec.Forwards(a.now())
+	if err != nil {
+		return err
+	}
+	instance, err := a.instance()
 	if err != nil {
 		return err
 	}
 	change := ctl.Add(forwards, flags.replace)
 	options := ctl.UpdateOptions{Existing: flags.existing, DryRun: flags.dryRun}
 	if !flags.save || flags.dryRun {
-		_, err := a.update(cmd, change, forwards, options)
+		_, err := a.update(ctx, instance, change, forwards, options)
 		return err
 	}
 	// A file that cannot be written is found out before anything changes.
@@ -82,10 +88,10 @@ func (a *app) add(cmd *cobra.Command, spec ctl.Spec, flags addFlags) error {
 		return err
 	}
 	defer file.discard()
-	if _, err := a.update(cmd, change, forwards, options); err != nil {
+	if _, err := a.update(ctx, instance, change, forwards, options); err != nil {
 		return err
 	}
-	return a.saveTo(cmd, file)
+	return a.saveTo(ctx, instance, file)
 }
 
 // existings are the choices of --existing, the default first.

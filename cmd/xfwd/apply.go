@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/xfwd/xfwd/internal/ctl"
@@ -26,7 +28,7 @@ forwards gives it up. Others stay, unless --prune removes them.`,
 			if path == "" {
 				return ctl.Errorf(ctl.ErrSyntax, "apply needs a file; write for example `xfwd apply -f forwards.yaml`")
 			}
-			return a.apply(cmd, path, prune, dryRun)
+			return a.apply(cmd.Context(), path, prune, dryRun)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -38,12 +40,16 @@ forwards gives it up. Others stay, unless --prune removes them.`,
 }
 
 // apply makes the forwards what a file says.
-func (a *app) apply(cmd *cobra.Command, path string, prune, dryRun bool) error {
+func (a *app) apply(ctx context.Context, path string, prune, dryRun bool) error {
 	forwards, err := a.readForwards(path)
 	if err != nil {
 		return err
 	}
-	report, err := a.update(cmd, ctl.ApplyFile(forwards, prune), nil, ctl.UpdateOptions{DryRun: dryRun})
+	instance, err := a.instance()
+	if err != nil {
+		return err
+	}
+	report, err := a.update(ctx, instance, ctl.ApplyFile(forwards, prune), nil, ctl.UpdateOptions{DryRun: dryRun})
 	if err != nil {
 		return err
 	}

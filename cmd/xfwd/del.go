@@ -32,7 +32,11 @@ refused at once; established TCP connections live on unless reset.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, err := a.update(cmd, ctl.Delete(args, all), nil, ctl.UpdateOptions{Existing: existing})
+			instance, err := a.instance()
+			if err != nil {
+				return err
+			}
+			_, err = a.update(cmd.Context(), instance, ctl.Delete(args, all), nil, ctl.UpdateOptions{Existing: existing})
 			return err
 		},
 		ValidArgsFunction: a.completeForwards,

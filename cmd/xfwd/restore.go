@@ -19,7 +19,7 @@ func newRestore(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.apply(cmd, path, false, false)
+			return a.apply(cmd.Context(), path, false, false)
 		},
 	}
 	a.maxFlowsFlag(cmd)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -21,12 +22,16 @@ func newSave(a *app) *cobra.Command {
   xfwd save -`,
 		Args: between(0, 1, "xfwd save"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			instance, err := a.instance()
+			if err != nil {
+				return err
+			}
 			if len(args) > 0 && args[0] == "-" {
-				data, _, err := a.snapshot(cmd)
+				forwards, err := instance.Forwards(cmd.Context())
 				if err != nil {
 					return err
 				}
-				_, err = a.stdout.Write(data)
+				_, err = a.stdout.Write(ctl.FormatFile(forwards))
 				return err
 			}
 			path, err := a.fileArgument(args)
@@ -38,7 +43,7 @@ func newSave(a *app) *cobra.Command {
 				return err
 			}
 			defer file.discard()
-			return a.saveTo(cmd, file)
+			return a.saveTo(cmd.Context(), instance, file)
 		},
 	}
 }
@@ -52,27 +57,18 @@ func (a *app) fileArgument(args []string) (string, error) {
 }
 
 // saveTo writes all forwards to a file.
-func (a *app) saveTo(cmd *cobra.Command, file *newFile) error {
-	count := 0
-	err := file.commit(func() (data []byte, err error) {
-		data, count, err = a.snapshot(cmd)
-		return data, err
+func (a *app) saveTo(ctx context.Context, d dataplane, file *newFile) error {
+	var count int
+	err := file.commit(func() ([]byte, error) {
+		forwards, err := d.Forwards(ctx)
+		count = len(forwards)
+		return ctl.FormatFile(forwards), err
 	})
 	if err != nil {
 		return err
 	}
 	a.say("saved %s to %s", plural(count, "forward"), file.path)
 	return nil
-}
-
-// snapshot returns all forwards as a file, and their number.
-func (a *app) snapshot(cmd *cobra.Command) (data []byte, count int, err error) {
-	instance, err := a.instance()
-	if err != nil {
-		return nil, 0, err
-	}
-	forwards, err := instance.Forwards(cmd.Context())
-	return ctl.FormatFile(forwards), len(forwards), err
 }
 
 func plural(n int, thing string) string {

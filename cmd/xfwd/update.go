@@ -3,22 +3,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
-
-	"github.com/spf13/cobra"
 
 	"github.com/xfwd/xfwd/internal/ctl"
 )
 
 // update makes a change of the dataplane and prints what came of it. Of the
 // forwards that stay, only those asked for are worth a word.
-func (a *app) update(cmd *cobra.Command, change ctl.Change, asked []ctl.Forward, o ctl.UpdateOptions) (ctl.Report, error) {
-	instance, err := a.instance()
-	if err != nil {
-		return ctl.Report{}, err
-	}
-	report, err := instance.Update(cmd.Context(), change, o)
+func (a *app) update(ctx context.Context, d dataplane, change ctl.Change, asked []ctl.Forward, o ctl.UpdateOptions) (ctl.Report, error) {
+	report, err := d.Update(ctx, change, o)
 	if err != nil {
 		return ctl.Report{}, err
 	}

@@ -11,14 +11,11 @@ func NotInThisVersion(what, remedy string) error {
 // unsupported refuses what a valid Spec, of which f was made, asks of the
 // dataplane in vain.
 func (s Spec) unsupported(f Forward) error {
-	for i, b := range f.Backends {
-		if b.Weight != defaultWeight {
-			return atItem(keyBackends, i, NotInThisVersion("a weight other than 1 is", "leave it out"))
-		}
-	}
 	switch {
 	case len(f.Backends) > 1:
 		return atItem(keyBackends, 1, NotInThisVersion("more than one backend is", "give one"))
+	case f.Backends[0].Weight != defaultWeight:
+		return at(keyBackends, NotInThisVersion("a weight other than 1 is", "leave it out"))
 	case f.Source == SourceMasquerade:
 		return at(keySource, NotInThisVersion("source masquerade is", "leave it out, the backend sees the client's address"))
 	case f.Balance != BalanceMaglev:

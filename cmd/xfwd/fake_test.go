@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+)
+
+// fake is a dataplane without a kernel, for what commands print and how they
+// exit. It plans changes as the real one does and forwards nothing.
+type fake struct {
+	forwards []ctl.ForwardCounters
+	flows    []ctl.Flow
+	status   ctl.Status
+	warnings []string
+	// err is what every method returns, unless it is nil.
+	err error
+	// existing is what the last Update was told.
+	existing ctl.Existing
+	// updates counts calls of Update that changed something for good.
+	updates int
+	// counted is called before counters are read.
+	counted func()
+}
+
+func (f *fake) Update(_ context.Context, change ctl.Change, o ctl.UpdateOptions) (ctl.Report, error) {
+	if f.err != nil {
+		return ctl.Report{}, f.err
+	}
+	have, _ := f.Forwards(context.Background())
+	want, err := change(have)
+	if err != nil {
+		return ctl.Report{}, err
+	}
+	report := ctl.Report{Warnings: f.warnings}
+	report.Added, report.Removed, report.Kept = ctl.Difference(have, want)
+	if !o.DryRun {
+		f.existing = o.Existing
+		f.updates++
+		f.forwards = nil
+		for _, w := range want {
+			f.forwards = append(f.forwards, ctl.ForwardCounters{Forward: w})
+		}
+	}
+	return report, nil
+}
+
+func (f *fake) Forwards(context.Context) ([]ctl.Forward, error) {
+	var forwards []ctl.Forward
+	for _, c := range f.forwards {
+		forwards = append(forwards, c.Forward)
+	}
+	return forwards, f.err
+}
+
+func (f *fake) Counters(context.Context) ([]ctl.ForwardCounters, error) {
+	if f.counted != nil {
+		f.counted()
+	}
+	return append([]ctl.ForwardCounters{}, f.forwards...), f.err
+}
+
+func (f *fake) Flows(context.Context) iter.Seq2[ctl.Flow, error] {
+	return func(yield func(ctl.Flow, error) bool) {
+		for _, flow := range f.flows {
+			if !yield(flow, nil) {
+				return
+			}
+		}
+		if f.err != nil {
+			yield(ctl.Flow{}, f.err)
+		}
+	}
+}
+
+func (f *fake) Status(context.Context) (ctl.Status, error) { return f.status, f.err }
+func (f *fake) Unload(context.Context) error               { return f.err }
+
+// now is what the clock of tests shows.
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// newFake has the forwards of a file.
+func newFake(t testing.TB, file string) *fake {
+	t.Helper()
+	f := &fake{}
+	if err := f.load([]byte(file)); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func (f *fake) load(file []byte) error {
+	forwards, err := ctl.ParseFile("have.yaml", file, now)
+	ctl.Sort(forwards)
+	for _, forward := range forwards {
+		f.forwards = append(f.forwards, ctl.ForwardCounters{Forward: forward})
+	}
+	return err
+}
+
+// result is what came of a command line.
+type result struct {
+	status         int
+	stdout, stderr string
+}
+
+// test runs a command line in process.
+func (f *fake) test(ctx context.Context, adjust func(*environment), args ...string) result {
+	var stdout, stderr bytes.Buffer
+	e := environment{
+		stdin:   strings.NewReader(""),
+		stdout:  &stdout,
+		stderr:  &stderr,
+		getenv:  func(string) string { return "" },
+		now:     func() time.Time { return now },
+		open:    func(ctl.Options) (dataplane, error) { return f, nil },
+		devices: func() []string { return []string{"lo", "eth0"} },
+	}
+	if adjust != nil {
+		adjust(&e)
+	}
+	status := run(ctx, e, args)
+	return result{status, stdout.String(), stderr.String()}
+}
+
+// scripted is the program that scripts run: the forwards that exist are those
+// of the file have.yaml in the working directory, and $FAIL makes the dataplane
+// fail.
+func scripted() {
+	e := system()
+	e.now = func() time.Time { return now }
+	e.devices = func() []string { return []string{"lo", "eth0"} }
+	e.open = func(ctl.Options) (dataplane, error) {
+		f := &fake{}
+		if reason := os.Getenv("FAIL"); reason != "" {
+			f.err = ctl.Errorf(ctl.ErrUnsupported, "%s", reason)
+		}
+		if reason := os.Getenv("WARN"); reason != "" {
+			f.warnings = []string{reason}
+		}
+		file, err := os.ReadFile("have.yaml")
+		if errors.Is(err, fs.ErrNotExist) {
+			return f, nil
+		}
+		return f, errors.Join(err, f.load(file))
+	}
+	os.Exit(run(context.Background(), e, os.Args[1:]))
+}
