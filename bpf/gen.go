@@ -9,3 +9,6 @@ package bpf
 // verifier refuses. -mcpu=v3 (32-bit arithmetic and jumps) is understood by
 // Linux 5.1 and newer.
 //go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel,bpfeb -type reason -type flow_flag -type port_flag -type forward_flag -type backend_state -type source Xfwd xfwd.c -- -O2 -g -Wall -Wextra -Werror -mcpu=v3
+
+// Object returns the compiled programs, from which a build can be told.
+func Object() []byte { return _XfwdBytes }

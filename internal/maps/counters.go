@@ -89,4 +89,3 @@ func (s *Set) Reasons() (passes, drops map[string]uint64, err error) {
 	}
 	return passes, drops, nil
 }
-

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Existing says what happens to established TCP flows of a forward that goes.
+type Existing string
+
+// The choices of --existing.
+const (
+	ExistingKeep  Existing = "keep"
+	ExistingReset Existing = "reset"
+)
+
+// Change computes the forwards that shall be from those that are. It is pure:
+// Update may call it for a dry run.
+type Change func(have []Forward) (want []Forward, err error)
+
+// UpdateOptions modify Update.
+type UpdateOptions struct {
+	Existing Existing
+	// DryRun computes the Report and changes nothing.
+	DryRun bool
+}
+
+// Report says what Update did, or with DryRun would do.
+type Report struct {
+	Added, Removed, Kept []Forward
+	// Loaded is set when the dataplane was not in the kernel before.
+	Loaded bool
+	// Warnings are whole sentences for standard error, one line each.
+	Warnings []string
+}
+
+// Traffic counts packets and bytes of one direction as they are on the wire.
+type Traffic struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Connections counts flows of a forward.
+type Connections struct {
+	Opened uint64 `json:"opened"`
+	Active uint64 `json:"active"`
+}
+
+// Counters are what happened to a forward since it was added.
+type Counters struct {
+	Forward     Traffic           `json:"forward"`
+	Reverse     Traffic           `json:"reverse"`
+	Connections Connections       `json:"connections"`
+	Drops       map[string]uint64 `json:"drops"`
+}
+
+// ForwardCounters is a forward with its counters.
+type ForwardCounters struct {
+	Forward
+	Counters Counters
+}
+
+// FlowEndpoint is one end of a flow.
+type FlowEndpoint struct {
+	Address netip.Addr `json:"address"`
+	Port    uint16     `json:"port"`
+}
+
+// Flow is one live flow as `xfwd flows` shows it.
+type Flow struct {
+	// Forward identifies the forward by its frontend; Name may be empty.
+	Frontend Frontend
+	Name     string
+	// Client and Destination are what the client's packets bear; Target is
+	// where they are sent, Source what the target sees as the client.
+	Client, Destination, Source, Target FlowEndpoint
+	// State is syn, established, closing, closed, one-way or two-way.
+	State string
+	// Idle is how long ago the last packet of either direction came, to about a second.
+	Idle time.Duration
+}
+
+// HookStatus is one place where a program of ours is, or should be, attached.
+type HookStatus struct {
+	// Device is empty for hooks on the root cgroup.
+	Device string `json:"device"`
+	// Hook is ingress, egress or the name of a socket hook (connect4, …).
+	Hook string `json:"hook"`
+	// Mode is tcx, clsact, cgroup, or none when nothing is attached.
+	Mode string `json:"mode"`
+	// Why says in a few words why this hook and mode, or why none.
+	Why string `json:"why"`
+}
+
+// FlowTable describes the flow table.
+type FlowTable struct {
+	MaxFlows    uint32 `json:"maxFlows"`
+	Established uint64 `json:"established"`
+	Transitory  uint64 `json:"transitory"`
+}
+
+// Status is what `xfwd status` shows.
+type Status struct {
+	Loaded   bool              `json:"loaded"`
+	Version  string            `json:"version"`
+	Kernel   string            `json:"kernel"`
+	Pins     string            `json:"pins"`
+	Forwards int               `json:"forwards"`
+	Hooks    []HookStatus      `json:"hooks"`
+	Flows    FlowTable         `json:"flows"`
+	Passes   map[string]uint64 `json:"passes"`
+	Drops    map[string]uint64 `json:"drops"`
+	Warnings []string          `json:"warnings"`
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/xfwd/xfwd/bpf"
+	"github.com/xfwd/xfwd/internal/maps"
+)
+
+// Below a namespace's directory.
+const (
+	mapPins     = "maps"
+	programPins = "programs"
+	linkPins    = "links"
+)
+
+// Dataplane is a loaded dataplane: its maps, programs and the pins of its links.
+type Dataplane struct {
+	Maps      *maps.Set
+	Settings  maps.Settings
+	namespace *Namespace
+	directory string
+	programs  bpf.XfwdPrograms
+}
+
+// Close closes the handles; what is in the kernel stays.
+func (d *Dataplane) Close() error {
+	return errors.Join(d.Maps.Close(), d.programs.Close())
+}
+
+// load makes a dataplane and pins it in a directory.
+func load(namespace *Namespace, directory string, maxFlows uint32) error {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return explain("lift the limit of locked memory", err)
+	}
+	spec, err := collection(namespace, maxFlows)
+	if err != nil {
+		return err
+	}
+	c, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return explain("load the programs", err)
+	}
+	defer c.Close()
+	for _, part := range []string{mapPins, programPins, linkPins} {
+		if err := os.MkdirAll(filepath.Join(directory, part), 0o700); err != nil {
+			return explain("make the pin directory "+directory, err)
+		}
+	}
+	for name, m := range c.Maps {
+		// .rodata and its like stay with their programs; bpffs has no names with dots.
+		if name[0] == '.' {
+			continue
+		}
+		if err := m.Pin(filepath.Join(directory, mapPins, name)); err != nil {
+			return explain("pin map "+name, err)
+		}
+	}
+	if err := pinPrograms(c, directory); err != nil {
+		return err
+	}
+	opened, err := openMaps(directory)
+	if err != nil {
+		return err
+	}
+	set := maps.NewSet(opened)
+	defer set.Close()
+	return set.PutSettings(maps.Settings{
+		Layout:      maps.Layout,
+		MaxFlows:    maxFlows,
+		NetNSCookie: namespace.cookie,
+		Build:       build(),
+	})
+}
+
+func pinPrograms(c *ebpf.Collection, directory string) error {
+	for name, p := range c.Programs {
+		path := filepath.Join(directory, programPins, name)
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return explain("unpin program "+name, err)
+		}
+		if err := p.Pin(path); err != nil {
+			return explain("pin program "+name, err)
+		}
+	}
+	return nil
+}
+
+// openDataplane opens a pinned dataplane. One that was made for a namespace
+// which is gone, and whose inode number this one has got, is none.
+func openDataplane(namespace *Namespace, directory string) (*Dataplane, error) {
+	if _, err := os.Stat(directory); errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotLoaded
+	}
+	opened, err := openMaps(directory)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dataplane{Maps: maps.NewSet(opened), namespace: namespace, directory: directory}
+	d.Settings, err = d.Maps.Settings()
+	switch {
+	case err != nil:
+	case d.Settings.NetNSCookie != namespace.cookie:
+		err = ErrNotLoaded
+	case d.Settings.Layout != maps.Layout:
+		err = errors.New("the dataplane was loaded by another version of xfwd: save its forwards with that one, `xfwd unload`, and `xfwd restore`")
+	default:
+		d.programs, err = openPrograms(directory)
+	}
+	if err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func openMaps(directory string) (bpf.XfwdMaps, error) {
+	var m bpf.XfwdMaps
+	err := openPinned(&m, filepath.Join(directory, mapPins), func(path string) (*ebpf.Map, error) {
+		return ebpf.LoadPinnedMap(path, nil)
+	})
+	return m, err
+}
+
+func mapsByName(m bpf.XfwdMaps) map[string]*ebpf.Map {
+	byName := make(map[string]*ebpf.Map)
+	v := reflect.ValueOf(m)
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Tag.Get("ebpf"); name != "" {
+			byName[name] = v.Field(i).Interface().(*ebpf.Map)
+		}
+	}
+	return byName
+}
+
+func openPrograms(directory string) (bpf.XfwdPrograms, error) {
+	var p bpf.XfwdPrograms
+	err := openPinned(&p, filepath.Join(directory, programPins), func(path string) (*ebpf.Program, error) {
+		return ebpf.LoadPinnedProgram(path, nil)
+	})
+	return p, err
+}
+
+// openPinned fills the fields of a struct that bpf2go has made, whose tags are
+// the names of what they hold, from the pins of those names.
+func openPinned[T any](fields any, directory string, open func(path string) (T, error)) error {
+	v := reflect.ValueOf(fields).Elem()
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("ebpf")
+		if name == "" {
+			continue
+		}
+		object, err := open(filepath.Join(directory, name))
+		if err != nil {
+			return explain("open the pinned "+name, err)
+		}
+		v.Field(i).Set(reflect.ValueOf(object))
+	}
+	return nil
+}
+
+// Upgrade replaces the programs by those of this command, if they are others.
+// Maps, and so flows and counters, stay. Attach then hands the new programs to
+// the hooks. A command that is killed meanwhile leaves the next one to repeat it.
+func (d *Dataplane) Upgrade() error {
+	if d.Settings.Build == build() {
+		return nil
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return explain("lift the limit of locked memory", err)
+	}
+	spec, err := collection(d.namespace, d.Settings.MaxFlows)
+	if err != nil {
+		return err
+	}
+	opened, err := openMaps(d.directory)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	replacements := mapsByName(opened)
+	for name, m := range replacements {
+		// As large as it was made, whatever this command would make it.
+		spec.Maps[name].MaxEntries = m.MaxEntries()
+	}
+	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replacements})
+	if err != nil {
+		return explain("load the programs", err)
+	}
+	defer c.Close()
+	if err := pinPrograms(c, d.directory); err != nil {
+		return err
+	}
+	if err := d.programs.Close(); err != nil {
+		return err
+	}
+	if d.programs, err = openPrograms(d.directory); err != nil {
+		return err
+	}
+	if _, err := d.Attach(); err != nil {
+		return err
+	}
+	d.Settings.Build = build()
+	return d.Maps.PutSettings(d.Settings)
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrNotLoaded: the namespace has no dataplane.
+	ErrNotLoaded = errors.New("xfwd is not loaded in this network namespace")
+	// ErrUnsupported: the kernel, its configuration or the caller's privileges
+	// do not allow it.
+	ErrUnsupported = errors.New("not supported here")
+	// ErrNoNamespace: there is no network namespace of that name.
+	ErrNoNamespace = errors.New("no such network namespace")
+	// ErrBadMaxFlows: the flow table cannot have that size.
+	ErrBadMaxFlows = errors.New("bad size of the flow table")
+)
+
+// kindError is one of the errors above and has a text all its own.
+type kindError struct {
+	error
+	kind error
+}
+
+func (e kindError) Unwrap() []error { return []error{e.error, e.kind} }
+
+func errorf(kind error, format string, args ...any) error {
+	return kindError{fmt.Errorf(format, args...), kind}
+}
+
+func unsupportedf(format string, args ...any) error {
+	return errorf(ErrUnsupported, format, args...)
+}
+
+// explain turns errors that have a remedy into ones that say it.
+func explain(doing string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return unsupportedf("%s: permission denied: run xfwd as root (it needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)", doing)
+	case errors.Is(err, ebpf.ErrNotSupported):
+		return unsupportedf("%s: the kernel is too old or built without it: %w; xfwd needs Linux 5.10 or newer", doing, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+)
+
+// The ways in which a program can be attached.
+const (
+	ModeTCX    = "tcx"
+	ModeClsact = "clsact"
+	ModeCgroup = "cgroup"
+	ModeNone   = "none"
+)
+
+// Hook is a place where one of our programs is, or could be, attached.
+type Hook struct {
+	// Device is empty for the hooks of sockets.
+	Device string
+	// Name is ingress or egress, or that of a socket hook.
+	Name string
+	Mode string
+	// Why says why so, or why not at all.
+	Why string
+	// Missing is set when nothing is attached although it should be.
+	Missing bool
+}
+
+// Attach attaches to every device and to the sockets of the namespace what is
+// not attached yet, or is with an older program, and forgets devices that are
+// gone. A hook that cannot be attached does not keep it from the others; it is
+// told in the result. The error is that of the first, if not one device could be
+// attached.
+func (d *Dataplane) Attach() ([]Hook, error) {
+	var hooks []Hook
+	err := d.namespace.Do(func() error {
+		devices, err := listDevices()
+		if err != nil {
+			return err
+		}
+		if err := d.forgetDevices(devices); err != nil {
+			return err
+		}
+		var firstErr error
+		attached := 0
+		for _, device := range devices {
+			for _, direction := range []direction{ingress, egress} {
+				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.skip}
+				if device.skip == "" {
+					hook.Mode, hook.Why, err = d.attachDevice(device, direction)
+					if err == nil {
+						attached++
+					} else {
+						hook.Missing = true
+						hook.Why = err.Error()
+						firstErr = errors.Join(firstErr, err)
+					}
+				}
+				hooks = append(hooks, hook)
+			}
+		}
+		if attached == 0 {
+			return firstErr
+		}
+		return nil
+	})
+	if err != nil {
+		return hooks, err
+	}
+	return append(hooks, d.attachSockets()...), nil
+}
+
+// Hooks tells what is attached where, and changes nothing.
+func (d *Dataplane) Hooks() ([]Hook, error) {
+	var hooks []Hook
+	err := d.namespace.Do(func() error {
+		devices, err := listDevices()
+		if err != nil {
+			return err
+		}
+		for _, device := range devices {
+			for _, direction := range []direction{ingress, egress} {
+				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.skip}
+				if device.skip == "" {
+					hook.Mode, hook.Why = d.deviceHook(device, direction)
+					hook.Missing = hook.Mode == ModeNone
+				}
+				hooks = append(hooks, hook)
+			}
+		}
+		return nil
+	})
+	return append(hooks, d.socketHooks()...), err
+}
+
+// linkPath is where a link is pinned.
+func (d *Dataplane) linkPath(name string) string {
+	return filepath.Join(d.directory, linkPins, name)
+}
+
+// pinnedLink opens a pinned link. It is nil if there is none.
+func (d *Dataplane) pinnedLink(name string) (link.Link, error) {
+	l, err := link.LoadPinnedLink(d.linkPath(name), nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, explain("open the pinned link "+name, err)
+	}
+	return l, nil
+}
+
+// updateLink makes a link run a program; one that does already is left alone.
+func updateLink(l link.Link, program *ebpf.Program) error {
+	info, err := l.Info()
+	if err != nil {
+		return err
+	}
+	have, err := program.Info()
+	if err != nil {
+		return err
+	}
+	if id, ok := have.ID(); ok && id == info.Program {
+		return nil
+	}
+	return l.Update(program)
+}
+
+// pinNew pins a link that has just been made; without its pin it ends with us.
+func (d *Dataplane) pinNew(l link.Link, name string) error {
+	defer l.Close()
+	return explain("pin the link "+name, l.Pin(d.linkPath(name)))
+}
+
+// forgetDevices removes the pins of links whose device is gone.
+func (d *Dataplane) forgetDevices(devices []device) error {
+	there := make(map[int]bool)
+	for _, device := range devices {
+		there[device.ifindex] = device.skip == ""
+	}
+	pins, err := os.ReadDir(filepath.Join(d.directory, linkPins))
+	if err != nil {
+		return explain("list the pinned links", err)
+	}
+	for _, pin := range pins {
+		number, _, isDevice := strings.Cut(pin.Name(), "-")
+		ifindex, err := strconv.Atoi(number)
+		if !isDevice || err != nil || there[ifindex] {
+			continue
+		}
+		if err := os.Remove(d.linkPath(pin.Name())); err != nil {
+			return explain(fmt.Sprintf("unpin the link %s", pin.Name()), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// States of sockets that wait for somebody, as bits of inet_diag's idiag_states:
+// TCP listeners, and UDP sockets without a peer.
+const (
+	waitingTCP = 1 << 10 // TCP_LISTEN
+	waitingUDP = 1 << 7  // TCP_CLOSE
+)
+
+// Listens says whether a process of the namespace waits on one of these ports
+// for packets to an address; the zero Addr is any. Not knowing is no.
+func (l *Loader) Listens(protocol uint8, address netip.Addr, first, last uint16) bool {
+	found := false
+	_ = l.namespace.Do(func() error {
+		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+			sockets, err := waitingSockets(family, protocol)
+			if err != nil {
+				return err
+			}
+			for _, s := range sockets {
+				everywhere := s.Addr().IsUnspecified() || !address.IsValid() && !s.Addr().IsLoopback()
+				if first <= s.Port() && s.Port() <= last && (everywhere || s.Addr() == address) {
+					found = true
+				}
+			}
+		}
+		return nil
+	})
+	return found
+}
+
+// answerPatience bounds the question whether somebody answers. This host's own
+// kernel answers at once, unless a firewall drops the question.
+const answerPatience = 10 * time.Millisecond
+
+// Answers says whether somebody serves these ports of this host: a process that
+// waits there, or for TCP, a translator that makes a connection succeed.
+func (l *Loader) Answers(host *Host, protocol uint8, address netip.Addr, first, last uint16) bool {
+	if l.Listens(protocol, address, first, last) {
+		return true
+	}
+	if protocol != unix.IPPROTO_TCP {
+		return false
+	}
+	candidates := []netip.Addr{address}
+	if !address.IsValid() {
+		candidates = []netip.Addr{host.Address(false), host.Address(true)}
+	}
+	answered := false
+	_ = l.namespace.Do(func() error {
+		for _, a := range candidates {
+			answered = answered || a.IsValid() && connects(netip.AddrPortFrom(a, first))
+		}
+		return nil
+	})
+	return answered
+}
+
+// connects makes a connection from the current thread, and so in its namespace;
+// the net package would do so from any.
+func connects(to netip.AddrPort) bool {
+	family, address := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()})
+	if to.Addr().Is4() {
+		family, address = unix.AF_INET, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	if err := unix.Connect(fd, address); err != unix.EINPROGRESS {
+		return err == nil
+	}
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	if n, err := unix.Poll(poll, int(answerPatience.Milliseconds())); n == 0 || err != nil {
+		return false
+	}
+	result, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	return err == nil && result == 0
+}
+
+// waitingSockets lists the local ends of sockets that wait for somebody.
+func waitingSockets(family, protocol uint8) ([]netip.AddrPort, error) {
+	states := uint32(waitingTCP)
+	if protocol == unix.IPPROTO_UDP {
+		states = waitingUDP
+	}
+	request := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+	request.AddData(diagRequest{family: family, protocol: protocol, states: states})
+	replies, err := request.Execute(unix.NETLINK_INET_DIAG, 0)
+	if err != nil {
+		return nil, err
+	}
+	var sockets []netip.AddrPort
+	for _, reply := range replies {
+		if s, ok := diagSource(reply); ok {
+			sockets = append(sockets, s)
+		}
+	}
+	return sockets, nil
+}
+
+// diagRequest is struct inet_diag_req_v2 of the kernel's
+// include/uapi/linux/inet_diag.h, for all sockets of some states.
+type diagRequest struct {
+	family, protocol uint8
+	states           uint32
+}
+
+const diagRequestSize = 56
+
+func (r diagRequest) Len() int { return diagRequestSize }
+
+func (r diagRequest) Serialize() []byte {
+	b := make([]byte, diagRequestSize)
+	b[0], b[1] = r.family, r.protocol
+	binary.NativeEndian.PutUint32(b[4:], r.states)
+	return b
+}
+
+// diagSource reads the local end from struct inet_diag_msg: family, three bytes,
+// and a socket id that begins with both ports and the source address.
+func diagSource(reply []byte) (netip.AddrPort, bool) {
+	if len(reply) < 24 {
+		return netip.AddrPort{}, false
+	}
+	port := binary.BigEndian.Uint16(reply[4:])
+	if reply[0] == unix.AF_INET {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(reply[8:12])), port), true
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(reply[8:24])).Unmap(), port), true
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Namespace is a network namespace.
+type Namespace struct {
+	file *os.File
+	// id is the number of its inode. A namespace that is gone may leave it to
+	// another.
+	id uint64
+	// cookie is the kernel's own number, which never comes back.
+	cookie uint64
+}
+
+// netnsDir is where `ip netns` keeps its names.
+const netnsDir = "/run/netns"
+
+// OpenNamespace opens a network namespace by its name as of `ip netns`, by its
+// path if there is a slash in it, or, if empty, the caller's own.
+func OpenNamespace(name string) (*Namespace, error) {
+	path := name
+	switch {
+	case name == "":
+		path = "/proc/thread-self/ns/net"
+	case !strings.Contains(name, "/"):
+		path = filepath.Join(netnsDir, name)
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errorf(ErrNoNamespace, "there is no network namespace %q; `ip netns list` shows those that have names", name)
+	}
+	if err != nil {
+		return nil, explain("open the network namespace", err)
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
+		file.Close()
+		return nil, err
+	}
+	n := &Namespace{file: file, id: stat.Ino}
+	if err := n.Do(n.readCookie); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("%s is no network namespace that can be entered: %w", path, err)
+	}
+	return n, nil
+}
+
+// Close closes the handle; the namespace is as it was.
+func (n *Namespace) Close() error { return n.file.Close() }
+
+// directory is the name of the namespace's directory below the root.
+func (n *Namespace) directory() string { return fmt.Sprintf("net-%d", n.id) }
+
+// Do calls f in the namespace. f must not start goroutines that rely on it.
+func (n *Namespace) Do(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		// The thread is not unlocked where it cannot return to its own namespace:
+		// it ends with the goroutine.
+		runtime.LockOSThread()
+		home, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			done <- err
+			return
+		}
+		defer home.Close()
+		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- explain("enter the network namespace", err)
+			return
+		}
+		err = f()
+		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// readCookie asks a socket of the namespace for the cookie (Linux 5.14).
+func (n *Namespace) readCookie() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	n.cookie, err = getsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if errors.Is(err, unix.ENOPROTOOPT) {
+		n.cookie = 0
+		return nil
+	}
+	return err
+}
+
+func getsockoptUint64(fd, level, option int) (uint64, error) {
+	var value uint64
+	size := uint32(unsafe.Sizeof(value))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), uintptr(option),
+		uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return value, nil
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Loader gives access to the dataplane of one network namespace.
+type Loader struct {
+	namespace *Namespace
+	root      string
+}
+
+// New opens the network namespace (see OpenNamespace); an empty root is
+// DefaultRoot. It changes nothing.
+func New(netns, root string) (*Loader, error) {
+	if root == "" {
+		root = DefaultRoot
+	}
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, err
+	}
+	namespace, err := OpenNamespace(netns)
+	if err != nil {
+		return nil, err
+	}
+	return &Loader{namespace: namespace, root: root}, nil
+}
+
+// Close frees the handle of the namespace.
+func (l *Loader) Close() error { return l.namespace.Close() }
+
+// Pins is the directory of the namespace's pins, as the user named the root.
+func (l *Loader) Pins() string { return filepath.Join(l.root, l.namespace.directory()) }
+
+// InNamespace calls f in the network namespace.
+func (l *Loader) InNamespace(f func() error) error { return l.namespace.Do(f) }
+
+// Session is a time during which nobody else changes the dataplane or, if it is
+// a writer's, even reads it.
+type Session struct {
+	loader *Loader
+	lock   *lock
+	// root is the path by which the root is reached; empty if there is none.
+	root string
+}
+
+// Read begins a reader's session.
+func (l *Loader) Read(ctx context.Context) (*Session, error) {
+	lock, path, err := lockRoot(ctx, false, func() (string, error) {
+		path, _ := findRoot(l.root)
+		return path, nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Session{loader: l}, nil
+	}
+	if err != nil {
+		return nil, explain("open the pin directory "+l.root, err)
+	}
+	return &Session{l, lock, path}, nil
+}
+
+// Write begins a writer's session. It removes what killed commands have left.
+func (l *Loader) Write(ctx context.Context) (*Session, error) {
+	lock, path, err := lockRoot(ctx, true, func() (string, error) { return ensureRoot(l.root) })
+	if err != nil {
+		return nil, explain("open the pin directory "+l.root, err)
+	}
+	s := &Session{l, lock, path}
+	for _, rubbish := range []string{s.loadingDirectory(), s.unloadingDirectory()} {
+		if err := os.RemoveAll(rubbish); err != nil {
+			s.Close()
+			return nil, explain("remove "+rubbish, err)
+		}
+	}
+	return s, nil
+}
+
+// Close ends the session. The root goes with its last dataplane.
+func (s *Session) Close() {
+	if s.lock == nil {
+		return
+	}
+	// Fails, as it should, unless the directory is empty.
+	_ = os.Remove(s.root)
+	s.lock.Unlock()
+}
+
+func (s *Session) directory() string {
+	return filepath.Join(s.root, s.loader.namespace.directory())
+}
+
+// What is being made or removed has a name of its own, so that no one takes it
+// for a dataplane.
+func (s *Session) loadingDirectory() string {
+	return filepath.Join(s.root, "loading-"+s.loader.namespace.directory())
+}
+
+func (s *Session) unloadingDirectory() string {
+	return filepath.Join(s.root, "unloading-"+s.loader.namespace.directory())
+}
+
+// Open opens the dataplane, or returns ErrNotLoaded.
+func (s *Session) Open() (*Dataplane, error) {
+	if s.root == "" {
+		return nil, ErrNotLoaded
+	}
+	return openDataplane(s.loader.namespace, s.directory())
+}
+
+// Load puts a dataplane into the kernel; the writer's session has found none.
+// maxFlows is the size of the flow table, zero for one that suits the memory.
+// Nothing is attached yet.
+func (s *Session) Load(maxFlows uint32) (*Dataplane, error) {
+	if maxFlows == 0 {
+		maxFlows = flowsFromMemory()
+	} else if err := checkMaxFlows(maxFlows); err != nil {
+		return nil, err
+	}
+	// What is there belongs to a namespace that is gone.
+	if err := os.RemoveAll(s.directory()); err != nil {
+		return nil, explain("remove "+s.directory(), err)
+	}
+	if err := load(s.loader.namespace, s.loadingDirectory(), maxFlows); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.loadingDirectory()))
+	}
+	if err := os.Rename(s.loadingDirectory(), s.directory()); err != nil {
+		return nil, explain("pin the dataplane", err)
+	}
+	return s.Open()
+}
+
+// Unload takes everything of the namespace out of the kernel. It is no error when
+// there is nothing.
+func (s *Session) Unload() error {
+	if err := s.loader.namespace.Do(removeFilters); err != nil {
+		return err
+	}
+	err := os.Rename(s.directory(), s.unloadingDirectory())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return explain("unpin the dataplane", err)
+	}
+	if err := os.RemoveAll(s.unloadingDirectory()); err != nil {
+		return fmt.Errorf("unpin the dataplane: %w", err)
+	}
+	return nil
+}
