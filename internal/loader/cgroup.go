@@ -55,9 +55,6 @@ func (d *Dataplane) attachSockets() []Hook {
 }
 
 func (d *Dataplane) attachSocketHook(s socketHook, root int) error {
-	if d.namespace.cookie == 0 {
-		return unsupportedf("the kernel does not tell network namespaces apart for sockets (Linux 5.14)")
-	}
 	old, err := d.pinnedLink(s.name)
 	if err != nil {
 		return err

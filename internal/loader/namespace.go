@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,9 +50,13 @@ func OpenNamespace(name string) (*Namespace, error) {
 		return nil, err
 	}
 	n := &Namespace{file: file, id: stat.Ino}
-	if err := n.Do(n.readCookie); err != nil {
+	err = n.Do(func() (err error) {
+		n.cookie, err = readCookie()
+		return err
+	})
+	if err != nil {
 		file.Close()
-		return nil, fmt.Errorf("%s is no network namespace that can be entered: %w", path, err)
+		return nil, err
 	}
 	return n, nil
 }
@@ -78,7 +81,7 @@ func (n *Namespace) Do(f func() error) error {
 		}
 		defer home.Close()
 		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- explain("enter the network namespace", err)
+			done <- explain("enter the network namespace "+n.file.Name(), err)
 			return
 		}
 		err = f()
@@ -88,30 +91,4 @@ func (n *Namespace) Do(f func() error) error {
 		done <- err
 	}()
 	return <-done
-}
-
-// readCookie asks a socket of the namespace for the cookie (Linux 5.14).
-func (n *Namespace) readCookie() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	n.cookie, err = getsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
-	if errors.Is(err, unix.ENOPROTOOPT) {
-		n.cookie = 0
-		return nil
-	}
-	return err
-}
-
-func getsockoptUint64(fd, level, option int) (uint64, error) {
-	var value uint64
-	size := uint32(unsafe.Sizeof(value))
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), uintptr(option),
-		uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&size)), 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	return value, nil
 }

@@ -140,7 +140,7 @@ func (s *Session) Load(maxFlows uint32) (*Dataplane, error) {
 // Unload takes everything of the namespace out of the kernel. It is no error when
 // there is nothing.
 func (s *Session) Unload() error {
-	if err := s.loader.namespace.Do(removeFilters); err != nil {
+	if err := s.loader.namespace.Do(func() error { return removeFilters(s.directory()) }); err != nil {
 		return err
 	}
 	err := os.Rename(s.directory(), s.unloadingDirectory())

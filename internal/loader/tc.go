@@ -5,7 +5,9 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -32,11 +34,15 @@ func (d direction) parent() uint32 {
 	return [...]uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS}[d]
 }
 
+// We come first: a program or filter before us that says "accept" would end the
+// matter, and leave a flow with one direction translated and not the other. What
+// comes after us runs in any case.
+//
 // A clsact filter is known as ours by its handle, which nobody else has by
-// chance: "xfwd" in ASCII. The priority lets filters run before and after us.
+// chance: "xfwd" in ASCII.
 const (
 	filterHandle   = 0x78667764
-	filterPriority = 7
+	filterPriority = 1
 	filterName     = "xfwd"
 )
 
@@ -90,7 +96,12 @@ func (d *Dataplane) attachTCX(device device, direction direction) error {
 			return explain("unpin the link "+name, err)
 		}
 	}
-	l, err := link.AttachTCX(link.TCXOptions{Interface: device.ifindex, Program: program, Attach: direction.tcx()})
+	l, err := link.AttachTCX(link.TCXOptions{
+		Interface: device.ifindex,
+		Program:   program,
+		Attach:    direction.tcx(),
+		Anchor:    link.Head(),
+	})
 	if errors.Is(err, ebpf.ErrNotSupported) {
 		return err
 	}
@@ -123,16 +134,16 @@ func (d *Dataplane) deviceHook(device device, direction direction) (mode, why st
 	return ModeNone, "the device has come, or lost its program, since the last change; `xfwd apply` or any `xfwd add` attaches it"
 }
 
-// attachFilter makes or updates our filter. A clsact qdisc that is missing is
-// made, and marked as ours by its handle; one that is there is used.
+// attachFilter makes or updates our filter, and the clsact qdisc that it needs.
+// That we have made the qdisc is noted beside the links, by a symbolic link, which
+// is what a BPF file system has for notes.
 func (d *Dataplane) attachFilter(device device, direction direction) error {
 	doing := fmt.Sprintf("attach to %s of %s", direction, device.name)
-	err := netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: device.ifindex,
-		Handle:    netlink.MakeHandle(0xffff, 0),
-		Parent:    netlink.HANDLE_CLSACT,
-	}})
-	if err != nil && !errors.Is(err, unix.EEXIST) {
+	err := netlink.QdiscAdd(clsact(device.ifindex))
+	if err == nil {
+		err = os.Symlink("made-by-xfwd", d.linkPath(qdiscNote(device.ifindex)))
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return explain(doing, err)
 	}
 	return explain(doing, netlink.FilterReplace(&netlink.BpfFilter{
@@ -167,13 +178,28 @@ func listFilters(ifindex int, direction direction) ([]netlink.Filter, error) {
 	return netlink.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}, direction.parent())
 }
 
-// removeFilters removes our filters from all devices of the current namespace.
-func removeFilters() error {
+func clsact(ifindex int) *netlink.Clsact {
+	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: ifindex,
+		Handle:    netlink.MakeHandle(0xffff, 0),
+		Parent:    netlink.HANDLE_CLSACT,
+	}}
+}
+
+func qdiscNote(ifindex int) string {
+	return fmt.Sprintf("%d-qdisc", ifindex)
+}
+
+// removeFilters removes our filters from all devices of the current namespace,
+// and the qdiscs that we have made there, by the notes in a directory, unless
+// somebody else uses them by now.
+func removeFilters(directory string) error {
 	devices, err := listDevices()
 	if err != nil {
 		return err
 	}
 	for _, device := range devices {
+		others := 0
 		for _, direction := range []direction{ingress, egress} {
 			filters, err := listFilters(device.ifindex, direction)
 			if err != nil {
@@ -182,12 +208,19 @@ func removeFilters() error {
 			}
 			for _, f := range filters {
 				if !isOurs(f) {
+					others++
 					continue
 				}
-				if err := netlink.FilterDel(f); err != nil && !errors.Is(err, unix.ENOENT) {
+				if err := netlink.FilterDel(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
 					return explain("detach from "+device.name, err)
 				}
 			}
+		}
+		if _, err := os.Lstat(filepath.Join(directory, linkPins, qdiscNote(device.ifindex))); err != nil || others > 0 {
+			continue
+		}
+		if err := netlink.QdiscDel(clsact(device.ifindex)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return explain("remove the clsact qdisc of "+device.name, err)
 		}
 	}
 	return nil
