@@ -56,7 +56,7 @@ func fileError(verb, path string, err error) error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return ctl.Errorf(ctl.ErrNotFound, "cannot %s %s: %w; `xfwd save` makes such a file", verb, path, reason)
+		return fmt.Errorf("cannot %s %s: %w; `xfwd save` makes such a file", verb, path, reason)
 	case errors.Is(err, fs.ErrPermission):
 		return ctl.Errorf(ctl.ErrUnsupported, "cannot %s %s: %w; run as root or name another file", verb, path, reason)
 	}

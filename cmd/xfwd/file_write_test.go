@@ -191,7 +191,7 @@ func TestExitStatus(t *testing.T) {
 		{ctl.Errorf(ctl.ErrConflict, "x"), 3},
 		{ctl.Errorf(ctl.ErrNotFound, "x"), 4},
 		{fmt.Errorf("more: %w", ctl.Errorf(ctl.ErrUnsupported, "x")), 5},
-		{fileError("read", "f", syscall.ENOENT), 4},
+		{fileError("read", "f", syscall.ENOENT), 1},
 		{fileError("write", "f", syscall.EACCES), 5},
 		{fileError("read", "f", syscall.EISDIR), 1},
 	} {

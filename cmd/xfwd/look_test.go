@@ -41,7 +41,7 @@ forwards:
 		State:    "one-way",
 	}}
 	f.status = ctl.Status{
-		Loaded: true, Version: "v0.1", Kernel: "6.1.0", Pins: "/sys/fs/bpf/xfwd/1", Forwards: 2,
+		Loaded: true, Kernel: "6.1.0", Pins: "/sys/fs/bpf/xfwd/1", Forwards: 2,
 		Hooks: []ctl.HookStatus{
 			{Device: "eth0", Hook: "ingress", Mode: "tcx", Why: "the kernel has tcx links"},
 			{Hook: "connect4", Mode: "none", Why: "no cgroup v2"},
@@ -111,7 +111,8 @@ tcp    198.51.100.9:40000  192.0.2.1:80  192.0.2.1:30080  established    3m  198
   state: "established"
   idleSeconds: 180
 `},
-		{"status", `dataplane  loaded by version v0.1
+		{"status", `dataplane  loaded
+version    v0.1
 kernel     6.1.0
 pins       /sys/fs/bpf/xfwd/1
 forwards   2
@@ -137,7 +138,7 @@ warning: connections of this host; are not forwarded
 func TestStatusNotLoaded(t *testing.T) {
 	f := &fake{status: ctl.Status{Kernel: "6.1.0"}}
 	got := f.test(t.Context(), nil, "status")
-	want := "dataplane  not loaded; the first `xfwd add` loads it\nkernel     6.1.0\n"
+	want := "dataplane  not loaded; the first `xfwd add` loads it\nversion    v0.1\nkernel     6.1.0\n"
 	if got != (result{stdout: want}) {
 		t.Errorf("got %+v", got)
 	}

@@ -12,6 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	version = "v0.1"
 	testscript.Main(m, map[string]func(){"xfwd": scripted})
 }
 

@@ -32,6 +32,7 @@ on untouched or dropped.`,
 			if err != nil {
 				return err
 			}
+			status.Version = build().Version
 			if !a.output.isText() {
 				return a.encode(status)
 			}
@@ -45,10 +46,12 @@ func printStatus(w io.Writer, s ctl.Status) error {
 	line := func(key, value string) { fmt.Fprintf(w, "%-10s %s\n", key, value) }
 	if !s.Loaded {
 		line("dataplane", "not loaded; the first `xfwd add` loads it")
+		line("version", s.Version)
 		line("kernel", s.Kernel)
 		return warnings(w, s.Warnings)
 	}
-	line("dataplane", "loaded by version "+s.Version)
+	line("dataplane", "loaded")
+	line("version", s.Version)
 	line("kernel", s.Kernel)
 	line("pins", s.Pins)
 	line("forwards", fmt.Sprint(s.Forwards))

@@ -67,7 +67,8 @@ func TestSpecRefuses(t *testing.T) {
 		{Spec{Comment: "a\nb"}, `the comment "a\nb" has a control character; write it in one line of plain text`},
 		{Spec{Comment: "\x1b[2J"}, `the comment "\x1b[2J" has a control character; write it in one line of plain text`},
 		{Spec{Comment: "\xff"}, "the comment is not valid UTF-8; write it in UTF-8"},
-		{Spec{Comment: strings.Repeat("a", 256)}, "the comment is 256 bytes long; shorten it to 255"},
+		{Spec{Comment: strings.Repeat("ä", 129)}, "the comment is 258 bytes long; shorten it to 256"},
+		{Spec{Devices: strings.Fields("a b c d e f g h i")}, "80/tcp has 9 devices; give at most 8"},
 
 		// What the contract has and this version has not.
 		{Spec{Backends: []string{"1", "2"}}, "more than one backend is not in this version of xfwd; give one"},

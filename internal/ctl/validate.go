@@ -9,16 +9,12 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/xfwd/xfwd/internal/maps"
 )
 
-// Limits of a forward.
-const (
-	// MaxComment is the length of the longest comment in bytes.
-	MaxComment = 255
-	// MaxAffinity and the like are kept in 32 bits of seconds; a year is
-	// longer than any session and far from that.
-	MaxAffinity = 365 * 24 * time.Hour
-)
+// maxAffinity is longer than any session, and its seconds fit 32 bits.
+const maxAffinity = 365 * 24 * time.Hour
 
 // Validate reports the first thing that is wrong with the forward taken by
 // itself; whether it goes together with others, the changes Add and ApplyFile
@@ -28,6 +24,9 @@ func (f Forward) Validate() error {
 		if err := checkName(f.Name); err != nil {
 			return at(keyName, err)
 		}
+	}
+	if n := len(f.Frontend.Devices); n > maps.MaxDevices {
+		return at(keyDevices, Errorf(ErrSyntax, "%s has %d devices; give at most %d", f.Frontend, n, maps.MaxDevices))
 	}
 	for i, d := range f.Frontend.Devices {
 		if err := checkDevice(d); err != nil {
@@ -46,7 +45,7 @@ func (f Forward) Validate() error {
 			return atItem(keyBackends, i, Errorf(ErrSyntax, "backend %s is given twice; give it once, with a weight", b))
 		}
 	}
-	if f.Affinity < 0 || f.Affinity > MaxAffinity || f.Affinity%time.Second != 0 {
+	if f.Affinity < 0 || f.Affinity > maxAffinity || f.Affinity%time.Second != 0 {
 		return at(keyAffinity, Errorf(ErrSyntax, "affinity %s is not in whole seconds up to a year; write one like 3h", f.Affinity))
 	}
 	return at(keyComment, checkComment(f.Comment))
@@ -91,8 +90,8 @@ func family(is4 bool) string {
 // checkComment accepts one line of text that a terminal can show.
 func checkComment(s string) error {
 	switch {
-	case len(s) > MaxComment:
-		return Errorf(ErrSyntax, "the comment is %d bytes long; shorten it to %d", len(s), MaxComment)
+	case len(s) > maps.MaxComment:
+		return Errorf(ErrSyntax, "the comment is %d bytes long; shorten it to %d", len(s), maps.MaxComment)
 	case !utf8.ValidString(s):
 		return Errorf(ErrSyntax, "the comment is not valid UTF-8; write it in UTF-8")
 	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
