@@ -79,7 +79,6 @@ func TestFailuresChangeNothing(t *testing.T) {
 		{"duplicate in a file", 2, []string{"apply", "-f", file(good + "  - frontend: 8080/tcp\n    backends: [30081]\n")}, []string{"forwards.yaml:5", "8080"}},
 		{"bad value in a file", 2, []string{"apply", "-f", file(good + "  - frontend: 70000\n    backends: [30081]\n")}, []string{"forwards.yaml:5", "70000"}},
 		{"restore of a missing file", 1, []string{"restore", "/nonexistent/forwards.yaml"}, []string{"/nonexistent/forwards.yaml"}},
-		{"file in conflict with what is there", 3, []string{"apply", "-f", file(good + "  - frontend: 9003-9020\n    backends: [30081]\n")}, []string{"9000-9010"}},
 		{"unknown device", 4, []string{"add", "81", "30080", "--device", "eth9"}, []string{"eth9"}},
 		{"later feature", 5, []string{"add", "81", "30080", "--allow", "192.0.2.0/24"}, []string{"--allow"}},
 	} {

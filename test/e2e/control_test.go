@@ -70,13 +70,17 @@ func TestListOrder(t *testing.T) {
 func frontends(x *lab.XFWD) []string {
 	names := []string{}
 	for _, f := range x.List() {
-		name := fmt.Sprintf("%d/%s", f.Frontend.Port, f.Frontend.Protocol)
-		if f.Frontend.Address != "" {
-			name = f.Frontend.Address + ":" + name
-		}
-		names = append(names, name)
+		names = append(names, label(f))
 	}
 	return names
+}
+
+func label(f lab.Forward) string {
+	name := fmt.Sprintf("%d/%s", f.Frontend.Port, f.Frontend.Protocol)
+	if f.Frontend.Address != "" {
+		name = f.Frontend.Address + ":" + name
+	}
+	return name
 }
 
 // Adding what is already there is done, and disturbs nothing.

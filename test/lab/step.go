@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// KillAtStep runs a command of xfwd and kills it with SIGKILL right before its
+// step-th system call, counted from 1, that can change something outside of the
+// process. It returns that call, or nothing when the command has ended before.
+func (x *XFWD) KillAtStep(step int, args ...string) (killedBefore string) {
+	x.at.lab.tb.Helper()
+	command := x.Command(args...)
+	type result struct {
+		killedBefore string
+		err          error
+	}
+	done := make(chan result)
+	go func() {
+		// One thread is the tracer. It ends with the goroutine, so that nothing of
+		// the tracing stays with a thread that others use.
+		runtime.LockOSThread()
+		killedBefore, err := traceTo(command, step)
+		done <- result{killedBefore, err}
+	}()
+	r := <-done
+	if r.err != nil {
+		x.at.lab.tb.Fatalf("%s: step %d: %v", command, step, r.err)
+	}
+	return r.killedBefore
+}
+
+// traceTo starts a program and runs it up to a step.
+func traceTo(command *exec.Cmd, step int) (killedBefore string, err error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return "", err
+	}
+	defer null.Close()
+	// Not exec.Cmd: it would wait for the process, too.
+	pid, err := syscall.ForkExec(command.Path, command.Args, &syscall.ProcAttr{
+		Env:   os.Environ(),
+		Files: []uintptr{null.Fd(), null.Fd(), null.Fd()},
+		Sys:   &syscall.SysProcAttr{Ptrace: true},
+	})
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		unix.Kill(pid, unix.SIGKILL)
+		for {
+			// Its threads are to be waited for, too, before it is gone.
+			if _, _, err := waitAny(); err != nil {
+				return
+			}
+		}
+	}()
+	if _, _, err := waitAny(); err != nil {
+		return "", err
+	}
+	const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_EXITKILL
+	if err := unix.PtraceSetOptions(pid, options); err != nil {
+		return "", fmt.Errorf("trace: %w", err)
+	}
+	if err := unix.PtraceSyscall(pid, 0); err != nil {
+		return "", fmt.Errorf("trace: %w", err)
+	}
+	known := map[int]bool{pid: true}
+	for {
+		status, thread, err := waitAny()
+		if err != nil {
+			return "", err
+		}
+		signal := 0
+		switch {
+		case thread == pid && (status.Exited() || status.Signaled()):
+			return "", nil
+		case !status.Stopped():
+			continue // a thread has ended
+		case status.StopSignal() == unix.SIGTRAP|0x80:
+			if call := changingCall(thread); call != "" {
+				if step--; step == 0 {
+					return call, nil
+				}
+			}
+		case status.StopSignal() == unix.SIGTRAP && status.TrapCause() > 0:
+			// A new thread; its own stop follows.
+		case status.StopSignal() == unix.SIGSTOP && !known[thread]:
+		default:
+			signal = int(status.StopSignal())
+		}
+		known[thread] = true
+		if err := unix.PtraceSyscall(thread, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+			return "", fmt.Errorf("trace: %w", err)
+		}
+	}
+}
+
+// waitAny waits for a state of any thread that the calling thread traces, and of
+// no other child of the process.
+func waitAny() (status unix.WaitStatus, thread int, err error) {
+	for {
+		thread, err = unix.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		if err != unix.EINTR {
+			return status, thread, err
+		}
+	}
+}
+
+// syscallInfo is struct ptrace_syscall_info of <linux/ptrace.h> at the entry of
+// a system call.
+type syscallInfo struct {
+	op        uint8
+	_         [3]uint8
+	arch      uint32
+	ip, sp    uint64
+	number    uint64
+	arguments [6]uint64
+}
+
+const ptraceSyscallInfoEntry = 1
+
+// changingCall names the system call that a stopped thread is about to make, if
+// it can change something that outlives the process.
+func changingCall(thread int) string {
+	var info syscallInfo
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(thread),
+		unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
+	if errno != 0 || info.op != ptraceSyscallInfoEntry {
+		return ""
+	}
+	switch info.number {
+	case unix.SYS_BPF:
+		return bpfCalls[info.arguments[0]]
+	case unix.SYS_SENDTO:
+		return "sendto" // netlink
+	case unix.SYS_MKDIRAT:
+		return "mkdirat"
+	case unix.SYS_UNLINKAT:
+		return "unlinkat"
+	case unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2:
+		return "rename"
+	case unix.SYS_MOUNT:
+		return "mount"
+	case unix.SYS_FLOCK:
+		return "flock"
+	}
+	return ""
+}
+
+// bpfCalls are the commands of bpf(2), by enum bpf_cmd, that make, change or
+// remove something. Programs and maps that nothing holds go with the process.
+var bpfCalls = map[uint64]string{
+	unix.BPF_MAP_CREATE:       "bpf map create",
+	unix.BPF_MAP_UPDATE_ELEM:  "bpf map update",
+	unix.BPF_MAP_DELETE_ELEM:  "bpf map delete",
+	unix.BPF_MAP_UPDATE_BATCH: "bpf map update batch",
+	unix.BPF_MAP_DELETE_BATCH: "bpf map delete batch",
+	unix.BPF_MAP_FREEZE:       "bpf map freeze",
+	unix.BPF_PROG_LOAD:        "bpf program load",
+	unix.BPF_PROG_ATTACH:      "bpf program attach",
+	unix.BPF_PROG_DETACH:      "bpf program detach",
+	unix.BPF_OBJ_PIN:          "bpf object pin",
+	unix.BPF_LINK_CREATE:      "bpf link create",
+	unix.BPF_LINK_UPDATE:      "bpf link update",
+	unix.BPF_LINK_DETACH:      "bpf link detach",
+}
