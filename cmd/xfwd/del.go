@@ -16,8 +16,9 @@ func newDel(a *app) *cobra.Command {
 		GroupID: groupPublish,
 		Short:   "Stop publishing",
 		Long: `Stop publishing what is given, all of it or, if something is not there,
-nothing. A NAME stands for all forwards of that name. New connections are
-refused at once; established TCP connections live on unless reset.`,
+nothing. A FRONTEND stands for its forwards on whatever devices, a NAME for all
+of that name. New connections are refused at once; established TCP connections
+live on unless reset.`,
 		Example: `  xfwd del 80                    # 80/tcp
   xfwd del 53/tcp+udp web
   xfwd del 443 --existing reset  # end its connections too

@@ -26,7 +26,11 @@ func run(ctx context.Context, e environment, args []string) int {
 	root := newRoot(e)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(e.stderr, "xfwd: interrupted; run it again")
+	default:
 		fmt.Fprintf(e.stderr, "xfwd: %s\n", oneLine(err.Error()))
 	}
 	return exitStatus(err)

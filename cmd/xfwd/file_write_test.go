@@ -11,8 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-
-	"github.com/xfwd/xfwd/internal/ctl"
 )
 
 // save writes contents to a file as the commands do.
@@ -178,34 +176,4 @@ func TestSaveFileAtOnce(t *testing.T) {
 	all.Wait()
 	wantContents(t, path, "20\n")
 	wantFiles(t, filepath.Dir(path), "forwards.yaml")
-}
-
-func TestExitStatus(t *testing.T) {
-	for _, test := range []struct {
-		err  error
-		want int
-	}{
-		{nil, 0},
-		{errors.New("x"), 1},
-		{ctl.Errorf(ctl.ErrSyntax, "x"), 2},
-		{ctl.Errorf(ctl.ErrConflict, "x"), 3},
-		{ctl.Errorf(ctl.ErrNotFound, "x"), 4},
-		{fmt.Errorf("more: %w", ctl.Errorf(ctl.ErrUnsupported, "x")), 5},
-		{fileError("read", "f", syscall.ENOENT), 1},
-		{fileError("write", "f", syscall.EACCES), 5},
-		{fileError("read", "f", syscall.EISDIR), 1},
-	} {
-		if got := exitStatus(test.err); got != test.want {
-			t.Errorf("%v exits %d, want %d", test.err, got, test.want)
-		}
-	}
-}
-
-// Errors that others worded become one line.
-func TestOneLine(t *testing.T) {
-	f := &fake{err: errors.New("load program: invalid argument:\n\tR1 type=ctx\r\n\tprocessed 3 insns\n")}
-	got := f.test(t.Context(), nil, "list")
-	if want := (result{1, "", "xfwd: load program: invalid argument:; R1 type=ctx; processed 3 insns\n"}); got != want {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
 }
