@@ -23,5 +23,5 @@ func (xfwd) start(s *site) forwarder {
 // it.
 type xfwdBystander struct{ xfwd }
 
-func (xfwdBystander) name() string                  { return "xfwd, not through it" }
+func (xfwdBystander) name() string                  { return "direct beside xfwd" }
 func (xfwdBystander) target(s *site) netip.AddrPort { return s.direct }
