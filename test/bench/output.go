@@ -91,14 +91,16 @@ func (r report) conditions() string {
 // rows are the cells of the table, headings first.
 func (t topologyReport) rows() [][]string {
 	head := []string{""}
-	cost := []string{"direct, CPU time per unit"}
-	softirqd := []string{"of it in ksoftirqd, all peers"}
+	cost := []string{"direct"}
+	softirqd := []string{"CPU time of ksoftirqd"}
+	others := []string{"time that others took"}
 	var names []string
 	seen := map[string]bool{}
 	for _, w := range t.Workloads {
 		head = append(head, w.Title)
 		cost = append(cost, fmt.Sprintf("%v a %s", rounded(w.DirectNanoseconds.Median), w.Unit))
 		softirqd = append(softirqd, fmt.Sprintf("%.1f %%", 100*w.SoftirqdShare))
+		others = append(others, fmt.Sprintf("%.1f %%", 100*w.OthersShare))
 		for _, p := range w.Peers {
 			if !seen[p.Name] {
 				seen[p.Name] = true
@@ -111,14 +113,14 @@ func (t topologyReport) rows() [][]string {
 		row := []string{name}
 		for _, w := range t.Workloads {
 			cell := "–"
-			if r, ok := w.ratio(name); ok {
-				cell = fmt.Sprintf("%.2f [%.2f–%.2f]", r.Median, r.Q1, r.Q3)
+			if p, ok := w.peer(name); ok {
+				cell = fmt.Sprintf("%.2f [%.2f–%.2f]", p.Ratio.Median, p.Ratio.Q1, p.Ratio.Q3)
 			}
 			row = append(row, cell)
 		}
 		rows = append(rows, row)
 	}
-	return append(rows, softirqd)
+	return append(rows, softirqd, others)
 }
 
 // rounded is a number of nanoseconds to about three digits.

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"slices"
 )
 
 // report is everything that was measured; it is also the JSON output.
@@ -40,16 +41,24 @@ type workloadReport struct {
 	Unit  string `json:"unit"`
 	Units int    `json:"unitsPerSample"`
 	// DirectNanoseconds is what a unit costs without a forwarder.
-	DirectNanoseconds spread  `json:"directNanoseconds"`
-	SoftirqdShare     float64 `json:"softirqdShare"`
+	DirectNanoseconds spread `json:"directNanoseconds"`
+	// SoftirqdShare is the part of the processor time that the kernel's softirq
+	// threads had, OthersShare the part of the time that passed in which none of
+	// this ran.
+	SoftirqdShare float64 `json:"softirqdShare"`
+	OthersShare   float64 `json:"othersShare"`
 	// Limit is the ratio that xfwd promises.
 	Limit float64      `json:"limit"`
 	Peers []peerReport `json:"peers"`
 }
 
 type peerReport struct {
-	Name  string `json:"name"`
+	Name string `json:"name"`
+	// Ratio is what the peer costs relative to direct.
 	Ratio spread `json:"ratio"`
+	// Xfwd is what xfwd costs relative to the peer; zero where that was not
+	// measured.
+	Xfwd spread `json:"xfwd"`
 }
 
 func newTopologyReport(p plan, columns []column) topologyReport {
@@ -57,11 +66,12 @@ func newTopologyReport(p plan, columns []column) topologyReport {
 	for _, c := range columns {
 		w := workloadReport{
 			Title: c.workload.title, Unit: c.workload.unit, Units: c.workload.units,
-			DirectNanoseconds: c.directCost(), SoftirqdShare: c.softirqd(), Limit: c.workload.limit,
+			DirectNanoseconds: c.directCost(), Limit: c.workload.limit,
 		}
-		for _, peer := range p.peers {
+		w.SoftirqdShare, w.OthersShare = c.shares()
+		for _, peer := range p.peers[1:] {
 			if peer.carries(c.workload.kind) {
-				w.Peers = append(w.Peers, peerReport{peer.name(), c.ratio(peer)})
+				w.Peers = append(w.Peers, peerReport{peer.name(), c.ratio(peer, direct{}), c.ratio(xfwd{}, peer)})
 			}
 		}
 		t.Workloads = append(t.Workloads, w)
@@ -69,38 +79,41 @@ func newTopologyReport(p plan, columns []column) topologyReport {
 	return t
 }
 
-// ratio finds the ratio of a peer.
-func (w workloadReport) ratio(name string) (r spread, ok bool) {
-	for _, p := range w.Peers {
-		if p.Name == name {
-			return p.Ratio, true
-		}
+// peer finds what is reported of a peer.
+func (w workloadReport) peer(name string) (p peerReport, ok bool) {
+	i := slices.IndexFunc(w.Peers, func(p peerReport) bool { return p.Name == name })
+	if i < 0 {
+		return peerReport{}, false
 	}
-	return spread{}, false
+	return w.Peers[i], true
 }
 
 // verdicts say in words what a workload's figures mean for xfwd.
 func (w workloadReport) verdicts() []string {
-	ours, ok := w.ratio(xfwd{}.name())
+	ours, ok := w.peer(xfwd{}.name())
 	if !ok {
 		return nil
 	}
-	var lines []string
-	add := func(format string, args ...any) {
-		lines = append(lines, w.Title+": "+fmt.Sprintf(format, args...))
+	say := "within"
+	if ours.Ratio.Median > w.Limit {
+		say = "OVER"
 	}
-	if noise, ok := w.ratio(directAgain{}.name()); ok && noise.contains(ours.Median) {
-		add("xfwd costs no more than can be told from noise")
-	}
-	if ours.Median <= w.Limit {
-		add("xfwd %.3f is within its limit of %.2f", ours.Median, w.Limit)
-	} else {
-		add("xfwd %.3f EXCEEDS its limit of %.2f", ours.Median, w.Limit)
+	lines := []string{fmt.Sprintf("%s: xfwd %.3f, %s its limit of %.2f", w.Title, ours.Ratio.Median, say, w.Limit)}
+	if noise, ok := w.peer(directAgain{}.name()); ok && noise.Ratio.contains(ours.Ratio.Median) {
+		lines[0] += "; no more than noise"
 	}
 	for _, p := range w.Peers {
-		if theirs := p.Ratio.Median; p.Name != (directAgain{}).name() && p.Name != (xfwdBystander{}).name() && theirs < ours.Median {
-			add("xfwd is BEHIND %s by %.3f", p.Name, ours.Median-theirs)
+		if !slices.Contains(rivals, p.Name) || p.Xfwd.Median <= 1 {
+			continue
 		}
+		line := fmt.Sprintf("%s: xfwd costs %.3f [%.3f–%.3f] of %s, BEHIND it", w.Title, p.Xfwd.Median, p.Xfwd.Q1, p.Xfwd.Q3, p.Name)
+		if p.Xfwd.contains(1) {
+			line += ", within noise"
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }
+
+// rivals are the peers that do what xfwd does.
+var rivals = []string{iptablesRedirect{}.name(), nftablesRedirect{}.name(), haproxy{}.name()}

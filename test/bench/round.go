@@ -69,12 +69,12 @@ func (p plan) round(ctx context.Context, tb lab.TB, columns []column, each func(
 	}
 }
 
-// ratio is what a peer costs relative to direct, paired by round.
-func (c column) ratio(p peer) spread {
-	base := c.samples[direct{}.name()]
+// ratio is what a peer costs relative to another, paired by round.
+func (c column) ratio(p, base peer) spread {
 	var ratios []float64
+	bases := c.samples[base.name()]
 	for round, s := range c.samples[p.name()] {
-		ratios = append(ratios, s.cpu.Seconds()/base[round].cpu.Seconds())
+		ratios = append(ratios, s.cpu.Seconds()/bases[round].cpu.Seconds())
 	}
 	return newSpread(ratios)
 }
@@ -88,15 +88,17 @@ func (c column) directCost() spread {
 	return newSpread(costs)
 }
 
-// softirqd is the share of all processor time that the kernel's softirq
-// threads had.
-func (c column) softirqd() float64 {
-	var all, softirqd float64
+// shares says, over all samples, what part of the processor time the kernel's
+// softirq threads had, and what part of the time that passed had no process of
+// ours running. With everything on one processor, the latter is others' doing.
+func (c column) shares() (softirqd, others float64) {
+	var cpu, ofSoftirqd, wall float64
 	for _, samples := range c.samples {
 		for _, s := range samples {
-			all += s.cpu.Seconds()
-			softirqd += s.softirqd.Seconds()
+			cpu += s.cpu.Seconds()
+			ofSoftirqd += s.softirqd.Seconds()
+			wall += s.wall.Seconds()
 		}
 	}
-	return softirqd / all
+	return ofSoftirqd / cpu, max(0, 1-cpu/wall)
 }

@@ -30,7 +30,7 @@ func TestRatiosArePaired(t *testing.T) {
 		direct{}.name(): {{cpu: 100}, {cpu: 300}, {cpu: 100}},
 		xfwd{}.name():   {{cpu: 110}, {cpu: 330}, {cpu: 110}},
 	}}
-	if got, want := c.ratio(xfwd{}), (spread{1.1, 1.1, 1.1}); got != want {
+	if got, want := c.ratio(xfwd{}, direct{}), (spread{1.1, 1.1, 1.1}); got != want {
 		t.Errorf("ratio = %v, want %v", got, want)
 	}
 }
