@@ -49,7 +49,7 @@ func (p plan) run(ctx context.Context, say *progress) ([]column, error) {
 
 // round takes one sample of every workload with every peer, in random order.
 func (p plan) round(ctx context.Context, tb lab.TB, columns []column, each func(workload)) {
-	s := p.topology.build(lab.New(tb), p.variant)
+	s := p.topology.build(lab.New(tb), p.variant, len(p.peers))
 	s.tb, s.cpus = tb, p.placement.server
 	m := newSampler(s, p.topology.server(s), p.placement)
 	for _, i := range p.random.Perm(len(columns)) {
@@ -63,7 +63,7 @@ func (p plan) round(ctx context.Context, tb lab.TB, columns []column, each func(
 			if ctx.Err() != nil {
 				tb.Fatalf("stopped: %v", context.Cause(ctx))
 			}
-			s.clientPorts(j, len(p.peers))
+			s.speakAs(s.clients[j], peer.target(s).Addr())
 			columns[i].samples[peer.name()] = append(columns[i].samples[peer.name()], m.take(w, peer))
 		}
 	}

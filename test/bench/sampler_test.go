@@ -34,17 +34,18 @@ func TestSamples(t *testing.T) {
 	for _, topology := range []topology{local, localNginx} {
 		for _, v := range []variant{{offloads: offloadsDefault}, {offloads: offloadsOff, ipv6: true}} {
 			t.Run(fmt.Sprintf("%s/%+v", topology.name, v), func(t *testing.T) {
-				s := topology.build(lab.New(t), v)
+				s := topology.build(lab.New(t), v, len(peers))
 				s.tb, s.cpus = t, placement.server
 				m := newSampler(s, topology.server(s), placement)
 				for _, w := range workloads {
 					if !slices.Contains(topology.kinds, w.kind) {
 						continue
 					}
-					for _, p := range peers {
+					for i, p := range peers {
 						if !p.carries(w.kind) {
 							continue
 						}
+						s.speakAs(s.clients[i], p.target(s).Addr())
 						got := m.take(w.scaled(0.01), p)
 						if got.cpu <= 0 || got.cpu > 2*got.wall || got.softirqd > got.cpu {
 							t.Errorf("%s, %s: %+v", w.title, p.name(), got)

@@ -17,7 +17,8 @@ type topology struct {
 	kinds []load.Kind
 	// peers are compared there with direct.
 	peers []peer
-	build func(l *lab.Lab, v variant) *site
+	// build makes the network, with so many addresses for the client.
+	build func(l *lab.Lab, v variant, clients int) *site
 }
 
 var topologies = []topology{local, localNginx}

@@ -34,7 +34,7 @@ var localNginx = topology{
 	build:  buildLocal,
 }
 
-func buildLocal(l *lab.Lab, v variant) *site {
+func buildLocal(l *lab.Lab, v variant, clients int) *site {
 	n := l.Direct()
 	settle(n.Client)
 	settle(n.Host)
@@ -46,5 +46,6 @@ func buildLocal(l *lab.Lab, v variant) *site {
 		direct:   netip.AddrPortFrom(host, 30080),
 		frontend: netip.AddrPortFrom(host, 80),
 		backend:  netip.AddrPortFrom(host, 30080),
+		clients:  clientAddresses(n.Client, "eth0", v.of(n.ClientAddr), clients),
 	}
 }
