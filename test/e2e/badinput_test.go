@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,8 +80,8 @@ func TestFailuresChangeNothing(t *testing.T) {
 		{"duplicate in a file", 2, []string{"apply", "-f", file(good + "  - frontend: 8080/tcp\n    backends: [30081]\n")}, []string{"forwards.yaml:5", "8080"}},
 		{"bad value in a file", 2, []string{"apply", "-f", file(good + "  - frontend: 70000\n    backends: [30081]\n")}, []string{"forwards.yaml:5", "70000"}},
 		{"restore of a missing file", 1, []string{"restore", "/nonexistent/forwards.yaml"}, []string{"/nonexistent/forwards.yaml"}},
-		{"unknown device", 4, []string{"add", "81", "30080", "--device", "eth9"}, []string{"eth9"}},
-		{"later feature", 5, []string{"add", "81", "30080", "--allow", "192.0.2.0/24"}, []string{"--allow"}},
+		{"loopback target", 2, []string{"add", "81", "127.0.0.1:30080"}, []string{"127.0.0.1", "30080"}},
+		{"feature of another version", 2, []string{"add", "81", "30080", "--allow", "192.0.2.0/24"}, []string{"allow"}},
 	} {
 		t.Run(failure.name, func(t *testing.T) {
 			mustFail(t, x.Run(failure.args...), failure.status, failure.words...)
@@ -152,8 +153,8 @@ func TestRootOutsideOfBPFFileSystem(t *testing.T) {
 	x.Root = root
 }
 
-// An add for a port where a local socket already listens, or whose target
-// answers nobody, succeeds with a warning on standard error.
+// An add for a port where a local socket already listens, whose target answers
+// nobody, or whose device is not there, succeeds with a warning on standard error.
 func TestAddWarns(t *testing.T) {
 	t.Parallel()
 	net := lab.New(t).Direct()
@@ -168,8 +169,13 @@ func TestAddWarns(t *testing.T) {
 			{"80/" + network, "30080", nil},
 			{"81/" + network, "30080", []string{"81", "listen"}},
 			{"82/" + network, "30082", []string{"30082"}},
+			{"83/" + network, "30080", []string{"eth9"}},
 		} {
-			result := x.Add(add.frontend, add.backend)
+			args := []string{add.frontend, add.backend}
+			if slices.Contains(add.words, "eth9") {
+				args = append(args, "--device", "eth9")
+			}
+			result := x.Add(args...)
 			if lines := strings.Count(result.Stderr, "\n"); lines > 1 || (lines == 1) != (add.words != nil) {
 				t.Errorf("add %s %s: %d lines of warning: %s", add.frontend, add.backend, lines, result.Stderr)
 			}
@@ -180,7 +186,7 @@ func TestAddWarns(t *testing.T) {
 			}
 		}
 	}
-	if got := x.List(); len(got) != 6 {
-		t.Errorf("%d forwards are there, want 6", len(got))
+	if got := x.List(); len(got) != 8 {
+		t.Errorf("%d forwards are there, want 8", len(got))
 	}
 }

@@ -86,7 +86,7 @@ func TestApplyIsADifference(t *testing.T) {
   - {frontend: 81, backends: [30081]}
   - {frontend: 83, backends: [30080]}
 `)
-	before := x.List()
+	before := settled(t, x)
 	dry := x.Do("apply", "-f", file, "--prune", "--dry-run")
 	if difference := cmp.Diff(before, x.List()); difference != "" || dry.Stdout == "" {
 		t.Errorf("a dry run said %q and changed:\n%s", dry.Stdout, difference)

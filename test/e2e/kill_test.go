@@ -93,10 +93,6 @@ func TestKilledAtEveryStep(t *testing.T) {
 					t.Errorf("%s: after the next command %v are published, want %v", name, got, want)
 				}
 				mustForwardOnly(t, net, want, name+", then repaired")
-				x.Do("unload")
-				if _, err := os.Stat(x.Root); !errors.Is(err, os.ErrNotExist) {
-					t.Errorf("%s: unload leaves %s", name, x.Root)
-				}
 				if killedBefore == "" {
 					break
 				}

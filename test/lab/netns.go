@@ -28,8 +28,8 @@ type Namespace struct {
 }
 
 // Namespace makes a network namespace. Role is the readable end of its name.
-// Loopback is up, reverse path filtering is off, and IPv6 addresses are usable
-// at once.
+// Loopback is up, reverse path filtering is off, IPv6 addresses are usable at
+// once, and ICMP errors are not limited in their rate.
 func (l *Lab) Namespace(role string) *Namespace {
 	l.tb.Helper()
 	n := &Namespace{Name: l.id + "-" + role, lab: l}
@@ -57,6 +57,8 @@ func (l *Lab) Namespace(role string) *Namespace {
 		n.Sysctl("net.ipv6.conf."+scope+".accept_dad", "0")
 		n.Sysctl("net.ipv6.conf."+scope+".router_solicitations", "0")
 	}
+	n.Sysctl("net.ipv4.icmp_ratelimit", "0")
+	n.Sysctl("net.ipv6.icmp.ratelimit", "0")
 	n.Up("lo")
 	return n
 }

@@ -50,7 +50,7 @@ func traceTo(command *exec.Cmd, step int) (killedBefore string, err error) {
 	pid, err := syscall.ForkExec(command.Path, command.Args, &syscall.ProcAttr{
 		Env:   os.Environ(),
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd()},
-		Sys:   &syscall.SysProcAttr{Ptrace: true},
+		Sys:   &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
 	})
 	if err != nil {
 		return "", err
@@ -59,12 +59,12 @@ func traceTo(command *exec.Cmd, step int) (killedBefore string, err error) {
 		unix.Kill(pid, unix.SIGKILL)
 		for {
 			// Its threads are to be waited for, too, before it is gone.
-			if _, _, err := waitAny(); err != nil {
+			if _, _, err := waitGroup(pid); err != nil {
 				return
 			}
 		}
 	}()
-	if _, _, err := waitAny(); err != nil {
+	if _, _, err := waitGroup(pid); err != nil {
 		return "", err
 	}
 	const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_EXITKILL
@@ -76,7 +76,7 @@ func traceTo(command *exec.Cmd, step int) (killedBefore string, err error) {
 	}
 	known := map[int]bool{pid: true}
 	for {
-		status, thread, err := waitAny()
+		status, thread, err := waitGroup(pid)
 		if err != nil {
 			return "", err
 		}
@@ -105,11 +105,11 @@ func traceTo(command *exec.Cmd, step int) (killedBefore string, err error) {
 	}
 }
 
-// waitAny waits for a state of any thread that the calling thread traces, and of
-// no other child of the process.
-func waitAny() (status unix.WaitStatus, thread int, err error) {
+// waitGroup waits for a state of any thread of a process group that the calling
+// thread traces. The thread may have other children, for which others wait.
+func waitGroup(group int) (status unix.WaitStatus, thread int, err error) {
 	for {
-		thread, err = unix.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		thread, err = unix.Wait4(-group, &status, unix.WALL|unix.WNOTHREAD, nil)
 		if err != unix.EINTR {
 			return status, thread, err
 		}

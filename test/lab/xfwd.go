@@ -44,6 +44,12 @@ func (n *Namespace) XFWD() *XFWD {
 	return x
 }
 
+// For is the instance of another namespace that keeps its pins in the same
+// directory. Nothing unloads it but the test.
+func (x *XFWD) For(n *Namespace) *XFWD {
+	return &XFWD{Root: x.Root, MaxFlows: x.MaxFlows, at: n}
+}
+
 // Result is what came of running xfwd.
 type Result struct {
 	Stdout, Stderr string
