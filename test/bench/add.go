@@ -37,8 +37,8 @@ func addLatencies(ctx context.Context, say *progress) (latencies []latency, err 
 			x.Do("unload")
 		}
 		latencies = []latency{
-			{"`xfwd add`, dataplane not loaded", newSpread(loading), 500},
-			{"`xfwd add`, dataplane loaded", newSpread(loaded), 30},
+			{"xfwd add, dataplane not loaded", newSpread(loading), 500},
+			{"xfwd add, dataplane loaded", newSpread(loaded), 30},
 		}
 	})
 	if err != nil {

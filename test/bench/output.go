@@ -51,7 +51,7 @@ func (r report) table(to io.Writer) error {
 		fmt.Fprintln(to)
 	}
 	for _, l := range r.Latencies {
-		fmt.Fprintf(to, "%s: %s, limit %.0f ms\n", strings.ReplaceAll(l.Title, "`", ""), l.cell(), l.Limit)
+		fmt.Fprintf(to, "%s: %s, limit %.0f ms\n", l.Title, l.cell(), l.Limit)
 	}
 	return nil
 }

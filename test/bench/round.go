@@ -16,7 +16,7 @@ type plan struct {
 	variant   variant
 	placement placement
 	workloads []workload
-	// peers include both measurements of direct.
+	// peers begin with direct, to which the others are compared.
 	peers  []peer
 	rounds int
 	random *rand.Rand

@@ -63,7 +63,6 @@ func end(args ...string) *exec.Cmd {
 // take does one workload through a peer that is not there before or after.
 func (m *sampler) take(w workload, p peer) sample {
 	forwarder := p.start(m.site)
-	defer forwarder.stop()
 	clocks := append([]int{m.client.pid(), m.server.pid()}, forwarder.pids...)
 	job := load.Job{
 		Kind:   w.kind,
@@ -82,6 +81,7 @@ func (m *sampler) take(w workload, p peer) sample {
 	if result.Error != "" {
 		m.site.tb.Fatalf("%s, %s: %s", w.title, p.name(), result.Error)
 	}
+	forwarder.stop()
 	s := sample{wall: result.Wall}
 	for i, t := range result.CPU {
 		s.cpu += t
