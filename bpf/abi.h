@@ -25,7 +25,9 @@ struct address {
 	__be32 word[4];
 };
 
-/* A packet's transport addresses as they are on the wire. The key of a flow entry. */
+/* A packet's transport addresses as they are on the wire. The key of a flow entry. Aligned, so that it is
+ * compared eight bytes at a time.
+ */
 struct tuple {
 	struct address source;
 	struct address destination;
@@ -33,10 +35,10 @@ struct tuple {
 	__be16 destination_port;
 	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 	__u8 pad[3];
-};
+} __attribute__((aligned(8)));
 
-/* What a flow entry knows beside its key, which direction it is included. Lives in exactly one of
- * the maps flows_established and flows_transitory, but for a moment while it moves, when it is in both.
+/* What a flow entry knows beside its key, which direction it is included. Lives in flows_established or
+ * in flows_transitory; see flow.h.
  */
 struct flow {
 	struct tuple to;     /* the tuple after translation */
@@ -50,11 +52,12 @@ struct flow {
 };
 
 enum flow_flag {
-	FLOW_REVERSE = 1,	/* this entry is the direction towards the client */
-	FLOW_ANSWERED = 2,	/* the target has sent something */
-	FLOW_FIN_FORWARD = 4,	/* TCP: the client has sent FIN */
-	FLOW_FIN_REVERSE = 8,	/* TCP: the target has sent FIN */
-	FLOW_RESET = 16,	/* TCP: either has sent RST */
+	FLOW_REVERSE = 1,     /* this entry is the direction towards the client */
+	FLOW_ANSWERED = 2,    /* the target has sent something */
+	FLOW_FIN_FORWARD = 4, /* TCP: the client has sent FIN */
+	FLOW_FIN_REVERSE = 8, /* TCP: the target has sent FIN */
+	FLOW_RESET = 16,      /* TCP: either has sent RST */
+	FLOW_SHADOW = 32,     /* in flows_transitory: what is true is in flows_established */
 };
 
 /* A frontend with a single port. */
@@ -91,7 +94,7 @@ struct frontend {
 struct forward {
 	__u64 born;
 	__u64 dies;
-	__u32 backend;	  /* id; the first of backend_count consecutive ones */
+	__u32 backend; /* id; the first of backend_count consecutive ones */
 	__u32 backend_count;
 	__u16 port_first; /* of the frontend, host order */
 	__u16 port_last;
@@ -100,7 +103,8 @@ struct forward {
 };
 
 enum forward_flag {
-	FORWARD_PORT_BY_PORT = 1, /* the n-th port of the frontend goes to the n-th of the backend */
+	FORWARD_PORT_BY_PORT =
+		1, /* the n-th port of the frontend goes to the n-th of the backend */
 };
 
 /* A forward, as far as only the control plane is concerned. Strings end with or are filled up by
@@ -178,9 +182,8 @@ struct fragment_key {
 
 /* Where the first fragment of a datagram went, so that the others follow. */
 struct fragment {
-	struct address source; /* after translation */
-	struct address destination;
-	__u64 seen; /* now() */
+	struct tuple to; /* what its tuple became; only the addresses concern the others */
+	__u64 seen;	 /* now() */
 	__u32 forward;
 	__u8 reverse; /* 1: towards the client */
 	__u8 pad[3];
@@ -218,21 +221,21 @@ struct forward_reason_key {
  * users see.
  */
 enum reason {
-	REASON_NOT_IP,		   /* neither TCP nor UDP over IPv4 or IPv6, nor an error about it */
-	REASON_MALFORMED,	   /* headers cut off or lengths that contradict each other */
-	REASON_VLAN,		   /* tagged: the VLAN's own device will see it */
-	REASON_NO_FRONTEND,	   /* a port that no forward has, or not on this address or device */
-	REASON_NOT_THIS_HOST,	   /* for another host */
-	REASON_NO_FLOW,		   /* from a target's port, but no reply of ours */
-	REASON_DIRECT,		   /* a client that talks to a target itself */
-	REASON_FRAGMENT_EARLY,	   /* a fragment whose first one we have not seen */
-	REASON_ICMP_TRANSLATED,	   /* an ICMP error about a translated packet, translated too */
-	REASON_ICMP_UNRELATED,	   /* an ICMP error about no flow of ours, or no error */
-	REASON_NO_LOCAL_ADDRESS,   /* to a virtual address, but the device has no own one */
-	REASON_LOOPBACK,	   /* from outside to a loopback address (RFC 1122 3.2.1.3) */
-	REASON_NO_SOURCE_PORT,	   /* the client's port is taken, and so are all tried instead */
-	REASON_FLOW_INSERT,	   /* the kernel refused a flow entry */
-	REASON_REWRITE,		   /* the kernel refused to change the packet */
+	REASON_NOT_IP,		 /* neither TCP nor UDP over IPv4 or IPv6, nor an error about it */
+	REASON_MALFORMED,	 /* headers cut off or lengths that contradict each other */
+	REASON_VLAN,		 /* tagged: the VLAN's own device will see it */
+	REASON_NO_FRONTEND,	 /* a port that no forward has, or not on this address or device */
+	REASON_NOT_THIS_HOST,	 /* for another host */
+	REASON_NO_FLOW,		 /* from a target's port, but no reply of ours */
+	REASON_DIRECT,		 /* a client that talks to a target itself */
+	REASON_FRAGMENT_EARLY,	 /* a fragment whose first one we have not seen */
+	REASON_ICMP_TRANSLATED,	 /* an ICMP error about a translated packet, translated too */
+	REASON_ICMP_UNRELATED,	 /* an ICMP error about no flow of ours, or no error */
+	REASON_NO_LOCAL_ADDRESS, /* to a virtual address, but the device has no own one */
+	REASON_LOOPBACK,	 /* from outside to a loopback address (RFC 1122 3.2.1.3) */
+	REASON_NO_SOURCE_PORT,	 /* the client's port is taken, and so are all tried instead */
+	REASON_FLOW_INSERT,	 /* the kernel refused a flow entry */
+	REASON_REWRITE,		 /* the kernel refused to change the packet */
 	REASON_COUNT,
 };
 

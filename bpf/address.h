@@ -29,8 +29,8 @@ static __always_inline bool address_is_zero(const struct address *a)
 
 static __always_inline bool address_equal(const struct address *a, const struct address *b)
 {
-	return !((a->word[0] ^ b->word[0]) | (a->word[1] ^ b->word[1]) |
-		 (a->word[2] ^ b->word[2]) | (a->word[3] ^ b->word[3]));
+	return !((a->word[0] ^ b->word[0]) | (a->word[1] ^ b->word[1]) | (a->word[2] ^ b->word[2]) |
+		 (a->word[3] ^ b->word[3]));
 }
 
 /* 127.0.0.0/8 (RFC 1122 3.2.1.3) and ::1 (RFC 4291 2.5.3). */
@@ -63,13 +63,16 @@ static __always_inline struct tuple tuple_reversed(const struct tuple *t)
 /* Without branches, each of which would double what the verifier has to follow. */
 static __always_inline bool tuple_equal(const struct tuple *a, const struct tuple *b)
 {
-	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
-	__u32 difference = 0;
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
 
-#pragma unroll
-	for (__u32 i = 0; i < sizeof(*a) / sizeof(*x); i++)
-		difference |= x[i] ^ y[i];
-	return !difference;
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]));
+}
+
+static __always_inline bool tuple_addresses_equal(const struct tuple *a, const struct tuple *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]));
 }
 
 #endif

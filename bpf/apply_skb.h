@@ -46,13 +46,13 @@ static __always_inline long write_addresses(struct __sk_buff *skb, __u32 network
 	if (ipv6)
 		return bpf_skb_store_bytes(skb, network + IPV6_SOURCE_OFFSET, &to->source,
 					   sizeof(to->source), 0) ||
-		       bpf_skb_store_bytes(skb, network + IPV6_DESTINATION_OFFSET,
-					   &to->destination, sizeof(to->destination), 0);
+		       bpf_skb_store_bytes(skb, network + IPV6_DESTINATION_OFFSET, &to->destination,
+					   sizeof(to->destination), 0);
 	return bpf_l3_csum_replace(skb, network + IPV4_CHECKSUM_OFFSET, 0, diff, 0) ||
 	       bpf_skb_store_bytes(skb, network + IPV4_SOURCE_OFFSET, &to->source.word[3],
 				   sizeof(__be32), 0) ||
-	       bpf_skb_store_bytes(skb, network + IPV4_DESTINATION_OFFSET,
-				   &to->destination.word[3], sizeof(__be32), 0);
+	       bpf_skb_store_bytes(skb, network + IPV4_DESTINATION_OFFSET, &to->destination.word[3],
+				   sizeof(__be32), 0);
 }
 
 /* Changes a checksum for a change of the pseudo header's addresses. */
@@ -70,10 +70,10 @@ static __always_inline long update_pseudo_header(struct __sk_buff *skb, __u32 ch
 	return 0;
 }
 
-static __always_inline bool addresses_change(const struct tuple *from, const struct tuple *to)
+/* Both ports of a tuple, as they stand in a transport header. */
+static __always_inline __be32 ports_of(const struct tuple *t)
 {
-	return !address_equal(&from->source, &to->source) ||
-	       !address_equal(&from->destination, &to->destination);
+	return *(const __be32 *)&t->source_port;
 }
 
 static __always_inline long rewrite_transport(struct __sk_buff *skb, const struct packet *p,
@@ -84,21 +84,13 @@ static __always_inline long rewrite_transport(struct __sk_buff *skb, const struc
 	__u32 checksum = p->transport + (tcp ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET);
 	/* UDP says "no checksum" with zero, and zero with all ones (RFC 768). */
 	__u64 flags = tcp ? 0 : BPF_F_MARK_MANGLED_0;
-	struct transport_ports old_ports = { from->source_port, from->destination_port };
-	struct transport_ports new_ports = { to->source_port, to->destination_port };
+	__be32 ports = ports_of(to);
 
-	if (p->kind == PACKET_TRANSPORT && (old_ports.source != new_ports.source ||
-					    old_ports.destination != new_ports.destination)) {
-		__u32 old_word, new_word;
-
-		__builtin_memcpy(&old_word, &old_ports, sizeof(old_word));
-		__builtin_memcpy(&new_word, &new_ports, sizeof(new_word));
-		if (bpf_l4_csum_replace(skb, checksum, old_word, new_word,
-					flags | sizeof(new_word)) ||
-		    bpf_skb_store_bytes(skb, p->transport, &new_ports, sizeof(new_ports), 0))
-			return -1;
-	}
-	if (addresses_change(from, to)) {
+	if (p->kind == PACKET_TRANSPORT && ports != ports_of(from) &&
+	    (bpf_l4_csum_replace(skb, checksum, ports_of(from), ports, flags | sizeof(ports)) ||
+	     bpf_skb_store_bytes(skb, p->transport, &ports, sizeof(ports), 0)))
+		return -1;
+	if (unlikely(!tuple_addresses_equal(from, to))) {
 		__s64 diff = address_checksum_diff(&from->source, &from->destination, to);
 
 		if (write_addresses(skb, p->network, p->ipv6, to, diff))
@@ -142,15 +134,15 @@ static __always_inline long rewrite_quoted(struct __sk_buff *skb, const struct p
 	struct tuple new = tuple_reversed(to);
 	bool tcp = old.protocol == IPPROTO_TCP;
 	__u32 checksum = p->quoted_transport + (tcp ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET);
-	__be32 *old_ports = (__be32 *)&old.source_port;
-	__be32 *new_ports = (__be32 *)&new.source_port;
+	__be32 old_ports = ports_of(&old);
+	__be32 new_ports = ports_of(&new);
 	__be16 quoted_checksum = 0;
 	__s64 addresses, all;
 
 	addresses = address_checksum_diff(&old.source, &old.destination, &new);
-	all = bpf_csum_diff(old_ports, 4, new_ports, 4, addresses);
+	all = bpf_csum_diff(&old_ports, 4, &new_ports, 4, addresses);
 	/* IPv4's header checksum makes up for its addresses, IPv6 has none. */
-	*error_diff = bpf_csum_diff(old_ports, 4, new_ports, 4, p->ipv6 ? addresses : 0);
+	*error_diff = bpf_csum_diff(&old_ports, 4, &new_ports, 4, p->ipv6 ? addresses : 0);
 
 	if (!bpf_skb_load_bytes(skb, checksum, &quoted_checksum, sizeof(quoted_checksum)) &&
 	    (tcp || quoted_checksum)) {
@@ -158,11 +150,11 @@ static __always_inline long rewrite_quoted(struct __sk_buff *skb, const struct p
 
 		if (bpf_l4_csum_replace(skb, checksum, 0, all, tcp ? 0 : BPF_F_MARK_MANGLED_0))
 			return -1;
-		*error_diff = bpf_csum_diff(&made_up_for, sizeof(made_up_for), NULL, 0,
-					    *error_diff);
+		*error_diff =
+			bpf_csum_diff(&made_up_for, sizeof(made_up_for), NULL, 0, *error_diff);
 	}
 	return write_addresses(skb, p->quoted_network, p->ipv6, &new, addresses) ||
-	       bpf_skb_store_bytes(skb, p->quoted_transport, new_ports, 4, 0);
+	       bpf_skb_store_bytes(skb, p->quoted_transport, &new_ports, 4, 0);
 }
 
 /*
@@ -191,12 +183,12 @@ static __noinline long rewrite_icmp_error(struct __sk_buff *skb, const struct pa
 	return p->ipv6 ? update_pseudo_header(skb, checksum, true, 0, diff) : 0;
 }
 
-static __always_inline long rewrite(struct __sk_buff *skb, const struct packet *p,
-				    const struct tuple *to)
+static __always_inline int drop(__u32 forward, enum reason reason)
 {
-	if (p->kind == PACKET_ICMP_ERROR)
-		return rewrite_icmp_error(skb, p, to);
-	return rewrite_transport(skb, p, to);
+	count_reason(reason);
+	if (forward)
+		count_forward_drop(forward, reason);
+	return TCX_DROP;
 }
 
 /* How many packets an skb is on the wire: each segment of a GSO packet has all headers again. */
@@ -221,26 +213,25 @@ static __always_inline void count_skb(const struct __sk_buff *skb, const struct 
 	count_traffic(v->forward, v->reverse, segments, bytes);
 }
 
-static __always_inline int apply_skb(struct __sk_buff *skb, const struct packet *p,
-				     struct verdict *v)
+/* Gives the packet in scratch the tuple that is decided. */
+static __always_inline int apply_skb(struct __sk_buff *skb, const struct scratch *s,
+				     const struct tuple *to)
 {
-	if (v->action == VERDICT_REWRITE && rewrite(skb, p, &v->to))
-		leave(v, REASON_REWRITE);
-	if (v->action == VERDICT_REWRITE) {
-		if (p->kind == PACKET_ICMP_ERROR)
-			count_reason(REASON_ICMP_TRANSLATED);
-		else if (v->forward)
-			count_skb(skb, p, v);
-		else
-			count_reason(REASON_DIRECT);
+	const struct packet *p = &s->packet;
+
+	if (unlikely(p->kind == PACKET_ICMP_ERROR)) {
+		if (rewrite_icmp_error(skb, p, to))
+			return drop(s->verdict.forward, REASON_REWRITE);
+		count_reason(REASON_ICMP_TRANSLATED);
 		return TCX_NEXT;
 	}
-	count_reason(v->reason);
-	if (v->action == VERDICT_LEAVE)
-		return TCX_NEXT;
-	if (v->forward)
-		count_forward_drop(v->forward, v->reason);
-	return TCX_DROP;
+	if (rewrite_transport(skb, p, to))
+		return drop(s->verdict.forward, REASON_REWRITE);
+	if (s->verdict.forward)
+		count_skb(skb, p, &s->verdict);
+	else
+		count_reason(REASON_DIRECT);
+	return TCX_NEXT;
 }
 
 /*
@@ -266,6 +257,7 @@ static __always_inline int parse_skb(struct __sk_buff *skb, bool raw, struct pac
 static __always_inline int serve_skb(struct __sk_buff *skb, bool raw, bool from_client)
 {
 	struct scratch *s = scratch();
+	const struct tuple *to;
 	int parsed;
 
 	if (!s)
@@ -283,8 +275,13 @@ static __always_inline int serve_skb(struct __sk_buff *skb, bool raw, bool from_
 		count_reason(parsed);
 		return TCX_NEXT;
 	}
-	decide(skb, s, skb->ifindex, from_client);
-	return apply_skb(skb, &s->packet, &s->verdict);
+	to = decide(skb, s, skb->ifindex, from_client);
+	if (to)
+		return apply_skb(skb, s, to);
+	if (is_drop(s->verdict.reason))
+		return drop(s->verdict.forward, s->verdict.reason);
+	count_reason(s->verdict.reason);
+	return TCX_NEXT;
 }
 
 #endif

@@ -74,25 +74,24 @@ static __always_inline bool socket_listens(struct bpf_sock_addr *ctx, const stru
  */
 static __always_inline __u32 redirect_remote(struct bpf_sock_addr *ctx, struct remote *to)
 {
-	__u8 protocol = socket_protocol(ctx);
-	struct destination destination = {
-		.address = to->address,
-		.ifindex = LOOPBACK_IFINDEX,
-		.port = to->port,
-		.protocol = protocol,
-	};
+	struct destination destination = {};
 	struct address primary;
 	bool with_address = false;
 	struct target target;
+	__u8 protocol, flags;
 	bool loopback;
 	__u32 forward;
-	__u8 flags;
 
+	protocol = socket_protocol(ctx);
 	if (!protocol)
 		return 0;
 	flags = port_flags(protocol, to->port);
-	if (!(flags & PORT_ANY_FRONTEND) || !socket_is_ours(ctx))
+	if (likely(!(flags & PORT_ANY_FRONTEND)) || !socket_is_ours(ctx))
 		return 0;
+	destination.address = to->address;
+	destination.ifindex = LOOPBACK_IFINDEX;
+	destination.port = to->port;
+	destination.protocol = protocol;
 	forward = forward_find(&destination, flags, &with_address);
 	if (!forward || !select_target(forward, to->port, &target))
 		return 0;
@@ -139,12 +138,21 @@ static __always_inline bool connect_remote(struct bpf_sock_addr *ctx, struct rem
 	return true;
 }
 
-/* Turns a remote end that a socket really has into the one that its program asked for. */
+/*
+ * Turns a remote end that a socket really has into the one that its program asked for. Every process of the
+ * machine comes here with every datagram, so the port is looked at first.
+ */
 static __always_inline bool restore_remote(struct bpf_sock_addr *ctx, struct remote *remote)
 {
-	struct socket_peer_key key = peer_key(ctx, remote);
-	struct socket_peer *asked = bpf_map_lookup_elem(&socket_peers, &key);
+	__u8 protocol = socket_protocol(ctx);
+	struct socket_peer_key key;
+	struct socket_peer *asked;
 
+	if (!protocol ||
+	    likely(!(port_flags(protocol, remote->port) & (PORT_TARGET | PORT_LINGERING))))
+		return false;
+	key = peer_key(ctx, remote);
+	asked = bpf_map_lookup_elem(&socket_peers, &key);
 	if (!asked)
 		return false;
 	remote->address = asked->address;

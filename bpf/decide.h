@@ -3,7 +3,8 @@
  * What to do with a packet. Read this first.
  *
  * A decision needs the parsed packet and the flow table, not the packet's bytes, so it does not know whether
- * tc or XDP asks. It comes out as a verdict, which the hook applies.
+ * tc or XDP asks. It is the tuple that the packet gets, which the hook applies; or NULL, and a reason in the
+ * verdict tells whether the packet is left alone or dropped.
  */
 #ifndef XFWD_DECIDE_H
 #define XFWD_DECIDE_H
@@ -18,20 +19,19 @@
 /* Source ports given instead are never well-known ones (RFC 4787, REQ-3). */
 #define FIRST_SOURCE_PORT 1024
 
-static __always_inline void leave(struct verdict *v, enum reason reason)
+/* The packet is not ours to change. */
+static __always_inline const struct tuple *leave(struct verdict *v, enum reason reason)
 {
-	v->action = is_drop(reason) ? VERDICT_DROP : VERDICT_LEAVE;
 	v->reason = reason;
+	return NULL;
 }
 
 /* The packet goes where its flow goes. A flow that translates nothing leaves it as it is. */
-static __always_inline void follow(struct verdict *v, const struct tuple *to, __u32 forward,
-				   bool reverse)
+static __always_inline const struct tuple *follow(struct verdict *v, const struct flow *flow)
 {
-	v->action = VERDICT_REWRITE;
-	v->to = *to;
-	v->forward = forward;
-	v->reverse = reverse;
+	v->forward = flow->forward;
+	v->reverse = flow->flags & FLOW_REVERSE;
+	return &flow->to;
 }
 
 /* Whether a socket already serves the tuple of a connection that a client opens: one that was there before
@@ -84,8 +84,7 @@ static __always_inline int create_flow(void *ctx, struct scratch *s)
 	for (int i = 0; claim == CLAIM_TAKEN && i < SOURCE_PORT_TRIES; i++) {
 		__u32 range = 65536 - FIRST_SOURCE_PORT;
 
-		flow->to.source_port =
-			bpf_htons(FIRST_SOURCE_PORT + bpf_get_prandom_u32() % range);
+		flow->to.source_port = bpf_htons(FIRST_SOURCE_PORT + bpf_get_prandom_u32() % range);
 		claim = flow_claim();
 	}
 	if (claim == CLAIM_TAKEN)
@@ -96,19 +95,15 @@ static __always_inline int create_flow(void *ctx, struct scratch *s)
 }
 
 /* The flow of a client that talks to a target itself. It claims its tuple, and that is all it does. */
-static __always_inline void decide_direct(void *ctx, struct scratch *s)
+static __always_inline const struct tuple *decide_direct(void *ctx, struct scratch *s)
 {
 	int reason;
 
-	leave(&s->verdict, REASON_DIRECT);
 	if (!address_is_known_local(&s->packet.tuple.destination))
-		return;
+		return leave(&s->verdict, REASON_DIRECT);
 	s->flow = (struct flow){ .to = s->packet.tuple };
 	reason = create_flow(ctx, s);
-	if (reason == PARSE_OK)
-		follow(&s->verdict, &s->flow.to, 0, false);
-	else
-		leave(&s->verdict, reason);
+	return reason == PARSE_OK ? follow(&s->verdict, &s->flow) : leave(&s->verdict, reason);
 }
 
 /*
@@ -121,7 +116,6 @@ static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u
 	struct destination destination = {};
 	struct target target = {};
 	bool with_address = false;
-	enum owner owner;
 	struct flow *flow;
 
 	if (!ctx || !s)
@@ -140,62 +134,72 @@ static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u
 	}
 	if (address_is_loopback(&t->destination))
 		return REASON_LOOPBACK;
-	owner = destination_owner(ctx, t, ifindex);
-	if (owner == OWNER_ANOTHER && !with_address)
+	if (!with_address && destination_is_another(ctx, t, ifindex))
 		return REASON_NOT_THIS_HOST;
 	flow->backend = target.backend;
 	flow->generation = target.generation;
 	flow->to.destination_port = target.port;
 	if (!address_is_zero(&target.address))
 		flow->to.destination = target.address;
-	else if (owner != OWNER_THIS_HOST && with_address)
+	else if (with_address && !address_is_known_local(&t->destination))
 		flow->to.destination = primary_address(ifindex, &t->destination);
 	return address_is_zero(&flow->to.destination) ? REASON_NO_LOCAL_ADDRESS : PARSE_OK;
 }
 
 /* The first packet of a client to a frontend. */
-static __always_inline void decide_new(void *ctx, struct scratch *s, __u32 ifindex, __u8 flags)
+static __always_inline const struct tuple *decide_new(void *ctx, struct scratch *s, __u32 ifindex,
+						      __u8 flags)
 {
 	int reason = plan_flow(ctx, s, ifindex, flags);
 
-	if (reason == REASON_NO_FRONTEND && (flags & PORT_TARGET)) {
-		decide_direct(ctx, s);
-		return;
-	}
+	if (reason == REASON_NO_FRONTEND && (flags & PORT_TARGET))
+		return decide_direct(ctx, s);
 	s->verdict.forward = s->flow.forward;
 	if (reason == PARSE_OK)
 		reason = create_flow(ctx, s);
-	if (reason != PARSE_OK) {
-		leave(&s->verdict, reason);
-		return;
-	}
+	if (reason != PARSE_OK)
+		return leave(&s->verdict, reason);
 	count_opened(s->flow.forward);
-	follow(&s->verdict, &s->flow.to, s->flow.forward, false);
+	return follow(&s->verdict, &s->flow);
+}
+
+/* Whether a client uses the port of a closed connection for a new one. It may do so at once. */
+static __always_inline bool reopens(const struct flow *flow, const struct packet *p)
+{
+	return (p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN &&
+	       flow_is_closed(flow);
 }
 
 /* The flow that a packet belongs to, if it still stands. */
 static __always_inline struct flow *current_flow(const struct packet *p, __u64 time)
 {
 	struct flow_entry entry = flow_find(&p->tuple);
-	bool reopens;
+	struct flow *flow = entry.flow;
 
-	if (!entry.flow)
+	if (!flow)
 		return NULL;
-	/* A client may use its port again at once; what follows then is a new connection. */
-	reopens = (p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN &&
-		  flow_is_closed(entry.flow);
-	if (unlikely(reopens || !flow_is_current(&entry, time))) {
-		flow_delete(&p->tuple, entry.flow);
+	if (unlikely(!entry.established && (flow->flags & FLOW_SHADOW)))
+		flow_unshadow(&p->tuple, flow);
+	if (unlikely(!flow_is_current(&entry, time))) {
+		flow_delete(&p->tuple, flow);
 		return NULL;
 	}
-	if (p->kind == PACKET_TRANSPORT)
-		flow_track(&entry, p, time);
-	return entry.flow;
+	if (p->kind != PACKET_TRANSPORT)
+		return flow;
+	if (unlikely(reopens(flow, p))) {
+		if (!flow_reopen(&p->tuple, flow, time)) {
+			flow_delete(&p->tuple, flow);
+			return NULL;
+		}
+		count_opened(flow->forward);
+	}
+	flow_track(&entry, p, time);
+	return flow;
 }
 
 /* A packet that has ports, or quotes one that has. */
-static __always_inline void decide_transport(void *ctx, struct scratch *s, __u32 ifindex,
-					     bool from_client)
+static __always_inline const struct tuple *decide_transport(void *ctx, struct scratch *s,
+							    __u32 ifindex, bool from_client)
 {
 	const struct packet *p = &s->packet;
 	__be16 port = from_client ? p->tuple.destination_port : p->tuple.source_port;
@@ -203,53 +207,47 @@ static __always_inline void decide_transport(void *ctx, struct scratch *s, __u32
 	struct flow *flow;
 
 	if (!(flags & (from_client ? PORT_ANY_FRONTEND | PORT_TARGET | PORT_LINGERING :
-				     PORT_TARGET | PORT_LINGERING))) {
-		leave(&s->verdict, REASON_NO_FRONTEND);
-		return;
-	}
+				     PORT_TARGET | PORT_LINGERING)))
+		return leave(&s->verdict, REASON_NO_FRONTEND);
 	flow = current_flow(p, now());
 	if (flow)
-		follow(&s->verdict, &flow->to, flow->forward, flow->flags & FLOW_REVERSE);
-	else if (p->kind == PACKET_ICMP_ERROR)
-		leave(&s->verdict, REASON_ICMP_UNRELATED);
-	else if (!from_client)
-		leave(&s->verdict, REASON_NO_FLOW);
-	else if (flags & PORT_ANY_FRONTEND)
-		decide_new(ctx, s, ifindex, flags);
-	else
-		decide_direct(ctx, s);
+		return follow(&s->verdict, flow);
+	if (p->kind == PACKET_ICMP_ERROR)
+		return leave(&s->verdict, REASON_ICMP_UNRELATED);
+	if (!from_client)
+		return leave(&s->verdict, REASON_NO_FLOW);
+	return flags & PORT_ANY_FRONTEND ? decide_new(ctx, s, ifindex, flags) :
+					   decide_direct(ctx, s);
 }
 
 /* A later fragment of a datagram has no ports: it goes where its first fragment went. */
-static __always_inline void decide_fragment(struct scratch *s)
+static __always_inline const struct tuple *decide_fragment(struct scratch *s)
 {
 	struct fragment *f = fragment_find(&s->packet);
 
-	if (!f) {
-		leave(&s->verdict, REASON_FRAGMENT_EARLY);
-		return;
-	}
-	follow(&s->verdict, &s->packet.tuple, f->forward, f->reverse);
-	s->verdict.to.source = f->source;
-	s->verdict.to.destination = f->destination;
+	if (!f)
+		return leave(&s->verdict, REASON_FRAGMENT_EARLY);
+	s->verdict.forward = f->forward;
+	s->verdict.reverse = f->reverse;
+	return &f->to;
 }
 
 /* The packet in scratch, which the device with index `ifindex` has received for this host (from_client) or
- * is about to send. The verdict is left there, too.
+ * is about to send: returns what its tuple becomes, or NULL.
  */
-static __always_inline void decide(void *ctx, struct scratch *s, __u32 ifindex, bool from_client)
+static __always_inline const struct tuple *decide(void *ctx, struct scratch *s, __u32 ifindex,
+						  bool from_client)
 {
-	struct verdict *v = &s->verdict;
+	const struct tuple *to;
 
-	v->forward = 0;
-	v->reverse = false;
-	if (s->packet.kind == PACKET_FRAGMENT) {
-		decide_fragment(s);
-		return;
-	}
-	decide_transport(ctx, s, ifindex, from_client);
-	if (s->packet.first_fragment && v->action == VERDICT_REWRITE)
-		fragment_remember(&s->packet, &v->to, v->forward, v->reverse);
+	s->verdict.forward = 0;
+	s->verdict.reverse = false;
+	if (s->packet.kind == PACKET_FRAGMENT)
+		return decide_fragment(s);
+	to = decide_transport(ctx, s, ifindex, from_client);
+	if (to && unlikely(s->packet.first_fragment))
+		fragment_remember(&s->packet, to, &s->verdict);
+	return to;
 }
 
 #endif

@@ -12,7 +12,8 @@
  *
  * Entries are in flows_transitory until the flow is confirmed, in flows_established until it closes, and
  * then in flows_transitory again. Both forget what was not used for longest, so a flood of half-open flows
- * pushes out only its like.
+ * pushes out only its like. The transitory entries of an established flow stay behind as shadows: what is
+ * established is always looked for first, and closing need not insert them again.
  */
 #ifndef XFWD_FLOW_H
 #define XFWD_FLOW_H
@@ -123,41 +124,88 @@ static __noinline int flow_delete(const struct tuple *key, const struct flow *fl
 	return 0;
 }
 
-/* Writes both entries of `flow` to one map and takes them out of the other. */
-static __always_inline void flow_move(const struct tuple *key, const struct flow *flow, void *to,
-				      void *from)
+/* Both entries of a transitory flow become established. */
+static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 {
-	struct tuple partner_key = tuple_reversed(&flow->to);
+	struct tuple partner_key;
 	struct flow partner;
-
-	flow_make_partner(key, flow, &partner);
-	if (bpf_map_update_elem(to, &partner_key, &partner, BPF_ANY) ||
-	    bpf_map_update_elem(to, key, flow, BPF_ANY))
-		return;
-	bpf_map_delete_elem(from, &partner_key);
-	bpf_map_delete_elem(from, key);
-}
-
-static __noinline int flow_establish(const struct tuple *key, const struct flow *flow)
-{
-	struct flow copy;
 
 	if (!key || !flow)
 		return 0;
-	copy = *flow;
-	flow_move(key, &copy, &flows_established, &flows_transitory);
+	flow->flags &= ~FLOW_SHADOW;
+	partner_key = tuple_reversed(&flow->to);
+	flow_make_partner(key, flow, &partner);
+	if (bpf_map_update_elem(&flows_established, &partner_key, &partner, BPF_ANY))
+		return 0;
+	if (bpf_map_update_elem(&flows_established, key, flow, BPF_ANY)) {
+		bpf_map_delete_elem(&flows_established, &partner_key);
+		return 0;
+	}
+	flow->flags |= FLOW_SHADOW;
 	return 0;
 }
 
-static __noinline int flow_close(const struct tuple *key, const struct flow *flow, __u64 time)
+/* An established entry becomes a transitory one: where its shadow is, or was. */
+static __always_inline void flow_demote(const struct tuple *key, const struct flow *flow)
 {
-	struct flow copy;
+	struct flow *shadow = bpf_map_lookup_elem(&flows_transitory, key);
+
+	if (shadow && tuple_equal(&shadow->to, &flow->to)) {
+		shadow->last_seen = flow->last_seen;
+		shadow->next_sequence = flow->next_sequence;
+		shadow->flags = flow->flags;
+	} else {
+		bpf_map_update_elem(&flows_transitory, key, flow, BPF_ANY);
+	}
+	bpf_map_delete_elem(&flows_established, key);
+}
+
+/* Both entries of an established flow, which has closed, become transitory. */
+static __noinline int flow_close(const struct tuple *key, struct flow *flow, __u64 time)
+{
+	struct tuple partner_key;
+	struct flow partner;
 
 	if (!key || !flow)
 		return 0;
-	copy = *flow;
-	copy.last_seen = time;
-	flow_move(key, &copy, &flows_transitory, &flows_established);
+	flow->last_seen = time;
+	partner_key = tuple_reversed(&flow->to);
+	flow_make_partner(key, flow, &partner);
+	flow_demote(&partner_key, &partner);
+	flow_demote(key, flow);
+	return 0;
+}
+
+/* A closed flow begins anew: the client uses its port again. False if half of it has been forgotten. */
+static __always_inline bool flow_reopen(const struct tuple *key, struct flow *flow, __u64 time)
+{
+	struct flow_entry partner = flow_find_partner(key, flow);
+
+	if (!partner.flow || partner.established)
+		return false;
+	partner.flow->flags &= FLOW_REVERSE;
+	partner.flow->last_seen = time;
+	flow->flags &= FLOW_REVERSE;
+	flow->last_seen = time;
+	return true;
+}
+
+/*
+ * A shadow was found where an established entry should be: the LRU has taken that. What is true is in the
+ * partner, if that is left.
+ */
+static __noinline int flow_unshadow(const struct tuple *key, struct flow *flow)
+{
+	struct flow_entry partner;
+
+	if (!key || !flow)
+		return 0;
+	flow->flags &= ~FLOW_SHADOW;
+	partner = flow_find_partner(key, flow);
+	if (partner.flow && partner.established) {
+		flow->last_seen = partner.flow->last_seen;
+		flow->flags = partner.flow->flags ^ FLOW_REVERSE;
+	}
 	return 0;
 }
 
@@ -186,7 +234,7 @@ static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, b
 	return 0;
 }
 
-/* Notes on both entries what both must know. */
+/* Notes on both entries of a flow what both must know. */
 static __noinline int flow_mark(const struct tuple *key, struct flow *flow, __u8 flags,
 				__u32 next_sequence)
 {
@@ -240,8 +288,7 @@ static __always_inline void flow_track(const struct flow_entry *entry, const str
 	if (reverse) {
 		/* UDP needs telling but once. */
 		if (p->tuple.protocol == IPPROTO_TCP || !(flow->flags & FLOW_ANSWERED))
-			flow_mark(&p->tuple, flow, FLOW_ANSWERED,
-				  p->sequence + p->sequence_length);
+			flow_mark(&p->tuple, flow, FLOW_ANSWERED, p->sequence + p->sequence_length);
 	} else if (flow_is_confirmed(flow, p)) {
 		flow_establish(&p->tuple, flow);
 	}
@@ -273,8 +320,8 @@ __noinline int flow_claim(void)
 	claim_key = tuple_reversed(&s->flow.to);
 	flow_make_partner(&s->packet.tuple, &s->flow, &claim);
 	for (int i = 0; i < 2; i++) {
-		long taken = bpf_map_update_elem(&flows_transitory, &claim_key, &claim,
-						 BPF_NOEXIST);
+		long taken =
+			bpf_map_update_elem(&flows_transitory, &claim_key, &claim, BPF_NOEXIST);
 		struct flow_entry holder = {
 			.flow = bpf_map_lookup_elem(&flows_established, &claim_key),
 			.established = true,

@@ -29,15 +29,14 @@ static __always_inline struct fragment *fragment_find(const struct packet *p)
 
 /* Remembers where the first fragment of a datagram goes. An ICMP error in fragments is nobody's. */
 static __always_inline void fragment_remember(const struct packet *p, const struct tuple *to,
-					      __u32 forward, bool reverse)
+					      const struct verdict *v)
 {
 	struct fragment_key key = fragment_key_of(p);
 	struct fragment f = {
-		.source = to->source,
-		.destination = to->destination,
+		.to = *to,
 		.seen = now(),
-		.forward = forward,
-		.reverse = reverse,
+		.forward = v->forward,
+		.reverse = v->reverse,
 	};
 
 	if (p->kind == PACKET_TRANSPORT)

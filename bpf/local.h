@@ -9,28 +9,23 @@
 #define AF_INET 2
 #define AF_INET6 10
 
-enum owner {
-	OWNER_THIS_HOST,
-	OWNER_ANOTHER,
-	OWNER_UNKNOWN, /* nobody whom we could send it to: the device does not forward */
-};
-
 static __always_inline bool address_is_known_local(const struct address *address)
 {
 	return bpf_map_lookup_elem(&local_addresses, address);
 }
 
 /*
- * Whose the destination of a packet is. The routing table knows, also of addresses that came after the
- * control plane last looked; but it only answers for a device that forwards.
+ * Whether a packet passes through to another host. The routing table knows, also of addresses that came
+ * after the control plane last looked. It answers only for a device that forwards; on one that does not,
+ * nothing passes through.
  */
-static __noinline enum owner destination_owner(void *ctx, const struct tuple *t, __u32 ifindex)
+static __noinline bool destination_is_another(void *ctx, const struct tuple *t, __u32 ifindex)
 {
 	struct bpf_fib_lookup fib = {};
 	long result;
 
 	if (!ctx || !t)
-		return OWNER_UNKNOWN;
+		return true;
 	fib.ifindex = ifindex;
 	fib.l4_protocol = t->protocol;
 	if (address_is_ipv4(&t->destination)) {
@@ -45,11 +40,8 @@ static __noinline enum owner destination_owner(void *ctx, const struct tuple *t,
 		}
 	}
 	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
-	if (result == BPF_FIB_LKUP_RET_NOT_FWDED)
-		return OWNER_THIS_HOST;
-	if (result >= 0 && result != BPF_FIB_LKUP_RET_FWD_DISABLED)
-		return OWNER_ANOTHER;
-	return address_is_known_local(&t->destination) ? OWNER_THIS_HOST : OWNER_UNKNOWN;
+	return result >= 0 && result != BPF_FIB_LKUP_RET_NOT_FWDED &&
+	       result != BPF_FIB_LKUP_RET_FWD_DISABLED;
 }
 
 /* The address that this host has on a device, for packets of the family of `like`; zero if none. */
@@ -59,8 +51,8 @@ static __always_inline struct address primary_address(__u32 ifindex, const struc
 	__u32 zero = 0;
 	struct settings *s;
 
-	if (device && !address_is_zero(address_is_ipv4(like) ? &device->primary4 :
-							       &device->primary6))
+	if (device &&
+	    !address_is_zero(address_is_ipv4(like) ? &device->primary4 : &device->primary6))
 		return address_is_ipv4(like) ? device->primary4 : device->primary6;
 	s = bpf_map_lookup_elem(&settings, &zero);
 	if (!s)

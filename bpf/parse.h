@@ -60,9 +60,9 @@ enum packet_kind {
 struct packet {
 	struct tuple tuple;
 	enum packet_kind kind;
-	__u32 fragment_id;  /* as in struct fragment_key; only if first_fragment or PACKET_FRAGMENT */
-	__u32 sequence;	    /* TCP, host order */
-	__u32 acknowledged; /* TCP, host order */
+	__u32 fragment_id; /* as in struct fragment_key; only if first_fragment or PACKET_FRAGMENT */
+	__u32 sequence;	   /* TCP, host order */
+	__u32 acknowledged;    /* TCP, host order */
 	__u32 sequence_length; /* TCP: how far the segment moves the sequence number */
 	__u16 network;	       /* offset of the IP header */
 	__u16 transport;       /* offset of the TCP, UDP or ICMP header */
@@ -78,10 +78,8 @@ struct packet {
 #define PARSE_PULL (-1)
 #define PARSE_OK (-2)
 
-/* What one IP header says, the outer or the quoted. */
+/* What one IP header says, the outer or the quoted, beside its addresses. */
 struct network {
-	struct address source;
-	struct address destination;
 	__u32 fragment_id;
 	__u32 end; /* offset behind the packet by its own length field, or a bound where it has none */
 	__u16 transport; /* offset */
@@ -91,6 +89,7 @@ struct network {
 };
 
 static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, __u32 length,
+				      struct address *source, struct address *destination,
 				      struct network *n)
 {
 	struct iphdr *ip = data + offset;
@@ -108,8 +107,8 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 		return REASON_MALFORMED;
 
 	fragment = bpf_ntohs(ip->frag_off);
-	n->source = address_from_ipv4(ip->saddr);
-	n->destination = address_from_ipv4(ip->daddr);
+	*source = address_from_ipv4(ip->saddr);
+	*destination = address_from_ipv4(ip->daddr);
 	n->protocol = ip->protocol;
 	n->transport = offset + header_length;
 	n->end = offset + total_length;
@@ -120,6 +119,7 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 }
 
 static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, __u32 length,
+				      struct address *source, struct address *destination,
 				      struct network *n)
 {
 	struct ipv6hdr *ip = data + offset;
@@ -134,8 +134,8 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 	/* No length: a jumbogram, which is how GRO carries over 64 KB (BIG TCP, Linux 5.19). */
 	if (!ip->payload_len)
 		total_length = length - offset;
-	n->source = address_from_ipv6(ip->saddr.in6_u.u6_addr32);
-	n->destination = address_from_ipv6(ip->daddr.in6_u.u6_addr32);
+	*source = address_from_ipv6(ip->saddr.in6_u.u6_addr32);
+	*destination = address_from_ipv6(ip->daddr.in6_u.u6_addr32);
 	n->end = offset + total_length;
 	n->fragment_id = 0;
 	n->first_fragment = false;
@@ -179,10 +179,11 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 }
 
 static __always_inline int parse_network(void *data, void *data_end, __u32 offset, __u32 length,
-					 bool ipv6, struct network *n)
+					 bool ipv6, struct address *source,
+					 struct address *destination, struct network *n)
 {
-	return ipv6 ? parse_ipv6(data, data_end, offset, length, n) :
-		      parse_ipv4(data, data_end, offset, length, n);
+	return ipv6 ? parse_ipv6(data, data_end, offset, length, source, destination, n) :
+		      parse_ipv4(data, data_end, offset, length, source, destination, n);
 }
 
 /* The first four bytes of either header. */
@@ -215,7 +216,9 @@ static __always_inline int parse_icmp(void *data, void *data_end, __u32 length,
 		return REASON_ICMP_UNRELATED;
 
 	p->quoted_network = offset + sizeof(*icmp);
-	verdict = parse_network(data, data_end, p->quoted_network, length, p->ipv6, &quoted);
+	/* What answers the quoted packet comes from where that went. */
+	verdict = parse_network(data, data_end, p->quoted_network, length, p->ipv6,
+				&p->tuple.destination, &p->tuple.source, &quoted);
 	if (verdict != PARSE_OK)
 		return verdict;
 	if (quoted.later_fragment ||
@@ -227,8 +230,6 @@ static __always_inline int parse_icmp(void *data, void *data_end, __u32 length,
 		return p->quoted_transport + sizeof(*ports) > length ? REASON_MALFORMED :
 								       PARSE_PULL;
 	p->kind = PACKET_ICMP_ERROR;
-	p->tuple.source = quoted.destination;
-	p->tuple.destination = quoted.source;
 	p->tuple.source_port = ports->destination;
 	p->tuple.destination_port = ports->source;
 	p->tuple.protocol = quoted.protocol;
@@ -335,14 +336,13 @@ static __noinline int parse(void *data, void *data_end, __u32 length, bool raw, 
 	/* Read back, the offset is any of its values at once and not a case of its own for each. */
 	barrier();
 	network = p->network & LONGEST_LINK_LAYER;
-	verdict = parse_network(data, data_end, network, length, p->ipv6, &n);
+	verdict = parse_network(data, data_end, network, length, p->ipv6, &p->tuple.source,
+				&p->tuple.destination, &n);
 	if (verdict != PARSE_OK)
 		return verdict;
 	if (n.end > length)
 		return REASON_MALFORMED;
 
-	p->tuple.source = n.source;
-	p->tuple.destination = n.destination;
 	p->tuple.protocol = n.protocol;
 	p->transport = n.transport;
 	p->fragment_id = n.fragment_id;

@@ -9,11 +9,9 @@
 
 #include "parse.h"
 
-/* What is decided about a packet. */
+/* What is decided about a packet, beside what its tuple becomes. */
 struct verdict {
-	enum { VERDICT_LEAVE, VERDICT_REWRITE, VERDICT_DROP } action;
-	enum reason reason; /* of LEAVE and DROP */
-	struct tuple to;    /* of REWRITE: what the packet's tuple becomes */
+	enum reason reason; /* if it becomes nothing else */
 	__u32 forward;	    /* whose traffic the packet is; 0: nobody's */
 	bool reverse;	    /* towards the client */
 };

@@ -70,6 +70,7 @@ const (
 	XfwdFlowFlagFLOW_FIN_FORWARD XfwdFlowFlag = 4
 	XfwdFlowFlagFLOW_FIN_REVERSE XfwdFlowFlag = 8
 	XfwdFlowFlagFLOW_RESET       XfwdFlowFlag = 16
+	XfwdFlowFlagFLOW_SHADOW      XfwdFlowFlag = 32
 )
 
 type XfwdForward struct {
@@ -108,13 +109,12 @@ type XfwdForwardReasonKey struct {
 }
 
 type XfwdFragment struct {
-	_           structs.HostLayout
-	Source      XfwdAddress
-	Destination XfwdAddress
-	Seen        uint64
-	Forward     uint32
-	Reverse     uint8
-	Pad         [3]uint8
+	_       structs.HostLayout
+	To      XfwdTuple
+	Seen    uint64
+	Forward uint32
+	Reverse uint8
+	Pad     [3]uint8
 }
 
 type XfwdFragmentKey struct {
@@ -205,13 +205,11 @@ type XfwdScratch struct {
 		TcpFlags        uint8
 		FirstFragment   bool
 		Ipv6            bool
-		_               [3]byte
+		_               [7]byte
 	}
 	Verdict struct {
 		_       structs.HostLayout
-		Action  uint32
 		Reason  XfwdReason
-		To      XfwdTuple
 		Forward uint32
 		Reverse bool
 		_       [3]byte

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package ctl is the control plane: what a forward is, how users write one,
 // how a wanted set of forwards becomes the smallest change of the kernel's
 // state, and what is reported about it.

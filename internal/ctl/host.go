@@ -19,25 +19,15 @@ func checkCapacity(forwards int) error {
 
 // checkHost refuses a forward that this host cannot serve.
 func checkHost(host *loader.Host, f Forward) error {
-	if len(f.Frontend.Devices) > maps.MaxDevices {
-		return Errorf(ErrSyntax, "%s has %d devices; at most %d can be given", f.Frontend, len(f.Frontend.Devices), maps.MaxDevices)
-	}
-	if len(f.Comment) > maps.MaxComment {
-		return Errorf(ErrSyntax, "the comment of %s has %d bytes; at most %d fit", f.Frontend, len(f.Comment), maps.MaxComment)
-	}
 	for _, device := range f.Frontend.Devices {
 		if master := host.Master(device); master != "" {
 			return Errorf(ErrSyntax, "%s is a port of %s, where its packets are handled; use --device %s", device, master, master)
 		}
 	}
 	for _, b := range f.Backends {
-		switch {
-		case !b.Address.IsValid():
-		case !host.HasAddress(b.Address):
+		if b.Address.IsValid() && !host.HasAddress(b.Address) {
 			return NotInThisVersion(fmt.Sprintf("%s is not an address of this host, and forwarding to other hosts is", b.Address),
 				"leave the address out or give one that `ip address` shows")
-		case b.Address.IsLoopback() && !f.Frontend.Address.IsLoopback():
-			return Errorf(ErrSyntax, "the kernel drops packets from outside to %s; bind the service to an address of this host and leave the backend's out", b.Address)
 		}
 	}
 	return nil

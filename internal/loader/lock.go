@@ -23,11 +23,12 @@ const lockPatience = 30 * time.Second
 // readers get fs.ErrNotExist; ensure makes the directory for writers, again if
 // another command removes it meanwhile.
 func lockRoot(ctx context.Context, exclusive bool, ensure func() (path string, err error)) (*lock, string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, errors.New("another xfwd command holds the lock for too long; wait for it, or end it"))
+	defer cancel()
 	how := unix.LOCK_SH
 	if exclusive {
 		how = unix.LOCK_EX
 	}
-	deadline := time.Now().Add(lockPatience)
 	for {
 		path, err := ensure()
 		if err != nil {
@@ -40,21 +41,43 @@ func lockRoot(ctx context.Context, exclusive bool, ensure func() (path string, e
 		if err != nil {
 			return nil, "", err
 		}
-		err = unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
-		if err == nil && sameFile(file, path) {
+		if err := flock(ctx, file, how); err != nil {
+			return nil, "", explain("lock "+path, err)
+		}
+		if sameFile(file, path) {
 			return &lock{file}, path, nil
 		}
 		file.Close()
-		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, "", explain("lock "+path, err)
-		}
-		if time.Now().After(deadline) {
-			return nil, "", errors.New("another xfwd command holds the lock for too long: wait for it, or end it")
-		}
+	}
+}
+
+// flock waits for its turn: the kernel serves those who wait in order, and they
+// take no time from the one that works. It closes the file unless it returns nil.
+func flock(ctx context.Context, file *os.File, how int) error {
+	locked := make(chan error)
+	go func() {
+		err := ignoringEINTR(func() error { return unix.Flock(int(file.Fd()), how) })
 		select {
+		case locked <- err:
 		case <-ctx.Done():
-			return nil, "", ctx.Err()
-		case <-time.After(2 * time.Millisecond):
+			file.Close()
+		}
+	}()
+	select {
+	case err := <-locked:
+		if err != nil {
+			file.Close()
+		}
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func ignoringEINTR(f func() error) error {
+	for {
+		if err := f(); !errors.Is(err, unix.EINTR) {
+			return err
 		}
 	}
 }

@@ -138,8 +138,16 @@ func (s *Session) Load(maxFlows uint32) (*Dataplane, error) {
 }
 
 // Unload takes everything of the namespace out of the kernel. It is no error when
-// there is nothing.
+// there is nothing. First it stores an epoch in which no forward lives, so that a
+// command which is killed meanwhile has ended all of them and not some.
 func (s *Session) Unload() error {
+	if d, err := s.Open(); err == nil {
+		err := d.Maps.Commit(0)
+		d.Close()
+		if err != nil {
+			return err
+		}
+	}
 	if err := s.loader.namespace.Do(func() error { return removeFilters(s.directory()) }); err != nil {
 		return err
 	}
