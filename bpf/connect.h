@@ -93,7 +93,7 @@ static __always_inline __u32 redirect_remote(struct bpf_sock_addr *ctx, struct r
 	destination.port = to->port;
 	destination.protocol = protocol;
 	forward = forward_find(&destination, flags, &with_address);
-	if (!forward || !select_target(forward, to->port, &target))
+	if (!forward || !select_target(forward, &to->address, to->port, &target))
 		return 0;
 	loopback = address_is_loopback(&to->address) || address_is_unspecified(&to->address);
 	if (!with_address && !loopback && !address_is_known_local(&to->address))
@@ -127,13 +127,15 @@ static __always_inline bool connect_remote(struct bpf_sock_addr *ctx, struct rem
 	struct socket_peer asked = { .address = remote->address, .port = remote->port };
 	__u32 forward = redirect_remote(ctx, remote);
 	struct socket_peer_key key;
+	struct socket_peer *known;
 
 	if (!forward)
 		return false;
 	key = peer_key(ctx, remote);
-	if (!bpf_map_update_elem(&socket_peers, &key, &asked, BPF_NOEXIST))
+	known = bpf_map_lookup_elem(&socket_peers, &key);
+	if (!known)
 		count_opened(forward);
-	else
+	if (!known || !address_equal(&known->address, &asked.address) || known->port != asked.port)
 		bpf_map_update_elem(&socket_peers, &key, &asked, BPF_ANY);
 	return true;
 }

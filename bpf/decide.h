@@ -128,7 +128,8 @@ static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u
 	flow = &s->flow;
 	*flow = (struct flow){ .to = *t };
 	flow->forward = forward_find(&destination, flags, &with_address);
-	if (!flow->forward || !select_target(flow->forward, t->destination_port, &target)) {
+	if (!flow->forward ||
+	    !select_target(flow->forward, &t->destination, t->destination_port, &target)) {
 		flow->forward = 0;
 		return REASON_NO_FRONTEND;
 	}

@@ -26,8 +26,12 @@ static __always_inline __be16 target_port(const struct forward *f, const struct 
 	return bpf_htons(b->port_first + offset);
 }
 
-/* Chooses the target for `port` of a forward. False: there is none, or the forward has just gone. */
-static __always_inline bool select_target(__u32 forward, __be16 port, struct target *target)
+/*
+ * Chooses the target for packets to `address` and `port` of a forward. False: the forward has none of that
+ * family, or has just gone.
+ */
+static __always_inline bool select_target(__u32 forward, const struct address *address, __be16 port,
+					  struct target *target)
 {
 	struct forward *f = bpf_map_lookup_elem(&forwards, &forward);
 	struct backend *b;
@@ -37,6 +41,9 @@ static __always_inline bool select_target(__u32 forward, __be16 port, struct tar
 	target->backend = f->backend;
 	b = bpf_map_lookup_elem(&backends, &target->backend);
 	if (!b || b->state != BACKEND_ACTIVE)
+		return false;
+	if (!address_is_zero(&b->address) &&
+	    address_is_ipv4(&b->address) != address_is_ipv4(address))
 		return false;
 	target->generation = b->generation;
 	target->address = b->address;

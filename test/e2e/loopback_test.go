@@ -27,6 +27,10 @@ func TestLoopbackIsClosedToTheOutside(t *testing.T) {
 	for _, network := range networks {
 		servers[network] = net.Host.Echo(network, ":30080")
 	}
+	for _, host := range net.HostAddr.All() {
+		// Neighbours know each other: an answer from loopback could not ask.
+		mustEcho(t, net.Client.MustConnect("tcp", at(host, 30080)))
+	}
 	injector := net.Client.Injector("eth0", net.Host, "eth0")
 	capture := net.Client.Capture("eth0")
 	loopback := lab.Addresses{V4: netip.MustParseAddr("127.0.0.1"), V6: netip.IPv6Loopback()}
@@ -39,8 +43,11 @@ func TestLoopbackIsClosedToTheOutside(t *testing.T) {
 	}
 	answers := func() (from []gopacket.Endpoint) {
 		for _, p := range capture.Packets() {
-			if transport := p.TransportLayer(); transport != nil && !p.Outgoing {
-				from = append(from, transport.TransportFlow().Src())
+			if p.Outgoing || p.TransportLayer() == nil {
+				continue
+			}
+			if addr, _ := netip.AddrFromSlice(p.NetworkLayer().NetworkFlow().Src().Raw()); addr.IsLoopback() {
+				from = append(from, p.TransportLayer().TransportFlow().Src())
 			}
 		}
 		return from
