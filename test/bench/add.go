@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/xfwd/xfwd/test/lab"
 )
@@ -14,8 +13,12 @@ import (
 type latency struct {
 	Title string `json:"title"`
 	// Milliseconds from fork to end.
-	Milliseconds spread  `json:"milliseconds"`
-	Limit        float64 `json:"limitMilliseconds"`
+	Milliseconds spread `json:"milliseconds"`
+	// CPU is the processor time of the process, also in milliseconds: much less
+	// than the time that passed means that it waited, for the kernel or for a
+	// processor.
+	CPU   spread  `json:"cpuMilliseconds"`
+	Limit float64 `json:"limitMilliseconds"`
 }
 
 // addRuns is how often each latency is taken.
@@ -26,19 +29,19 @@ const addRuns = 20
 func addLatencies(ctx context.Context, say *progress) (latencies []latency, err error) {
 	err = within(func(tb lab.TB) {
 		x := lab.New(tb).Direct().Host.XFWD()
-		var loading, loaded []float64
+		var loading, loaded []lab.Result
 		for range addRuns {
 			if ctx.Err() != nil {
 				tb.Fatalf("stopped: %v", context.Cause(ctx))
 			}
 			say.step("xfwd add, run %d of %d", len(loaded)+1, addRuns)
-			loading = append(loading, milliseconds(x.Do("add", "80", "30080").Elapsed))
-			loaded = append(loaded, milliseconds(x.Do("add", "81", "30080").Elapsed))
+			loading = append(loading, x.Do("add", "80", "30080"))
+			loaded = append(loaded, x.Do("add", "81", "30080"))
 			x.Do("unload")
 		}
 		latencies = []latency{
-			{"xfwd add, dataplane not loaded", newSpread(loading), 500},
-			{"xfwd add, dataplane loaded", newSpread(loaded), 30},
+			newLatency("xfwd add, dataplane not loaded", loading, 500),
+			newLatency("xfwd add, dataplane loaded", loaded, 30),
 		}
 	})
 	if err != nil {
@@ -47,4 +50,11 @@ func addLatencies(ctx context.Context, say *progress) (latencies []latency, err 
 	return latencies, nil
 }
 
-func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }
+func newLatency(title string, runs []lab.Result, limit float64) latency {
+	var elapsed, cpu []float64
+	for _, r := range runs {
+		elapsed = append(elapsed, r.Elapsed.Seconds()*1000)
+		cpu = append(cpu, r.CPU.Seconds()*1000)
+	}
+	return latency{title, newSpread(elapsed), newSpread(cpu), limit}
+}

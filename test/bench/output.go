@@ -51,7 +51,7 @@ func (r report) table(to io.Writer) error {
 		fmt.Fprintln(to)
 	}
 	for _, l := range r.Latencies {
-		fmt.Fprintf(to, "%s: %s, limit %.0f ms\n", l.Title, l.cell(), l.Limit)
+		fmt.Fprintf(to, "%s: %s, of which CPU time %s; limit %.0f ms\n", l.Title, cell(l.Milliseconds), cell(l.CPU), l.Limit)
 	}
 	return nil
 }
@@ -67,10 +67,10 @@ func (r report) markdown(to io.Writer) error {
 		}
 	}
 	if len(r.Latencies) > 0 {
-		fmt.Fprint(to, "\n| | median [quartiles] | limit |\n|---|---|---|\n")
+		fmt.Fprint(to, "\n| | whole process | CPU time | limit |\n|---|---|---|---|\n")
 	}
 	for _, l := range r.Latencies {
-		fmt.Fprintf(to, "| %s | %s | %.0f ms |\n", l.Title, l.cell(), l.Limit)
+		fmt.Fprintf(to, "| %s | %s | %s | %.0f ms |\n", l.Title, cell(l.Milliseconds), cell(l.CPU), l.Limit)
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func rounded(ns float64) time.Duration {
 	return d.Round(10 * time.Nanosecond)
 }
 
-func (l latency) cell() string {
-	m := l.Milliseconds
-	return fmt.Sprintf("%.1f ms [%.1f–%.1f]", m.Median, m.Q1, m.Q3)
+// cell shows milliseconds.
+func cell(s spread) string {
+	return fmt.Sprintf("%.1f ms [%.1f–%.1f]", s.Median, s.Q1, s.Q3)
 }
