@@ -35,10 +35,13 @@ check-generated: ## Generate everything anew and want no difference
 	@hack/setup.sh build generate
 	@hack/check-generated.sh
 
+# The end-to-end tests measure time, so they run when nothing else does. They take minutes: -v shows how
+# far they are.
 .PHONY: test
 test: root ## Run every test, as root: unit, program and end-to-end tests, in namespaces of their own
 	@hack/setup.sh build test
-	$(SUDO) $(GO) test -count=1 -timeout 20m ./...
+	$(SUDO) $(GO) test -count=1 -timeout 5m $$($(GO) list ./... | grep -v /test/e2e)
+	$(SUDO) $(GO) test -count=1 -timeout 15m -v ./test/e2e
 
 .PHONY: lint
 lint: ## Check the style of Go, C and shell

@@ -302,7 +302,8 @@ enum claim {
 
 /*
  * Claims the reverse tuple of scratch->flow, which is to be made for the packet there. A claim left by this
- * very flow, whose forward entry was forgotten, and one of a flow that no longer stands are taken over.
+ * very flow, whose forward entry was forgotten, and one of a flow that has closed or no longer stands are
+ * taken over: what the target makes of the tuple then is what it makes of a client that uses its port again.
  *
  * A flow that moves is in its new map before it leaves the old one, and we insert before we look: so a claim
  * in flows_established is never overlooked.
@@ -337,7 +338,7 @@ __noinline int flow_claim(void)
 		}
 		if (!holder.flow)
 			return CLAIM_FAILED;
-		if (!tuple_equal(&holder.flow->to, &claim.to) &&
+		if (!tuple_equal(&holder.flow->to, &claim.to) && !flow_is_closed(holder.flow) &&
 		    flow_is_current(&holder, claim.last_seen))
 			return CLAIM_TAKEN;
 		flow_delete(&claim_key, holder.flow);
