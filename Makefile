@@ -10,6 +10,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E -H env "PATH=$(PATH)")
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules
 
 .PHONY: help
@@ -35,12 +36,18 @@ check-generated: ## Generate everything anew and want no difference
 	@hack/setup.sh build generate
 	@hack/check-generated.sh
 
-# The end-to-end tests measure time, so they run when nothing else does. They take minutes: -v shows how
-# far they are.
 .PHONY: test
-test: root ## Run every test, as root: unit, program and end-to-end tests, in namespaces of their own
+test: unit e2e ## Run every test, as root, in network namespaces of their own
+
+.PHONY: unit
+unit: root ## Run the tests of packages and programs
 	@hack/setup.sh build test
 	$(SUDO) $(GO) test -count=1 -timeout 5m $$($(GO) list ./... | grep -v /test/e2e)
+
+# These measure time, so nothing else runs beside them. They take minutes: -v shows how far they are.
+.PHONY: e2e
+e2e: root ## Run the tests of the whole, with real clients and servers
+	@hack/setup.sh build test
 	$(SUDO) $(GO) test -count=1 -timeout 15m -v ./test/e2e
 
 .PHONY: lint
