@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/xfwd/xfwd/test/lab"
+	"golang.org/x/sys/unix"
 )
 
 // Counters are exact: packets and bytes in both directions, as on the wire,
@@ -37,6 +38,26 @@ func TestCountersAreExact(t *testing.T) {
 						t.Fatal(err)
 					}
 					compareCounters(t, x, "80", before, capture, 80)
+				})
+				within(t, net, "udp in segments "+family, func(t *testing.T) {
+					before, capture := x.Counters("53/udp"), net.Client.Capture("eth0")
+					conn, err := net.Client.Dial("udp", at(host, 53), anyPort)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer conn.Close()
+					setOption(t, conn, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 500)
+					// Ten datagrams and a shorter one, of which each is echoed.
+					if _, err := conn.Write(make([]byte, 5100)); err != nil {
+						t.Fatal(err)
+					}
+					conn.SetReadDeadline(time.Now().Add(lab.Patience))
+					for range 11 {
+						if _, err := conn.Read(make([]byte, 1000)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					compareCounters(t, x, "53/udp", before, capture, 53)
 				})
 				within(t, net, "udp "+family, func(t *testing.T) {
 					before, capture := x.Counters("53/udp"), net.Client.Capture("eth0")

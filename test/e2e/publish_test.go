@@ -52,6 +52,22 @@ func TestClientReachesLocalTarget(t *testing.T) {
 	}
 }
 
+// A link-local address is an address of the host like any other.
+func TestLinkLocalAddress(t *testing.T) {
+	t.Parallel()
+	net := lab.New(t).Direct()
+	net.Host.XFWD().Add("80/tcp+udp", "30080")
+	host := net.Host.LinkLocal("eth0").WithZone("eth0")
+	for _, network := range networks {
+		net.Host.Echo(network, ":30080")
+		conn := net.Client.MustConnect(network, at(host, 80))
+		mustEcho(t, conn)
+		if got, want := conn.Client.Addr(), net.Client.LinkLocal("eth0").WithZone("eth0"); got != want {
+			t.Errorf("%s: the server saw %v as the client, which is %v", network, got, want)
+		}
+	}
+}
+
 // A target with an address of this host is rewritten to that address.
 func TestTargetWithAddressOfThisHost(t *testing.T) {
 	t.Parallel()

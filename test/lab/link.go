@@ -47,6 +47,19 @@ func (n *Namespace) Bridge(name string, ports ...string) {
 	n.awaitCarrier(name)
 }
 
+// LinkLocal is the IPv6 link-local address of a device.
+func (n *Namespace) LinkLocal(device string) netip.Addr {
+	n.lab.tb.Helper()
+	addresses, err := n.links.AddrList(n.link(device), netlink.FAMILY_V6)
+	for _, a := range addresses {
+		if a.IP.IsLinkLocalUnicast() {
+			return netip.AddrFrom16([16]byte(a.IP))
+		}
+	}
+	n.lab.tb.Fatalf("%s in %s has no link-local address (%v)", device, n.Name, err)
+	return netip.Addr{}
+}
+
 // Up brings a device up.
 func (n *Namespace) Up(device string) {
 	n.lab.tb.Helper()

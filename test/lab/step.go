@@ -157,16 +157,14 @@ func changingCall(thread int) string {
 	return ""
 }
 
-// bpfCalls are the commands of bpf(2), by enum bpf_cmd, that make, change or
-// remove something. Programs and maps that nothing holds go with the process.
+// bpfCalls are the commands of bpf(2), by enum bpf_cmd, that change or remove
+// something, or make something that stays. Maps and programs do not, until they
+// are pinned or attached: they go with the process.
 var bpfCalls = map[uint64]string{
-	unix.BPF_MAP_CREATE:       "bpf map create",
 	unix.BPF_MAP_UPDATE_ELEM:  "bpf map update",
 	unix.BPF_MAP_DELETE_ELEM:  "bpf map delete",
 	unix.BPF_MAP_UPDATE_BATCH: "bpf map update batch",
 	unix.BPF_MAP_DELETE_BATCH: "bpf map delete batch",
-	unix.BPF_MAP_FREEZE:       "bpf map freeze",
-	unix.BPF_PROG_LOAD:        "bpf program load",
 	unix.BPF_PROG_ATTACH:      "bpf program attach",
 	unix.BPF_PROG_DETACH:      "bpf program detach",
 	unix.BPF_OBJ_PIN:          "bpf object pin",
