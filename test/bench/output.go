@@ -75,6 +75,7 @@ func (r report) markdown(to io.Writer) error {
 	return nil
 }
 
+// conditions are what one must know to repeat the figures.
 func (r report) conditions() string {
 	family := "IPv4"
 	if r.IPv6 {
@@ -84,8 +85,9 @@ func (r report) conditions() string {
 	if strings.Contains(r.CPUs, ",") {
 		where = "client on one processor, the rest on another"
 	}
-	return fmt.Sprintf("Kernel %s, %d processors, %s; %s, veth offloads %s; %d rounds.",
+	text := fmt.Sprintf("Kernel %s, %d processors, %s; %s, veth offloads %s; %d rounds.",
 		r.Kernel, r.Processors, where, family, r.Offloads, r.Rounds)
+	return strings.Join(append([]string{text}, r.Notes...), "\n")
 }
 
 // rows are the cells of the table, headings first.

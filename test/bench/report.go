@@ -18,6 +18,8 @@ type report struct {
 	Rounds     int     `json:"rounds"`
 	Size       float64 `json:"size"`
 	Seed       uint64  `json:"seed"`
+	// Notes are sentences about what disturbs the figures.
+	Notes []string `json:"notes,omitempty"`
 
 	Topologies []topologyReport `json:"topologies,omitempty"`
 	Latencies  []latency        `json:"latencies,omitempty"`
@@ -26,7 +28,7 @@ type report struct {
 func newReport(o options) report {
 	return report{
 		Kernel: kernelRelease(), Processors: runtime.NumCPU(), Offloads: o.variant.offloads, IPv6: o.variant.ipv6,
-		CPUs: o.cpus, Rounds: o.rounds, Size: o.size, Seed: o.seed,
+		CPUs: o.cpus, Rounds: o.rounds, Size: o.size, Seed: o.seed, Notes: bystanders(),
 	}
 }
 
