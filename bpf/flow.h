@@ -84,14 +84,20 @@ static __always_inline bool flow_is_current(const struct flow_entry *entry, __u6
 	       (entry->established && flow->to.protocol == IPPROTO_TCP);
 }
 
-/* The entry of the other direction, if there is one and it really is this flow's. */
-static __always_inline struct flow_entry flow_find_partner(const struct tuple *key,
-							   const struct flow *flow)
+/* The entry of the other direction, if there is one and it really is this flow's. It is likely to be where
+ * this one is, established or not, so it is looked for there first.
+ */
+static __always_inline struct flow_entry
+flow_find_partner(const struct tuple *key, const struct flow *flow, bool established)
 {
 	struct tuple partner_key = tuple_reversed(&flow->to);
 	struct tuple partner_to = tuple_reversed(key);
-	struct flow_entry partner = flow_find(&partner_key);
+	struct flow_entry partner = {};
 
+	if (!established)
+		partner.flow = bpf_map_lookup_elem(&flows_transitory, &partner_key);
+	if (!partner.flow || (partner.flow->flags & FLOW_SHADOW))
+		partner = flow_find(&partner_key);
 	if (partner.flow && !tuple_equal(&partner.flow->to, &partner_to))
 		partner.flow = NULL;
 	return partner;
@@ -113,7 +119,7 @@ static __noinline int flow_delete(const struct tuple *key, const struct flow *fl
 
 	if (!key || !flow)
 		return 0;
-	partner = flow_find_partner(key, flow);
+	partner = flow_find_partner(key, flow, true);
 	partner_key = tuple_reversed(&flow->to);
 	if (partner.flow) {
 		bpf_map_delete_elem(&flows_established, &partner_key);
@@ -179,7 +185,7 @@ static __noinline int flow_close(const struct tuple *key, struct flow *flow, __u
 /* A closed flow begins anew: the client uses its port again. False if half of it has been forgotten. */
 static __always_inline bool flow_reopen(const struct tuple *key, struct flow *flow, __u64 time)
 {
-	struct flow_entry partner = flow_find_partner(key, flow);
+	struct flow_entry partner = flow_find_partner(key, flow, false);
 
 	if (!partner.flow || partner.established)
 		return false;
@@ -201,7 +207,7 @@ static __noinline int flow_unshadow(const struct tuple *key, struct flow *flow)
 	if (!key || !flow)
 		return 0;
 	flow->flags &= ~FLOW_SHADOW;
-	partner = flow_find_partner(key, flow);
+	partner = flow_find_partner(key, flow, true);
 	if (partner.flow && partner.established) {
 		flow->last_seen = partner.flow->last_seen;
 		flow->flags = partner.flow->flags ^ FLOW_REVERSE;
@@ -220,7 +226,7 @@ static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, b
 	if (!key || !flow)
 		return 0;
 	flow->last_seen = time;
-	found = flow_find_partner(key, flow);
+	found = flow_find_partner(key, flow, established);
 	if (found.flow) {
 		found.flow->last_seen = time;
 		return 0;
@@ -235,15 +241,15 @@ static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, b
 }
 
 /* Notes on both entries of a flow what both must know. */
-static __noinline int flow_mark(const struct tuple *key, struct flow *flow, __u8 flags,
-				__u32 next_sequence)
+static __noinline int flow_mark(const struct tuple *key, struct flow *flow, bool established,
+				__u8 flags, __u32 next_sequence)
 {
 	struct flow_entry partner;
 
 	if (!key || !flow)
 		return 0;
 	flow->flags |= flags;
-	partner = flow_find_partner(key, flow);
+	partner = flow_find_partner(key, flow, established);
 	if (partner.flow) {
 		partner.flow->flags |= flags;
 		partner.flow->next_sequence = next_sequence;
@@ -258,8 +264,7 @@ static __always_inline bool flow_is_confirmed(const struct flow *flow, const str
 		return false;
 	if (flow->to.protocol == IPPROTO_UDP)
 		return true;
-	return !flow_is_closed(flow) &&
-	       (p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK &&
+	return (p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK &&
 	       flow->next_sequence - p->acknowledged <= CONFIRM_WINDOW;
 }
 
@@ -279,18 +284,19 @@ static __always_inline void flow_track(const struct flow_entry *entry, const str
 	if (p->tcp_flags & TCP_FLAG_FIN)
 		closing |= reverse ? FLOW_FIN_REVERSE : FLOW_FIN_FORWARD;
 	if (unlikely(closing & ~flow->flags))
-		flow_mark(&p->tuple, flow, closing, p->sequence + p->sequence_length);
+		flow_mark(&p->tuple, flow, entry->established, closing,
+			  p->sequence + p->sequence_length);
 	if (entry->established) {
 		if (unlikely(flow_is_closed(flow)))
 			flow_close(&p->tuple, flow, time);
+	} else if (flow_is_closed(flow)) {
 		return;
-	}
-	if (reverse) {
+	} else if (!reverse) {
+		if (flow_is_confirmed(flow, p))
+			flow_establish(&p->tuple, flow);
+	} else if (p->tuple.protocol == IPPROTO_TCP || !(flow->flags & FLOW_ANSWERED)) {
 		/* UDP needs telling but once. */
-		if (p->tuple.protocol == IPPROTO_TCP || !(flow->flags & FLOW_ANSWERED))
-			flow_mark(&p->tuple, flow, FLOW_ANSWERED, p->sequence + p->sequence_length);
-	} else if (flow_is_confirmed(flow, p)) {
-		flow_establish(&p->tuple, flow);
+		flow_mark(&p->tuple, flow, false, FLOW_ANSWERED, p->sequence + p->sequence_length);
 	}
 }
 
