@@ -239,6 +239,9 @@ enum reason {
 	REASON_COUNT,
 };
 
+/* What a function that gives reasons returns if it has none. */
+#define REASON_NONE (-2)
+
 /* Those before it are reasons to leave a packet as it is. */
 #define REASON_FIRST_DROP REASON_LOOPBACK
 

@@ -271,7 +271,7 @@ static __always_inline int serve_skb(struct __sk_buff *skb, bool raw, bool from_
 		return TCX_NEXT;
 	}
 	parsed = parse_skb(skb, raw, &s->packet);
-	if (parsed != PARSE_OK) {
+	if (parsed != REASON_NONE) {
 		count_reason(parsed);
 		return TCX_NEXT;
 	}

@@ -91,7 +91,7 @@ static __always_inline int create_flow(void *ctx, struct scratch *s)
 		return REASON_NO_SOURCE_PORT;
 	if (claim == CLAIM_FAILED || !flow_insert(&s->packet.tuple, flow))
 		return REASON_FLOW_INSERT;
-	return PARSE_OK;
+	return REASON_NONE;
 }
 
 /* The flow of a client that talks to a target itself. It claims its tuple, and that is all it does. */
@@ -103,11 +103,11 @@ static __always_inline const struct tuple *decide_direct(void *ctx, struct scrat
 		return leave(&s->verdict, REASON_DIRECT);
 	s->flow = (struct flow){ .to = s->packet.tuple };
 	reason = create_flow(ctx, s);
-	return reason == PARSE_OK ? follow(&s->verdict, &s->flow) : leave(&s->verdict, reason);
+	return reason == REASON_NONE ? follow(&s->verdict, &s->flow) : leave(&s->verdict, reason);
 }
 
 /*
- * Fills in scratch->flow for the first packet of a client to a frontend. Returns PARSE_OK, or the reason why
+ * Fills in scratch->flow for the first packet of a client to a frontend. Returns REASON_NONE, or the reason why
  * there is no such flow.
  */
 static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u8 flags)
@@ -144,7 +144,7 @@ static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u
 		flow->to.destination = target.address;
 	else if (with_address && !address_is_known_local(&t->destination))
 		flow->to.destination = primary_address(ifindex, &t->destination);
-	return address_is_zero(&flow->to.destination) ? REASON_NO_LOCAL_ADDRESS : PARSE_OK;
+	return address_is_zero(&flow->to.destination) ? REASON_NO_LOCAL_ADDRESS : REASON_NONE;
 }
 
 /* The first packet of a client to a frontend. */
@@ -156,9 +156,9 @@ static __always_inline const struct tuple *decide_new(void *ctx, struct scratch 
 	if (reason == REASON_NO_FRONTEND && (flags & PORT_TARGET))
 		return decide_direct(ctx, s);
 	s->verdict.forward = s->flow.forward;
-	if (reason == PARSE_OK)
+	if (reason == REASON_NONE)
 		reason = create_flow(ctx, s);
-	if (reason != PARSE_OK)
+	if (reason != REASON_NONE)
 		return leave(&s->verdict, reason);
 	count_opened(s->flow.forward);
 	return follow(&s->verdict, &s->flow);

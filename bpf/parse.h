@@ -74,9 +74,8 @@ struct packet {
 	bool ipv6;
 };
 
-/* Beside enum reason: the headers go on behind data_end, but not behind the packet's end. */
+/* Beside a reason: the headers go on behind data_end, but not behind the packet's end. */
 #define PARSE_PULL (-1)
-#define PARSE_OK (-2)
 
 /* What one IP header says, the outer or the quoted, beside its addresses. */
 struct network {
@@ -115,7 +114,7 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 	n->fragment_id = bpf_ntohs(ip->id);
 	n->later_fragment = fragment & IP_OFFSET;
 	n->first_fragment = !n->later_fragment && (fragment & IP_MF);
-	return PARSE_OK;
+	return REASON_NONE;
 }
 
 static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, __u32 length,
@@ -175,7 +174,7 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 	}
 	n->protocol = protocol;
 	n->transport = next;
-	return PARSE_OK;
+	return REASON_NONE;
 }
 
 static __always_inline int parse_network(void *data, void *data_end, __u32 offset, __u32 length,
@@ -219,7 +218,7 @@ static __always_inline int parse_icmp(void *data, void *data_end, __u32 length,
 	/* What answers the quoted packet comes from where that went. */
 	verdict = parse_network(data, data_end, p->quoted_network, length, p->ipv6,
 				&p->tuple.destination, &p->tuple.source, &quoted);
-	if (verdict != PARSE_OK)
+	if (verdict != REASON_NONE)
 		return verdict;
 	if (quoted.later_fragment ||
 	    (quoted.protocol != IPPROTO_TCP && quoted.protocol != IPPROTO_UDP))
@@ -233,7 +232,7 @@ static __always_inline int parse_icmp(void *data, void *data_end, __u32 length,
 	p->tuple.source_port = ports->destination;
 	p->tuple.destination_port = ports->source;
 	p->tuple.protocol = quoted.protocol;
-	return PARSE_OK;
+	return REASON_NONE;
 }
 
 static __always_inline int parse_tcp(void *data, void *data_end, __u32 length,
@@ -259,7 +258,7 @@ static __always_inline int parse_tcp(void *data, void *data_end, __u32 length,
 	if (p->tcp_flags & TCP_FLAG_FIN)
 		p->sequence_length++;
 	p->header_length = offset + header_length;
-	return PARSE_OK;
+	return REASON_NONE;
 }
 
 static __always_inline int parse_udp(void *data, void *data_end, __u32 length,
@@ -275,10 +274,11 @@ static __always_inline int parse_udp(void *data, void *data_end, __u32 length,
 	p->tuple.source_port = udp->source;
 	p->tuple.destination_port = udp->dest;
 	p->header_length = offset + sizeof(*udp);
-	return PARSE_OK;
+	return REASON_NONE;
 }
 
-/* Finds the IP header behind the link layer's; tags are skipped. Returns PARSE_* or a reason. */
+/* Finds the IP header behind the link layer's; tags are skipped. Returns PARSE_PULL or a reason, perhaps
+ * none. */
 static __always_inline int parse_ethernet(void *data, void *data_end, __u32 length,
 					  struct packet *p)
 {
@@ -303,7 +303,7 @@ static __always_inline int parse_ethernet(void *data, void *data_end, __u32 leng
 		return REASON_NOT_IP;
 	p->ipv6 = protocol == bpf_htons(ETH_P_IPV6);
 	p->network = offset;
-	return PARSE_OK;
+	return REASON_NONE;
 }
 
 /* Finds the IP header on a device without a link layer (tun, WireGuard): it is the first thing. */
@@ -315,11 +315,11 @@ static __always_inline int parse_raw(void *data, void *data_end, __u32 length, s
 		return length ? PARSE_PULL : REASON_MALFORMED;
 	p->network = 0;
 	p->ipv6 = *version >> 4 == 6;
-	return p->ipv6 || *version >> 4 == 4 ? PARSE_OK : REASON_NOT_IP;
+	return p->ipv6 || *version >> 4 == 4 ? REASON_NONE : REASON_NOT_IP;
 }
 
 /*
- * Parses a frame of `length` bytes of which those from data to data_end can be read. Returns PARSE_OK,
+ * Parses a frame of `length` bytes of which those from data to data_end can be read. Returns REASON_NONE,
  * PARSE_PULL when more of it must be made readable, or the reason why it is none of ours.
  */
 static __noinline int parse(void *data, void *data_end, __u32 length, bool raw, struct packet *p)
@@ -331,14 +331,14 @@ static __noinline int parse(void *data, void *data_end, __u32 length, bool raw, 
 	p->tcp_flags = 0;
 	verdict = raw ? parse_raw(data, data_end, length, p) :
 			parse_ethernet(data, data_end, length, p);
-	if (verdict != PARSE_OK)
+	if (verdict != REASON_NONE)
 		return verdict;
 	/* Read back, the offset is any of its values at once and not a case of its own for each. */
 	barrier();
 	network = p->network & LONGEST_LINK_LAYER;
 	verdict = parse_network(data, data_end, network, length, p->ipv6, &p->tuple.source,
 				&p->tuple.destination, &n);
-	if (verdict != PARSE_OK)
+	if (verdict != REASON_NONE)
 		return verdict;
 	if (n.end > length)
 		return REASON_MALFORMED;
@@ -350,7 +350,7 @@ static __noinline int parse(void *data, void *data_end, __u32 length, bool raw, 
 	if (n.later_fragment) {
 		p->kind = PACKET_FRAGMENT;
 		p->header_length = n.transport;
-		return PARSE_OK;
+		return REASON_NONE;
 	}
 	p->kind = PACKET_TRANSPORT;
 	switch (n.protocol) {
