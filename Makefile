@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules
 .PHONY: help
 help: ## Show this text
 	@echo "make TARGET   (TARGET is build unless said otherwise)"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/xfwd; takes Go alone
