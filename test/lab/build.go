@@ -32,7 +32,7 @@ func mainStatus(tests interface{ Run() int }) (status int, err error) {
 		return 0, fmt.Errorf("removing what an earlier run left: %w", err)
 	}
 	if program = os.Getenv("XFWD_BINARY"); program == "" {
-		dir, err := os.MkdirTemp("", "xfwd-lab-")
+		dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
 		if err != nil {
 			return 0, err
 		}

@@ -15,15 +15,17 @@ import (
 // pinDir is where the pin directories of labs are.
 const pinDir = "/sys/fs/bpf"
 
-// Sweep removes the namespaces and pins of labs whose process was killed before
-// it could. Those of live processes, and what is not a lab's, stay.
+// Sweep removes the namespaces, pins and binaries of labs whose process was
+// killed before it could. Those of live processes, and what is not a lab's, stay.
 func Sweep() error {
 	var failures []error
 	for _, name := range stale(runDir) {
 		failures = append(failures, removeNamespace(name))
 	}
-	for _, name := range stale(pinDir) {
-		failures = append(failures, os.RemoveAll(filepath.Join(pinDir, name)))
+	for _, dir := range []string{pinDir, os.TempDir()} {
+		for _, name := range stale(dir) {
+			failures = append(failures, os.RemoveAll(filepath.Join(dir, name)))
+		}
 	}
 	return errors.Join(failures...)
 }
