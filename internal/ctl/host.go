@@ -51,24 +51,38 @@ func hookWarnings(hooks []loader.Hook) []string {
 	return warnings
 }
 
-// listenerWarnings says which of the new forwards take traffic away from a
-// process, and which hand it to nobody. They are guesses, so errors are not told.
-func (i *Instance) listenerWarnings(host *loader.Host, added []Forward) []string {
+// mostWarnings is how many warnings about new forwards anybody reads. Looking for
+// more would take its time, too.
+const mostWarnings = 10
+
+// targetWarnings says which of the new forwards take traffic away from a process,
+// and which hand it to nobody. They are guesses, so errors are not told.
+func (i *Instance) targetWarnings(host *loader.Host, added []Forward) []string {
 	var warnings []string
-	for _, f := range added {
-		b := f.Backends[0]
-		for _, device := range f.Frontend.Devices {
-			if _, found := host.Ifindex(device); !found {
-				warnings = append(warnings, fmt.Sprintf("there is no device %s: %s takes effect there when it has come and a command of xfwd has run", device, f.Frontend))
-			}
+	listeners := i.loader.Listeners()
+	for n, f := range added {
+		if len(warnings) >= mostWarnings {
+			return append(warnings, fmt.Sprintf("%d more forwards were not looked at", len(added)-n))
 		}
-		own := !b.Address.IsValid() && b.Ports == f.Frontend.Ports
-		if i.loader.Listens(uint8(f.Frontend.Protocol), f.Frontend.Address, f.Frontend.Ports.First, f.Frontend.Ports.Last) && !own {
-			warnings = append(warnings, fmt.Sprintf("a process of this host listens on %s: its clients now reach %s", f.Frontend, b.Label()))
+		warnings = append(warnings, forwardWarnings(host, listeners, f)...)
+	}
+	return warnings
+}
+
+func forwardWarnings(host *loader.Host, listeners *loader.Listeners, f Forward) []string {
+	var warnings []string
+	for _, device := range f.Frontend.Devices {
+		if _, found := host.Ifindex(device); !found {
+			warnings = append(warnings, fmt.Sprintf("there is no device %s: %s takes effect there when it has come and a command of xfwd has run", device, f.Frontend))
 		}
-		if !i.loader.Answers(host, uint8(f.Frontend.Protocol), b.Address, b.Ports.First, b.Ports.Last) {
-			warnings = append(warnings, fmt.Sprintf("nobody answers at %s yet: clients of %s are refused until somebody does", b.Label(), f.Frontend))
-		}
+	}
+	protocol, b := uint8(f.Frontend.Protocol), f.Backends[0]
+	toItself := !b.Address.IsValid() && b.Ports == f.Frontend.Ports
+	if listeners.Listens(protocol, f.Frontend.Address, f.Frontend.Ports.First, f.Frontend.Ports.Last) && !toItself {
+		warnings = append(warnings, fmt.Sprintf("a process of this host listens on %s: its clients now reach %s", f.Frontend, b.Label()))
+	}
+	if !listeners.Answers(host, protocol, b.Address, b.Ports.First, b.Ports.Last) {
+		warnings = append(warnings, fmt.Sprintf("nobody answers at %s yet: clients of %s are refused until somebody does", b.Label(), f.Frontend))
 	}
 	return warnings
 }

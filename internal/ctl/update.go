@@ -51,7 +51,7 @@ func (i *Instance) Update(ctx context.Context, change Change, o UpdateOptions) (
 		return Report{}, classify(err)
 	}
 	report.Warnings = append(report.Warnings, warnings...)
-	report.Warnings = append(report.Warnings, i.listenerWarnings(host, report.Added)...)
+	report.Warnings = append(report.Warnings, i.targetWarnings(host, report.Added)...)
 	return report, nil
 }
 

@@ -5,6 +5,7 @@ package loader
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
@@ -18,26 +19,43 @@ const (
 	waitingUDP = 1 << 7  // TCP_CLOSE
 )
 
-// Listens says whether a process of the namespace waits on one of these ports
-// for packets to an address; the zero Addr is any. Not knowing is no.
-func (l *Loader) Listens(protocol uint8, address netip.Addr, first, last uint16) bool {
-	found := false
+// Listeners are the sockets of the namespace that wait for somebody.
+type Listeners struct {
+	namespace *Namespace
+	tcp, udp  []netip.AddrPort
+}
+
+// Listeners looks who waits now. A kernel that does not tell leaves it empty.
+func (l *Loader) Listeners() *Listeners {
+	w := &Listeners{namespace: l.namespace}
 	_ = l.namespace.Do(func() error {
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-			sockets, err := waitingSockets(family, protocol)
+			tcp, err := waitingSockets(family, unix.IPPROTO_TCP)
 			if err != nil {
 				return err
 			}
-			for _, s := range sockets {
-				everywhere := s.Addr().IsUnspecified() || !address.IsValid() && !s.Addr().IsLoopback()
-				if first <= s.Port() && s.Port() <= last && (everywhere || s.Addr() == address) {
-					found = true
-				}
+			udp, err := waitingSockets(family, unix.IPPROTO_UDP)
+			if err != nil {
+				return err
 			}
+			w.tcp, w.udp = append(w.tcp, tcp...), append(w.udp, udp...)
 		}
 		return nil
 	})
-	return found
+	return w
+}
+
+// Listens says whether a process waits on one of these ports for packets to an
+// address; the zero Addr is any from outside.
+func (w *Listeners) Listens(protocol uint8, address netip.Addr, first, last uint16) bool {
+	sockets := w.tcp
+	if protocol == unix.IPPROTO_UDP {
+		sockets = w.udp
+	}
+	return slices.ContainsFunc(sockets, func(s netip.AddrPort) bool {
+		everywhere := s.Addr().IsUnspecified() || !address.IsValid() && !s.Addr().IsLoopback()
+		return first <= s.Port() && s.Port() <= last && (everywhere || s.Addr() == address)
+	})
 }
 
 // answerPatience bounds the question whether somebody answers. This host's own
@@ -46,8 +64,8 @@ const answerPatience = 10 * time.Millisecond
 
 // Answers says whether somebody serves these ports of this host: a process that
 // waits there, or for TCP, a translator that makes a connection succeed.
-func (l *Loader) Answers(host *Host, protocol uint8, address netip.Addr, first, last uint16) bool {
-	if l.Listens(protocol, address, first, last) {
+func (w *Listeners) Answers(host *Host, protocol uint8, address netip.Addr, first, last uint16) bool {
+	if w.Listens(protocol, address, first, last) {
 		return true
 	}
 	if protocol != unix.IPPROTO_TCP {
@@ -58,7 +76,7 @@ func (l *Loader) Answers(host *Host, protocol uint8, address netip.Addr, first, 
 		candidates = []netip.Addr{host.Address(false), host.Address(true)}
 	}
 	answered := false
-	_ = l.namespace.Do(func() error {
+	_ = w.namespace.Do(func() error {
 		for _, a := range candidates {
 			answered = answered || a.IsValid() && connects(netip.AddrPortFrom(a, first))
 		}

@@ -5,6 +5,8 @@ package maps
 import (
 	"fmt"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/xfwd/xfwd/bpf"
 )
 
@@ -35,15 +37,16 @@ func (s *Set) Counters(forward uint32) (Counters, error) {
 
 // ResetCounters makes an id ready for a new forward.
 func (s *Set) ResetCounters(forward uint32) error {
-	var perCPU []bpf.XfwdCounters
-	if err := s.maps.Counters.Lookup(forward, &perCPU); err != nil {
-		return fmt.Errorf("read counters: %w", err)
-	}
-	clear(perCPU)
-	if err := put(s.maps.Counters, forward, perCPU); err != nil {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
 		return err
 	}
-	for reason := range reasonCount {
+	return put(s.maps.Counters, forward, make([]bpf.XfwdCounters, cpus))
+}
+
+// deleteDrops forgets what a forward has dropped.
+func (s *Set) deleteDrops(forward uint32) error {
+	for reason := firstDrop; reason < reasonCount; reason++ {
 		key := bpf.XfwdForwardReasonKey{Forward: forward, Reason: uint32(reason)}
 		if err := remove(s.maps.ForwardDrops, key); err != nil {
 			return err

@@ -118,9 +118,12 @@ func (s *Set) PutForward(f Forward) error {
 	return put(s.maps.Forwards, f.ID, k)
 }
 
-// DeleteForward removes what PutForward wrote.
+// DeleteForward removes what PutForward wrote, and what the forward has dropped.
 func (s *Set) DeleteForward(id uint32) error {
 	if err := remove(s.maps.Forwards, id); err != nil {
+		return err
+	}
+	if err := s.deleteDrops(id); err != nil {
 		return err
 	}
 	return remove(s.maps.ForwardInfos, id)
