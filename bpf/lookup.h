@@ -25,8 +25,11 @@ static __always_inline __u8 port_flags(__u8 protocol, __be16 port)
 {
 	__u32 key = protocol == IPPROTO_TCP ? PORT_SET_TCP : PORT_SET_UDP;
 	struct port_set *set = bpf_map_lookup_elem(&ports, &key);
+	__u32 index = bpf_ntohs(port);
 
-	return set ? set->flags[bpf_ntohs(port)] : 0;
+	/* Verifiers before Linux 6.13 forget at a byte swap that the value has 16 bits. */
+	asm volatile("%0 &= 0xffff" : "+r"(index));
+	return set ? set->flags[index] : 0;
 }
 
 static __always_inline __u64 current_epoch(void)
