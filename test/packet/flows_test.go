@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"errors"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/xfwd/xfwd/bpf"
+	xfwd "github.com/xfwd/xfwd/internal/maps"
+)
+
+// flows is a step that looks at the flow table: how many flows are in each of
+// its parts.
+type flows struct{ Transitory, Established int }
+
+func (want flows) take(r *run) {
+	r.Helper()
+	var got flows
+	err := r.set.Flows(func(f xfwd.Flow) bool {
+		if f.Established {
+			got.Established++
+		} else {
+			got.Transitory++
+		}
+		return true
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		r.Errorf("flows (-want +got):\n%s", diff)
+	}
+}
+
+// table is one of the two maps of the flow table.
+type table map[bpf.XfwdTuple]bpf.XfwdFlow
+
+func (r *run) table(m *ebpf.Map) table {
+	r.Helper()
+	all := make(table)
+	var key bpf.XfwdTuple
+	var value bpf.XfwdFlow
+	entries := m.Iterate()
+	for entries.Next(&key, &value) {
+		all[key] = value
+	}
+	if err := entries.Err(); err != nil {
+		r.Fatal(err)
+	}
+	return all
+}
+
+// checkPairs checks that every flow has both of its entries, in the same map,
+// each the other's reverse. What is in the transitory map and in the established
+// one, too, is looked for in the latter.
+func (r *run) checkPairs() {
+	r.Helper()
+	established := r.table(r.maps.FlowsEstablished)
+	transitory := r.table(r.maps.FlowsTransitory)
+	for key := range transitory {
+		if _, both := established[key]; both {
+			delete(transitory, key)
+		}
+	}
+	for _, t := range []table{established, transitory} {
+		for key, flow := range t {
+			partner, found := t[reversed(flow.To)]
+			switch {
+			case !found:
+				r.Errorf("flow entry %+v has no partner: %+v", key, flow)
+			case partner.To != reversed(key):
+				r.Errorf("the partner of flow entry %+v translates to %+v", key, partner.To)
+			case (partner.Flags^flow.Flags)&uint8(bpf.XfwdFlowFlagFLOW_REVERSE) == 0:
+				r.Errorf("flow entry %+v and its partner have the same direction", key)
+			}
+		}
+	}
+}
+
+func reversed(t bpf.XfwdTuple) bpf.XfwdTuple {
+	t.Source, t.Destination = t.Destination, t.Source
+	t.SourcePort, t.DestinationPort = t.DestinationPort, t.SourcePort
+	return t
+}
+
+// idle is a step: a time passes in which no flow has a packet.
+type idle time.Duration
+
+func (d idle) take(r *run) {
+	r.Helper()
+	for _, m := range []*ebpf.Map{r.maps.FlowsEstablished, r.maps.FlowsTransitory} {
+		for key, flow := range r.table(m) {
+			if flow.LastSeen < uint64(d) {
+				r.Fatalf("the machine has not been up for %v", time.Duration(d))
+			}
+			flow.LastSeen -= uint64(d)
+			if err := m.Update(key, flow, ebpf.UpdateExist); err != nil {
+				r.Fatal(err)
+			}
+		}
+	}
+}
+
+// forget is a step: the kernel evicts what its least recently used map has.
+func forget(which func(bpf.XfwdMaps) *ebpf.Map, keep func(bpf.XfwdTuple, bpf.XfwdFlow) bool) step {
+	return does(func(r *run) {
+		r.Helper()
+		m := which(r.maps)
+		for key, flow := range r.table(m) {
+			if keep(key, flow) {
+				continue
+			}
+			if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+				r.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/xfwd/xfwd/test/lab"
+)
+
+// family is 4 or 6.
+type family int
+
+var bothFamilies = []family{4, 6}
+
+func (f family) String() string { return "IPv" + strconv.Itoa(int(f)) }
+
+// machine is somebody with an address in both families.
+type machine struct{ lab.Addresses }
+
+// The cast. The host has eth0, towards its router, and eth1.
+var (
+	client    = addresses("198.51.100.7", "2001:db8:51::7")
+	host      = addresses("192.0.2.1", "2001:db8:2::1")
+	second    = addresses("203.0.113.1", "2001:db8:3::1")     // the host on eth1
+	neighbour = addresses("192.0.2.2", "2001:db8:2::2")       // another machine beside the host
+	router    = addresses("192.0.2.254", "2001:db8:2::fe")    // the host's way to the client
+	pod       = addresses("10.1.0.5", "2001:db8:10::5")       // behind the host
+	vip       = addresses("198.51.100.80", "2001:db8:51::80") // routed to the host, but not on it
+	loopback  = addresses("127.0.0.1", "::1")
+)
+
+// cast is who the words of a forward may name.
+var cast = map[string]machine{
+	"client": client, "host": host, "second": second, "neighbour": neighbour,
+	"router": router, "pod": pod, "vip": vip, "loopback": loopback,
+}
+
+func addresses(v4, v6 string) machine {
+	return machine{lab.Addresses{V4: netip.MustParseAddr(v4), V6: netip.MustParseAddr(v6)}}
+}
+
+// address is the machine's in a family.
+func (m machine) address(f family) netip.Addr {
+	if f == 4 {
+		return m.V4
+	}
+	return m.V6
+}
+
+// endpoint is a port of a machine, or `chosen`.
+type endpoint struct {
+	machine
+	port int
+}
+
+// at is a port of the machine.
+func (m machine) at(port int) endpoint { return endpoint{m, port} }
+
+// itself is the machine as ICMP knows it, without a port.
+func (m machine) itself() endpoint { return endpoint{m, 0} }
+
+// chosen stands for the port that xfwd has chosen for a client whose own is
+// taken. A case learns it from the first packet that must have it.
+const chosen = -1
+
+// spell writes a frontend or backend of a forward with an address of a family
+// in place of a machine's name: vip:80 becomes [2001:db8:51::80]:80.
+func spell(word string, f family) string {
+	name, rest, _ := strings.Cut(word, ":")
+	m, named := cast[name]
+	if !named {
+		return word
+	}
+	if f == 6 {
+		return "[" + m.V6.String() + "]:" + rest
+	}
+	return m.V4.String() + ":" + rest
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
+)
+
+// hook is where a program stands.
+type hook int
+
+const (
+	ingress hook = iota
+	egress
+)
+
+func (h hook) String() string { return [...]string{"ingress", "egress"}[h] }
+
+// verdict is what a program returns.
+type verdict uint32
+
+// From enum tcx_action_base of <linux/bpf.h>.
+const (
+	next verdict = 0xffffffff // -1: other programs may look at the packet
+	drop verdict = 2
+)
+
+func (v verdict) String() string {
+	switch v {
+	case next:
+		return "next"
+	case drop:
+		return "drop"
+	}
+	return "an unknown verdict"
+}
+
+// place is where a program runs: each kind of hook and link has one.
+type place struct {
+	hook hook
+	link linkLayer
+}
+
+// programs are the four tc programs, ready for test runs.
+type programs map[place]*ebpf.Program
+
+// names of the programs and of their pins.
+var names = map[place]string{
+	{ingress, ethernet}: "xfwd_ingress",
+	{egress, ethernet}:  "xfwd_egress",
+	{ingress, raw}:      "xfwd_ingress_raw",
+	{egress, raw}:       "xfwd_egress_raw",
+}
+
+// pinnedPrograms opens the programs as they were loaded.
+func pinnedPrograms(t testing.TB, pins string) programs {
+	t.Helper()
+	all := make(map[string]*ebpf.Program)
+	for _, name := range names {
+		p, err := ebpf.LoadPinnedProgram(filepath.Join(pins, "programs", name), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { p.Close() })
+		all[name] = p
+	}
+	return ready(t, all)
+}
+
+// ready prepares programs, by name, for test runs.
+//
+// A test run takes the first bytes of every packet for an Ethernet header, and
+// by it finds a packet without one to be another host's. So those programs run
+// behind one that says what a device without a link layer says: it is ours.
+func ready(t testing.TB, all map[string]*ebpf.Program) programs {
+	t.Helper()
+	ready := make(programs)
+	for place, name := range names {
+		ready[place] = all[name]
+		if place.link == raw {
+			ready[place] = behind(t, all[name], toThisHost()...)
+		}
+	}
+	return ready
+}
+
+// toThisHost sets the packet's type to PACKET_HOST.
+func toThisHost() asm.Instructions {
+	return asm.Instructions{
+		asm.Mov.Imm(asm.R2, 0),
+		asm.FnSkbChangeType.Call(),
+	}
+}
+
+// behind returns a program that runs instructions, which find the context in R1
+// and R6, and then goes on as the program p.
+func behind(t testing.TB, p *ebpf.Program, before ...asm.Instruction) *ebpf.Program {
+	t.Helper()
+	const unreachable = 77
+	slots, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { slots.Close() })
+	if err := slots.Put(uint32(0), p); err != nil {
+		t.Fatal(err)
+	}
+	instructions := asm.Instructions{asm.Mov.Reg(asm.R6, asm.R1)}
+	instructions = append(instructions, before...)
+	instructions = append(instructions,
+		asm.Mov.Reg(asm.R1, asm.R6),
+		asm.LoadMapPtr(asm.R2, slots.FD()),
+		asm.Mov.Imm(asm.R3, 0),
+		asm.FnTailCall.Call(),
+		asm.Mov.Imm(asm.R0, unreachable),
+		asm.Return(),
+	)
+	return load(t, instructions)
+}
+
+// load loads a tc program.
+func load(t testing.TB, instructions asm.Instructions) *ebpf.Program {
+	t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.SchedCLS, License: "Dual BSD/GPL", Instructions: instructions,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// null returns a program that does nothing.
+func null(t testing.TB) *ebpf.Program {
+	t.Helper()
+	return load(t, asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()})
+}
+
+// skBuff is the kernel's struct __sk_buff, as far as a test run heeds it.
+type skBuff struct {
+	_       [40]byte
+	Ifindex uint32
+	_       [120]byte
+	GSOSegs uint32
+	_       [8]byte
+	GSOSize uint32
+	_       [12]byte
+}
+
+// runFlags returns the flag of test runs that has the kernel compute a packet's
+// checksum before (CHECKSUM_COMPLETE) and compare it afterwards, or none before
+// Linux 6.16.
+func runFlags(t testing.TB) uint32 {
+	t.Helper()
+	frame := make([]byte, 64)
+	_, err := null(t).Run(&ebpf.RunOptions{Data: frame, Flags: unix.BPF_F_TEST_SKB_CHECKSUM_COMPLETE})
+	if errors.Is(err, unix.EINVAL) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return unix.BPF_F_TEST_SKB_CHECKSUM_COMPLETE
+}

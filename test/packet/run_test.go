@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/gopacket/gopacket"
+)
+
+// run is a case in one family, on one kind of link.
+type run struct {
+	*testing.T
+	*world
+	family family
+	link   linkLayer
+	// chosen is the port that xfwd has chosen in place of a client's, or `chosen`
+	// as long as it has not.
+	chosen int
+}
+
+// input is what a program is given.
+type input struct {
+	program *ebpf.Program
+	frame   []byte
+	device  string
+	// gsoSize is the payload of each of gsoSegments segments, if it is not 0; of
+	// as many as are needed, if these are 0.
+	gsoSize, gsoSegments int
+	// checkChecksum has the kernel check the sum that it keeps of the packet.
+	checkChecksum bool
+}
+
+// output is what comes of it.
+type output struct {
+	verdict verdict
+	frame   []byte
+}
+
+// process runs a program in the host's namespace.
+func (w *world) process(in input) (output, error) {
+	o := ebpf.RunOptions{
+		Data:    in.frame,
+		DataOut: make([]byte, len(in.frame)+256),
+		Context: skBuff{
+			Ifindex: uint32(w.host.Index(in.device)),
+			GSOSize: uint32(in.gsoSize), GSOSegs: uint32(in.gsoSegments),
+		},
+	}
+	if in.checkChecksum {
+		o.Flags = w.checksum
+	}
+	var result uint32
+	var err error
+	w.host.Do(func() { result, err = in.program.Run(&o) })
+	return output{verdict(result), o.DataOut}, err
+}
+
+// mac is the Ethernet address of a device.
+func (w *world) mac(device string) net.HardwareAddr { return w.host.MAC(device) }
+
+// compare fails the test unless a frame is what was wanted.
+func (r *run) compare(want, got []byte) {
+	r.Helper()
+	if string(want) == string(got) {
+		return
+	}
+	r.Errorf("the packet is not as expected:\nwant %s\ngot  %s", r.dump(want), r.dump(got))
+}
+
+func (r *run) dump(frame []byte) string {
+	s := fmt.Sprintf("% x", frame)
+	for _, l := range r.link.decode(frame).Layers() {
+		s += "\n\t" + gopacket.LayerString(l)
+	}
+	return s
+}
