@@ -76,32 +76,52 @@ static __always_inline __be32 ports_of(const struct tuple *t)
 	return *(const __be32 *)&t->source_port;
 }
 
+static __always_inline long rewrite_ports(struct __sk_buff *skb, const struct packet *p,
+					  __u32 checksum, __u64 flags, __be32 to)
+{
+	__be32 from = ports_of(&p->tuple);
+
+	if (p->unchecked)
+		bpf_csum_update(skb, bpf_csum_diff(&from, sizeof(from), &to, sizeof(to), 0));
+	else if (bpf_l4_csum_replace(skb, checksum, from, to, flags | sizeof(to)))
+		return -1;
+	return bpf_skb_store_bytes(skb, p->transport, &to, sizeof(to), 0);
+}
+
+static __always_inline long rewrite_addresses(struct __sk_buff *skb, const struct packet *p,
+					      __u32 checksum, __u64 flags, const struct tuple *to)
+{
+	const struct tuple *from = &p->tuple;
+	__s64 diff = address_checksum_diff(&from->source, &from->destination, to);
+
+	if (write_addresses(skb, p->network, p->ipv6, to, diff))
+		return -1;
+	if (p->kind == PACKET_TRANSPORT && !p->unchecked)
+		return update_pseudo_header(skb, checksum, p->ipv6, flags, diff);
+	/* IPv6 without a checksum of its own: nothing makes up for the addresses. */
+	if (p->ipv6)
+		bpf_csum_update(skb, diff);
+	return 0;
+}
+
+/*
+ * Gives a packet with ports, or a later fragment, another tuple. A UDP datagram without checksum stays without; then,
+ * too, what the device has summed up must follow (bpf_csum_update does nothing where there is no such sum).
+ */
 static __always_inline long rewrite_transport(struct __sk_buff *skb, const struct packet *p,
 					      const struct tuple *to)
 {
-	const struct tuple *from = &p->tuple;
-	bool tcp = from->protocol == IPPROTO_TCP;
+	bool tcp = p->tuple.protocol == IPPROTO_TCP;
 	__u32 checksum = p->transport + (tcp ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET);
 	/* UDP says "no checksum" with zero, and zero with all ones (RFC 768). */
 	__u64 flags = tcp ? 0 : BPF_F_MARK_MANGLED_0;
-	__be32 ports = ports_of(to);
 
-	if (p->kind == PACKET_TRANSPORT && ports != ports_of(from) &&
-	    (bpf_l4_csum_replace(skb, checksum, ports_of(from), ports, flags | sizeof(ports)) ||
-	     bpf_skb_store_bytes(skb, p->transport, &ports, sizeof(ports), 0)))
+	if (p->kind == PACKET_TRANSPORT && ports_of(to) != ports_of(&p->tuple) &&
+	    rewrite_ports(skb, p, checksum, flags, ports_of(to)))
 		return -1;
-	if (unlikely(!tuple_addresses_equal(from, to))) {
-		__s64 diff = address_checksum_diff(&from->source, &from->destination, to);
-
-		if (write_addresses(skb, p->network, p->ipv6, to, diff))
-			return -1;
-		if (p->kind == PACKET_TRANSPORT)
-			return update_pseudo_header(skb, checksum, p->ipv6, flags, diff);
-		/* A later fragment has no checksum that would make up for IPv6 addresses. */
-		if (p->ipv6)
-			bpf_csum_update(skb, diff);
-	}
-	return 0;
+	if (likely(tuple_addresses_equal(&p->tuple, to)))
+		return 0;
+	return rewrite_addresses(skb, p, checksum, flags, to);
 }
 
 /* The addresses of an IP header that has been parsed. */

@@ -71,6 +71,7 @@ struct packet {
 	__u16 quoted_transport;
 	__u8 tcp_flags;
 	bool first_fragment; /* of several */
+	bool unchecked;	     /* UDP without checksum */
 	bool ipv6;
 };
 
@@ -273,6 +274,7 @@ static __always_inline int parse_udp(void *data, void *data_end, __u32 length,
 		return REASON_MALFORMED;
 	p->tuple.source_port = udp->source;
 	p->tuple.destination_port = udp->dest;
+	p->unchecked = !udp->check;
 	p->header_length = offset + sizeof(*udp);
 	return REASON_NONE;
 }
@@ -329,6 +331,7 @@ static __noinline int parse(void *data, void *data_end, __u32 length, bool raw, 
 	int verdict;
 
 	p->tcp_flags = 0;
+	p->unchecked = false;
 	verdict = raw ? parse_raw(data, data_end, length, p) :
 			parse_ethernet(data, data_end, length, p);
 	if (verdict != REASON_NONE)

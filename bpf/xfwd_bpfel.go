@@ -204,8 +204,9 @@ type XfwdScratch struct {
 		QuotedTransport uint16
 		TcpFlags        uint8
 		FirstFragment   bool
+		Unchecked       bool
 		Ipv6            bool
-		_               [7]byte
+		_               [6]byte
 	}
 	Verdict struct {
 		_       structs.HostLayout
