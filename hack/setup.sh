@@ -16,9 +16,10 @@ commands() {
 	case $1 in
 	build) ;;
 	demo) echo ip=iproute2 nginx=nginx-light curl=curl ;;
-	test) echo nginx=nginx-light curl=curl nft=nftables iperf3=iperf3 dig=bind9-dnsutils \
-		tracepath=iputils-tracepath tc=iproute2 "bpftool=$(bpftool_package)" ;;
-	bench) echo nft=nftables iptables-nft=iptables haproxy=haproxy ;;
+	bench) echo nft=nftables iptables-nft=iptables haproxy=haproxy nginx=nginx-light ;;
+	# A test takes a sample of each benchmark.
+	test) echo curl=curl iperf3=iperf3 dig=bind9-dnsutils tracepath=iputils-tracepath ip=iproute2 tc=iproute2 \
+		"bpftool=$(bpftool_package)" && commands bench ;;
 	lint) echo clang-format-19=clang-format-19 shellcheck=shellcheck systemd-analyze=systemd ;;
 	generate) echo clang-19=clang-19 llvm-strip-19=llvm-19 ;;
 	*) fail "no group is called \"$1\"; there are build, demo, test, bench, lint and generate" ;;
