@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/xfwd/xfwd/test/lab"
@@ -62,7 +63,15 @@ func TestIperf3(t *testing.T) {
 			"udp to the client": {"-n", "10M", "-u", "-b", "500M", "-R"},
 		} {
 			within(t, net, family+" "+name, func(t *testing.T) {
-				output := net.Client.Run("iperf3", append(args, "-c", host.String(), "-p", "5201", "-J")...)
+				var output string
+				lab.Eventually(t, lab.Patience, func() (err error) {
+					// The server may not be done with the test before.
+					output, err = net.Client.Try("iperf3", append(args, "-c", host.String(), "-p", "5201", "-J")...)
+					if err != nil && !strings.Contains(output, "busy") {
+						t.Fatal(err)
+					}
+					return err
+				})
 				var result struct {
 					Error string
 					End   struct {
