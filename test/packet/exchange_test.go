@@ -27,6 +27,8 @@ type exchange struct {
 	// gsoSize is the payload of each segment of a GSO packet, gsoSegments their
 	// number as far as the device has told it.
 	gsoSize, gsoSegments int
+	// beside is how many bytes are on the wire that are not in the frame.
+	beside int
 	// mac is the frame's destination, if it is not the device.
 	mac net.HardwareAddr
 }
@@ -54,7 +56,10 @@ func (e exchange) as(reason string) exchange {
 }
 
 // stays wants the packet left alone, for a reason.
-func (e exchange) stays(reason string) exchange { return e.as(reason) }
+func (e exchange) stays(reason string) exchange {
+	e.out, e.opens = e.in, false
+	return e.as(reason)
+}
 
 // isDropped wants the packet dropped, for a reason.
 func (e exchange) isDropped(reason string) exchange {
@@ -148,7 +153,7 @@ func (e exchange) counted(r *run) counted {
 // onWire is how many packets of how many bytes in all the wire carries: each
 // segment of a GSO packet has all headers of its own.
 func (e exchange) onWire(r *run) (packets, bytes uint64) {
-	frame := len(r.link.frame(e.in.known(r.chosen), r.family, e.mac))
+	frame := len(r.link.frame(e.in.known(r.chosen), r.family, e.mac)) + e.beside
 	if e.gsoSize == 0 {
 		return 1, uint64(frame)
 	}

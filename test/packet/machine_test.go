@@ -42,6 +42,10 @@ func addresses(v4, v6 string) machine {
 	return machine{lab.Addresses{V4: netip.MustParseAddr(v4), V6: netip.MustParseAddr(v6)}}
 }
 
+func machineOf(v4 [4]byte, v6 [16]byte) machine {
+	return machine{lab.Addresses{V4: netip.AddrFrom4(v4), V6: netip.AddrFrom16(v6)}}
+}
+
 // address is the machine's in a family.
 func (m machine) address(f family) netip.Addr {
 	if f == 4 {
