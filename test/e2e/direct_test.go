@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"net/netip"
+	"sync"
 	"testing"
 
 	"github.com/xfwd/xfwd/test/lab"
@@ -71,6 +72,46 @@ func TestSourcePortCollision(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Collisions that happen at once are told apart, too: each of 100 source ports is
+// used to the frontend and to the target at the same time.
+func TestSourcePortCollisionsAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, network := range networks {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			const ports = 100
+			net := lab.New(t).Direct()
+			net.Host.Echo(network, ":30080")
+			net.Host.XFWD().Add("80/tcp+udp", "30080")
+			var all sync.WaitGroup
+			var conns [2 * ports]*lab.Conn
+			var failures [2 * ports]error
+			for i := range conns {
+				all.Go(func() {
+					to := at(net.HostAddr.V4, []uint16{80, 30080}[i%2])
+					from := at(net.ClientAddr.V4, uint16(40000+i/2))
+					if conns[i], failures[i] = net.Client.Connect(network, to, from); failures[i] == nil {
+						failures[i] = conns[i].Echo([]byte(to.String()))
+					}
+				})
+			}
+			all.Wait()
+			seen := map[netip.AddrPort]bool{}
+			for i, conn := range conns {
+				if failures[i] != nil {
+					t.Errorf("from port %d: %v", 40000+i/2, failures[i])
+					continue
+				}
+				mustEcho(t, conn)
+				if conn.Client.Addr() != net.ClientAddr.V4 || seen[conn.Client] {
+					t.Errorf("the server saw %v, twice: %v", conn.Client, seen[conn.Client])
+				}
+				seen[conn.Client] = true
+			}
+		})
 	}
 }
 

@@ -92,8 +92,17 @@ func TestNodePortBehindTarget(t *testing.T) {
 	for family, host := range net.HostAddr.All() {
 		within(t, net, "200 connections at once "+family, func(t *testing.T) { manyAtOnce(t, net, at(host, 80)) })
 		within(t, net, "from the host itself "+family, func(t *testing.T) {
-			mustEcho(t, net.Host.MustConnect("tcp", at(host, 80)))
-			mustEcho(t, net.Host.MustConnect("udp", at(host, 80)))
+			// A NodePort serves no loopback address; the port that is published does.
+			loopback := lab.Addresses{V4: netip.MustParseAddr("127.0.0.1"), V6: netip.IPv6Loopback()}
+			for _, own := range []netip.Addr{host, loopback.Of(host)} {
+				for _, network := range networks {
+					conn := net.Host.MustConnect(network, at(own, 80))
+					mustEcho(t, conn)
+					if got := peer(t, conn.Conn); got != at(own, 80) {
+						t.Errorf("getpeername says %v, the program asked for %v", got, at(own, 80))
+					}
+				}
+			}
 		})
 		within(t, net, "from a pod "+family, func(t *testing.T) {
 			for range 4 {
