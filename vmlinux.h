@@ -237,6 +237,13 @@ struct ipv6_opt_hdr {
 	__u8 hdrlen;
 };
 
+struct ipv6_rt_hdr {
+	__u8 nexthdr;
+	__u8 hdrlen;
+	__u8 type;
+	__u8 segments_left;
+};
+
 struct tcphdr {
 	__be16 source;
 	__be16 dest;

@@ -145,6 +145,7 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 	next = offset + sizeof(*ip);
 	for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {
 		struct ipv6_opt_hdr *extension = data + next;
+		struct ipv6_rt_hdr *routing = data + next;
 		struct frag_hdr *fragment = data + next;
 
 		if (protocol == IPPROTO_FRAGMENT) {
@@ -162,8 +163,16 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 			/* What a later fragment begins with is payload. */
 			if (n->later_fragment)
 				break;
-		} else if (protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
-			   protocol == IPPROTO_DSTOPTS) {
+		} else if (protocol == IPPROTO_ROUTING) {
+			if ((void *)(routing + 1) > data_end)
+				return next + sizeof(*routing) > length ? REASON_MALFORMED :
+									  PARSE_PULL;
+			/* The destination is a stop on the way (RFC 8200 4.4). */
+			if (routing->segments_left)
+				return REASON_NOT_THIS_HOST;
+			protocol = routing->nexthdr;
+			next += (routing->hdrlen + 1) * 8;
+		} else if (protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_DSTOPTS) {
 			if ((void *)(extension + 1) > data_end)
 				return next + sizeof(*extension) > length ? REASON_MALFORMED :
 									    PARSE_PULL;
