@@ -3,6 +3,7 @@
 package packet
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 
@@ -225,7 +226,8 @@ func (r *run) learn(want packet, frame []byte) {
 	if r.chosen != chosen || want.from.port != chosen {
 		return
 	}
-	r.chosen = sourcePort(r.link.decode(frame))
+	body := frame[r.link.headerLength(want)+len(want.ipHeader(r.family)):]
+	r.chosen = int(binary.BigEndian.Uint16(body))
 	// RFC 4787, REQ-3: not a well-known one.
 	if r.chosen < 1024 {
 		r.Errorf("the client's port has become %d", r.chosen)

@@ -3,7 +3,6 @@
 package packet
 
 import (
-	"errors"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -87,35 +86,61 @@ func reversed(t bpf.XfwdTuple) bpf.XfwdTuple {
 	return t
 }
 
-// idle is a step: a time passes in which no flow has a packet.
+// idle is a step: a time passes in which nothing comes.
 type idle time.Duration
 
 func (d idle) take(r *run) {
 	r.Helper()
 	for _, m := range []*ebpf.Map{r.maps.FlowsEstablished, r.maps.FlowsTransitory} {
 		for key, flow := range r.table(m) {
-			if flow.LastSeen < uint64(d) {
-				r.Fatalf("the machine has not been up for %v", time.Duration(d))
-			}
-			flow.LastSeen -= uint64(d)
+			flow.LastSeen = d.before(r, flow.LastSeen)
 			if err := m.Update(key, flow, ebpf.UpdateExist); err != nil {
 				r.Fatal(err)
 			}
 		}
 	}
+	var key bpf.XfwdFragmentKey
+	var value bpf.XfwdFragment
+	fragments := r.maps.Fragments.Iterate()
+	for fragments.Next(&key, &value) {
+		value.Seen = d.before(r, value.Seen)
+		if err := r.maps.Fragments.Update(key, value, ebpf.UpdateExist); err != nil {
+			r.Fatal(err)
+		}
+	}
+	if err := fragments.Err(); err != nil {
+		r.Fatal(err)
+	}
 }
 
-// forget is a step: the kernel evicts what its least recently used map has.
-func forget(which func(bpf.XfwdMaps) *ebpf.Map, keep func(bpf.XfwdTuple, bpf.XfwdFlow) bool) step {
+// before is a time of the programs' clock, as much earlier.
+func (d idle) before(r *run, moment uint64) uint64 {
+	r.Helper()
+	if moment < uint64(d) {
+		r.Fatalf("the machine has not been up for %v", time.Duration(d))
+	}
+	return moment - uint64(d)
+}
+
+// entry is one of the two of a flow.
+type entry struct {
+	key         bpf.XfwdTuple
+	flow        bpf.XfwdFlow
+	established bool
+}
+
+// evict is a step: the kernel evicts entries, as it may from such maps.
+func evict(which func(entry) bool) step {
 	return does(func(r *run) {
 		r.Helper()
-		m := which(r.maps)
-		for key, flow := range r.table(m) {
-			if keep(key, flow) {
-				continue
-			}
-			if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-				r.Fatal(err)
+		for _, m := range []*ebpf.Map{r.maps.FlowsEstablished, r.maps.FlowsTransitory} {
+			for key, flow := range r.table(m) {
+				if !which(entry{key, flow, m == r.maps.FlowsEstablished}) {
+					continue
+				}
+				if err := m.Delete(key); err != nil {
+					r.Fatal(err)
+				}
 			}
 		}
 	})

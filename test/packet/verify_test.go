@@ -5,7 +5,6 @@ package packet
 import (
 	"encoding/binary"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 )
 
@@ -78,15 +77,4 @@ func sum(b []byte) uint16 {
 		s = s>>16 + s&0xffff
 	}
 	return uint16(s)
-}
-
-// sourcePort reads the port that a TCP segment or UDP datagram comes from.
-func sourcePort(p gopacket.Packet) int {
-	switch l := p.TransportLayer().(type) {
-	case *layers.TCP:
-		return int(l.SrcPort)
-	case *layers.UDP:
-		return int(l.SrcPort)
-	}
-	return 0
 }

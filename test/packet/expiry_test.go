@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/xfwd/xfwd/bpf"
+)
+
+// Timeouts of programs that differ from the real ones in nothing else: a test
+// cannot make a flow older than the machine is.
+const (
+	oneWay      = 2 * time.Second
+	transitory  = 4 * time.Second
+	answered    = 6 * time.Second
+	established = 8 * time.Second
+	fragmented  = 3 * time.Second
+
+	// within is what tests stay away from a timeout: time goes on.
+	within = time.Second
+)
+
+// hasten loads programs with these timeouts in place of the world's. They share
+// its maps.
+func (w *world) hasten(t *testing.T) {
+	t.Helper()
+	spec, err := bpf.LoadXfwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, timeout := range map[string]time.Duration{
+		"udp_one_way_timeout":     oneWay,
+		"tcp_transitory_timeout":  transitory,
+		"udp_answered_timeout":    answered,
+		"tcp_established_timeout": established,
+		"fragment_timeout":        fragmented,
+	} {
+		if err := spec.Variables[name].Set(uint64(timeout)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wanted := make(map[string]*ebpf.ProgramSpec)
+	for _, name := range names {
+		wanted[name] = spec.Programs[name]
+	}
+	spec.Programs = wanted
+	pinned := make(map[string]*ebpf.Map)
+	for name, m := range spec.Maps {
+		if name[0] == '.' {
+			continue
+		}
+		if pinned[name], err = ebpf.LoadPinnedMap(filepath.Join(w.pins, "maps", name), nil); err != nil {
+			t.Fatal(err)
+		}
+		defer pinned[name].Close()
+		m.MaxEntries = pinned[name].MaxEntries()
+	}
+	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: pinned})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	w.programs = ready(t, c.Programs)
+}
+
+func TestExpiry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.hasten(t)
+	later := through(client.at(40000), host.at(80), host.at(30080))
+	w.runCases(t, []testCase{
+		{
+			name:     "established TCP",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				idle(established - within),
+				web.asks(ack(1001, 5001)), flows{Established: 1},
+				idle(established + within),
+				web.asks(ack(1001, 5001)).opening(), flows{Transitory: 1},
+			}),
+		},
+		{
+			name:     "half-open TCP",
+			forwards: []string{"80 30080"},
+			steps: []step{
+				web.asks(syn(1000)).opening(),
+				idle(transitory - within),
+				web.asks(syn(1000)),
+				idle(transitory + within),
+				web.asks(syn(1000)).opening(),
+			},
+		},
+		{
+			name:     "half-closed TCP is established",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				web.asks(fin(1001, 5001)),
+				idle(transitory + within),
+				web.answers(data(5001, 1002, "there is more")),
+				idle(established + within),
+				leaves(web.answer(data(5001, 1002, "and more"))).stays("no-flow"),
+			}),
+		},
+		{
+			name:     "closed TCP",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), web.goodbye(), []step{
+				idle(transitory - within),
+				web.answers(fin(5001, 1002)),
+				idle(transitory + within),
+				leaves(web.answer(fin(5001, 1002))).stays("no-flow"),
+				flows{},
+			}),
+		},
+		{
+			name:     "closing keeps alive what had long been silent",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				idle(established - within),
+				web.asks(rst(1001)),
+				web.answers(data(5001, 1001, "hello?")),
+				flows{Transitory: 1},
+			}),
+		},
+		{
+			name:     "UDP without an answer",
+			forwards: []string{"53/udp 30053"},
+			steps: []step{
+				dns.asks(udp("?")).opening(),
+				idle(oneWay - within),
+				dns.asks(udp("?")),
+				idle(oneWay + within),
+				leaves(dns.answer(udp("!"))).stays("no-flow"),
+				dns.asks(udp("?")).opening(),
+			},
+		},
+		{
+			name:     "UDP with an answer",
+			forwards: []string{"53/udp 30053"},
+			steps: []step{
+				dns.asks(udp("?")).opening(),
+				dns.answers(udp("!")),
+				idle(answered - within),
+				dns.answers(udp("!")),
+				idle(answered + within),
+				leaves(dns.answer(udp("!"))).stays("no-flow"),
+			},
+		},
+		{
+			name:     "UDP that both ends have confirmed",
+			forwards: []string{"53/udp 30053"},
+			steps: []step{
+				dns.asks(udp("?")).opening(),
+				dns.answers(udp("!")),
+				dns.asks(udp("?")), flows{Established: 1},
+				idle(answered - within),
+				dns.asks(udp("?")),
+				idle(answered + within),
+				dns.asks(udp("?")).opening(), flows{Transitory: 1},
+			},
+		},
+		{
+			name:     "packets of either direction keep a flow alive",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				idle(established - within), web.asks(ack(1001, 5001)),
+				idle(established - within), web.asks(ack(1001, 5001)),
+				idle(established - within), web.answers(ack(5001, 1001)),
+				idle(established - within), web.answers(ack(5001, 1001)),
+				idle(established - within), web.asks(ack(1001, 5001)),
+			}),
+		},
+		{
+			name:     "an error does not keep a flow alive",
+			forwards: []string{"53/udp 30053"},
+			steps: []step{
+				dns.asks(udp("?")).opening(),
+				idle(oneWay - within),
+				dns.onTheWayIn(pod, tooBig, 8, udp("?")),
+				idle(2 * within),
+				leaves(dns.answer(udp("!"))).stays("no-flow"),
+			},
+		},
+		{
+			name:     "what a flow held is free afterwards",
+			forwards: []string{"80/udp 30080"},
+			steps: append(directly(udp("??")),
+				idle(oneWay+within),
+				later.asks(udp("?")).opening(),
+				later.answers(udp("!")),
+			),
+		},
+		{
+			name:     "a datagram whose last fragment is late",
+			forwards: []string{"53/udp 30053"},
+			steps: []step{
+				dns.asks(big, first(7, 24)).opening(),
+				idle(fragmented - within),
+				dns.asks(big, piece(7, 24, 48)),
+				idle(2 * within),
+				arrives(dns.request(big, last(7, 48))).stays("fragment-early"),
+			},
+		},
+	})
+}
+
+// The kernel forgets entries one by one, and when it likes.
+func TestEviction(t *testing.T) {
+	clients := func(e entry) bool { return e.flow.Flags&uint8(bpf.XfwdFlowFlagFLOW_REVERSE) == 0 }
+	targets := func(e entry) bool { return !clients(e) }
+	runCases(t, []testCase{
+		{
+			name:     "of the entry for replies",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(targets), idle(2 * time.Second),
+				web.asks(ack(1001, 5001)),
+				web.answers(data(5001, 1001, "hello")),
+				flows{Established: 1},
+			}),
+		},
+		{
+			name:     "of the entry for requests",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(clients), idle(2 * time.Second),
+				web.answers(data(5001, 1001, "hello")),
+				web.asks(ack(1001, 5006)),
+				flows{Established: 1},
+			}),
+		},
+		{
+			name:     "of the entry for requests, and the client is first to notice",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(clients),
+				web.asks(ack(1001, 5001)).opening(),
+				web.answers(data(5001, 1001, "hello")),
+			}),
+		},
+		{
+			name:     "of both",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(func(entry) bool { return true }),
+				flows{},
+				leaves(web.answer(ack(5001, 1001))).stays("no-flow"),
+				web.asks(ack(1001, 5001)).opening(),
+				web.answers(ack(5001, 1001)),
+			}),
+		},
+		{
+			name:     "of what is left in the other map",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(func(e entry) bool { return !e.established }),
+				web.asks(data(1001, 5001, "hello")),
+				web.answers(ack(5001, 1006)),
+				flows{Established: 1},
+				web.asks(fin(1006, 5001)),
+				web.answers(fin(5001, 1007)),
+				flows{Transitory: 1},
+				web.asks(ack(1007, 5002)),
+			}, web.handshake(), []step{flows{Established: 1}}),
+		},
+		{
+			name:     "of UDP",
+			forwards: []string{"53/udp 30053"},
+			steps: []step{
+				dns.asks(udp("?")).opening(),
+				evict(targets), idle(2 * time.Second),
+				dns.asks(udp("?")),
+				dns.answers(udp("!")),
+				evict(clients), idle(2 * time.Second),
+				dns.answers(udp("!")),
+				dns.asks(udp("?")),
+				flows{Established: 1},
+			},
+		},
+	})
+}
