@@ -103,11 +103,18 @@ func greet(t *testing.T, net *lab.Network, to, from netip.AddrPort, serverFirst 
 	return err
 }
 
-// A flood of SYNs evicts no established flow, TCP or UDP, and does not keep new
-// clients out.
+// A flood of SYNs, and of acknowledgements of what the senders never got, evicts
+// no established flow, TCP or UDP, and does not keep new clients out.
 func TestSYNFloodEvictsNoEstablishedFlow(t *testing.T) {
 	t.Parallel()
+	lab.Need(t, "nft")
 	net := lab.New(t).Direct()
+	net.Host.DefaultRoutes(net.ClientAddr) // for the answers
+	// The host's resets would close the flows again that a flood confirms.
+	net.Host.Run("nft", `
+		add table inet quiet
+		add chain inet quiet output { type filter hook output priority 0; }
+		add rule inet quiet output tcp flags rst drop`)
 	for _, network := range networks {
 		net.Host.Echo(network, ":30080")
 	}
@@ -135,10 +142,25 @@ func TestSYNFloodEvictsNoEstablishedFlow(t *testing.T) {
 		if i%2 == 1 {
 			to = net.HostAddr.V6
 		}
-		syn := &layers.TCP{SrcPort: layers.TCPPort(1024 + i%50_000), DstPort: 80, Seq: uint32(i), SYN: true, Window: 65535}
-		injector.Send(spoofed.Of(to), to, syn, nil)
+		segment := layers.TCP{SrcPort: layers.TCPPort(1024 + i%50_000), DstPort: 80, Seq: uint32(i), Window: 65535}
+		syn, ack := segment, segment
+		syn.SYN = true
+		injector.Send(spoofed.Of(to), to, &syn, nil)
+		// A guess of 32 bits, the same for all.
+		ack.ACK, ack.Seq, ack.Ack = true, ack.Seq+1, 0x12345678
+		injector.Send(spoofed.Of(to), to, &ack, nil)
 	}
+	// Looked for before they are used: a flow that is gone may come back.
+	live := map[string]bool{}
+	for _, flow := range x.Flows() {
+		live[fmt.Sprint(flow.Frontend.Protocol, flow.Client, flow.State)] = true
+	}
+	states := map[string]string{"tcp": "established", "udp": "two-way"}
 	for _, conn := range conns {
+		network := conn.LocalAddr().Network()
+		if !live[fmt.Sprint(network, endpoint(conn.Local()), states[network])] {
+			t.Errorf("the %s flow of %v was evicted", network, conn.Local())
+		}
 		mustEcho(t, conn)
 		mustSee(t, conn)
 	}

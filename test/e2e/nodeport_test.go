@@ -57,8 +57,23 @@ add chain ip6 node postrouting { type nat hook postrouting priority srcnat; }
 func TestNodePortBehindTarget(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "nft")
-	net := lab.New(t).Direct()
-	pods := net.Pods(2, 1500)
+	for _, offloads := range []bool{true, false} {
+		t.Run(fmt.Sprintf("offloads of the host %v", offloads), func(t *testing.T) {
+			t.Parallel()
+			net := lab.New(t).Direct()
+			pods := net.Pods(2, 1500)
+			for _, device := range []string{"eth0", "pod0", "pod1"} {
+				// When off, the host itself must finish checksums that client and
+				// pods have left to devices.
+				net.Host.Offloads(device, offloads)
+			}
+			testNodePort(t, net, pods)
+		})
+	}
+}
+
+func testNodePort(t *testing.T, net *lab.Network, pods []lab.Pod) {
+	t.Helper()
 	nodePort(net, pods, 30080, 8080)
 	x := net.Host.XFWD()
 	x.Add("80/tcp+udp", "30080")

@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
+	stdnet "net"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -66,6 +68,39 @@ func TestTransitIsNeverTouched(t *testing.T) {
 			t.Errorf("transit was counted: %+v", forward)
 		}
 	}
+}
+
+// A frame for another machine on the link, which a device in promiscuous mode
+// sees, is not ours though its IP destination is.
+func TestFramesForOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	net := lab.New(t).Direct()
+	x := net.Host.XFWD()
+	x.Add("80/tcp+udp", "30080")
+	injector := net.Client.Injector("eth0", net.Host, "eth0")
+	send := func() {
+		for _, host := range net.HostAddr.All() {
+			from := net.ClientAddr.Of(host)
+			injector.Send(from, host, &layers.TCP{SrcPort: 40000, DstPort: 80, SYN: true, Window: 65535}, nil)
+			injector.Send(from, host, &layers.UDP{SrcPort: 40000, DstPort: 80}, []byte("hello"))
+		}
+	}
+	ours := injector.Ethernet.DstMAC
+	for _, other := range []string{"02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01"} {
+		injector.Ethernet.DstMAC, _ = stdnet.ParseMAC(other)
+		send()
+	}
+	if flows := x.Flows(); len(flows) != 0 {
+		t.Errorf("%d flows were made, such as %+v", len(flows), flows[0])
+	}
+	injector.Ethernet.DstMAC = ours
+	send()
+	lab.Eventually(t, lab.Patience, func() error {
+		if flows := x.Flows(); len(flows) != 4 {
+			return fmt.Errorf("the same frames for this host make %d flows, want 4", len(flows))
+		}
+		return nil
+	})
 }
 
 // transports returns what follows the network layer, ports and checksums

@@ -12,16 +12,18 @@ import (
 
 // Injector sends frames of any content from a device.
 type Injector struct {
+	// Ethernet is the header of what is sent; the type is filled in.
+	Ethernet layers.Ethernet
+
 	lab *Lab
 	fd  int
-	eth layers.Ethernet
 }
 
 // Injector prepares sending from the device of one namespace to that of
 // another.
 func (n *Namespace) Injector(device string, to *Namespace, toDevice string) *Injector {
 	n.lab.tb.Helper()
-	i := &Injector{lab: n.lab, eth: layers.Ethernet{SrcMAC: n.MAC(device), DstMAC: to.MAC(toDevice)}}
+	i := &Injector{lab: n.lab, Ethernet: layers.Ethernet{SrcMAC: n.MAC(device), DstMAC: to.MAC(toDevice)}}
 	var err error
 	n.Do(func() { i.fd, err = packetSocket(n.Index(device), 0) })
 	if err != nil {
@@ -35,7 +37,7 @@ func (n *Namespace) Injector(device string, to *Namespace, toDevice string) *Inj
 // with right lengths and checksums.
 func (i *Injector) Send(from, to netip.Addr, transport gopacket.SerializableLayer, payload []byte) {
 	i.lab.tb.Helper()
-	eth, ip := i.eth, network(from, to, transport.LayerType())
+	eth, ip := i.Ethernet, network(from, to, transport.LayerType())
 	eth.EthernetType = layers.EthernetTypeIPv4
 	if from.Is6() {
 		eth.EthernetType = layers.EthernetTypeIPv6
