@@ -137,7 +137,7 @@ struct backend {
 
 enum backend_state {
 	BACKEND_ACTIVE,
-	BACKEND_GONE, /* its forward is deleted; only its established TCP flows live on */
+	BACKEND_GONE, /* its forward is deleted; only TCP flows that were established live on */
 };
 
 /* What the programs must know of each port of one protocol, before they look anything else up. */
@@ -150,8 +150,8 @@ enum port_flag {
 	PORT_FRONTEND_RANGE = 2,   /* a frontend's range has it */
 	PORT_FRONTEND_ADDRESS = 4, /* one of these has an address */
 	PORT_FRONTEND_DEVICE = 8,  /* one of these is bound to a device */
-	PORT_TARGET = 16,	   /* a backend on this host has it */
-	PORT_LINGERING = 32,	   /* flows of a deleted forward may live on */
+	PORT_TARGET = 16,	   /* a backend on this host has it, or had, and flows live on */
+	PORT_LINGERING = 32,	   /* a frontend of a deleted forward whose flows live on */
 };
 
 /* A device on which packets arrive. */

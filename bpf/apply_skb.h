@@ -164,7 +164,8 @@ static __always_inline long rewrite_quoted(struct __sk_buff *skb, const struct p
 	/* IPv4's header checksum makes up for its addresses, IPv6 has none. */
 	*error_diff = bpf_csum_diff(&old_ports, 4, &new_ports, 4, p->ipv6 ? addresses : 0);
 
-	if (!bpf_skb_load_bytes(skb, checksum, &quoted_checksum, sizeof(quoted_checksum)) &&
+	if (checksum + sizeof(quoted_checksum) <= p->end &&
+	    !bpf_skb_load_bytes(skb, checksum, &quoted_checksum, sizeof(quoted_checksum)) &&
 	    (tcp || quoted_checksum)) {
 		__be32 made_up_for = all;
 

@@ -207,8 +207,8 @@ static __always_inline const struct tuple *decide_transport(void *ctx, struct sc
 	__u8 flags = port_flags(p->tuple.protocol, port);
 	struct flow *flow;
 
-	if (!(flags & (from_client ? PORT_ANY_FRONTEND | PORT_TARGET | PORT_LINGERING :
-				     PORT_TARGET | PORT_LINGERING)))
+	if (!(flags &
+	      (from_client ? PORT_ANY_FRONTEND | PORT_TARGET | PORT_LINGERING : PORT_TARGET)))
 		return leave(&s->verdict, REASON_NO_FRONTEND);
 	flow = current_flow(p, now());
 	if (flow)
@@ -217,8 +217,11 @@ static __always_inline const struct tuple *decide_transport(void *ctx, struct sc
 		return leave(&s->verdict, REASON_ICMP_UNRELATED);
 	if (!from_client)
 		return leave(&s->verdict, REASON_NO_FLOW);
-	return flags & PORT_ANY_FRONTEND ? decide_new(ctx, s, ifindex, flags) :
-					   decide_direct(ctx, s);
+	if (flags & PORT_ANY_FRONTEND)
+		return decide_new(ctx, s, ifindex, flags);
+	if (flags & PORT_TARGET)
+		return decide_direct(ctx, s);
+	return leave(&s->verdict, REASON_NO_FRONTEND);
 }
 
 /* A later fragment of a datagram has no ports: it goes where its first fragment went. */

@@ -64,9 +64,15 @@ static __always_inline __u64 flow_timeout(const struct flow_entry *entry)
 	return entry->established ? tcp_established_timeout : tcp_transitory_timeout;
 }
 
+static __always_inline struct backend *flow_backend(const struct flow *flow)
+{
+	return bpf_map_lookup_elem(&backends, &flow->backend);
+}
+
 /*
  * Whether a flow still stands: it has not timed out, and its backend is the one that it was made for. Flows
- * of a deleted forward end, but for established TCP: what a rule's removal leaves alone in netfilter, too.
+ * of a deleted forward end, but for established TCP, up to the last ACK: what a rule's removal leaves alone in
+ * netfilter, too.
  */
 static __always_inline bool flow_is_current(const struct flow_entry *entry, __u64 time)
 {
@@ -77,11 +83,11 @@ static __always_inline bool flow_is_current(const struct flow_entry *entry, __u6
 		return false;
 	if (!flow->backend)
 		return true;
-	backend = bpf_map_lookup_elem(&backends, &flow->backend);
+	backend = flow_backend(flow);
 	if (!backend || backend->generation != flow->generation)
 		return false;
 	return backend->state != BACKEND_GONE ||
-	       (entry->established && flow->to.protocol == IPPROTO_TCP);
+	       (flow->to.protocol == IPPROTO_TCP && (entry->established || flow_is_closed(flow)));
 }
 
 /* The entry of the other direction, if there is one and it really is this flow's. It is likely to be where
@@ -182,12 +188,16 @@ static __noinline int flow_close(const struct tuple *key, struct flow *flow, __u
 	return 0;
 }
 
-/* A closed flow begins anew: the client uses its port again. False if half of it has been forgotten. */
+/*
+ * A closed flow begins anew: the client uses its port again. False if it cannot, because its forward is deleted or
+ * half of it has been forgotten.
+ */
 static __always_inline bool flow_reopen(const struct tuple *key, struct flow *flow, __u64 time)
 {
 	struct flow_entry partner = flow_find_partner(key, flow, false);
+	struct backend *backend = flow_backend(flow);
 
-	if (!partner.flow || partner.established)
+	if (!partner.flow || partner.established || !backend || backend->state == BACKEND_GONE)
 		return false;
 	partner.flow->flags &= FLOW_REVERSE;
 	partner.flow->last_seen = time;

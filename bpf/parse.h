@@ -64,6 +64,7 @@ struct packet {
 	__u32 sequence;	   /* TCP, host order */
 	__u32 acknowledged;    /* TCP, host order */
 	__u32 sequence_length; /* TCP: how far the segment moves the sequence number */
+	__u32 end;	       /* offset behind the IP packet; a trailer may follow */
 	__u16 network;	       /* offset of the IP header */
 	__u16 transport;       /* offset of the TCP, UDP or ICMP header */
 	__u16 header_length;   /* link layer to TCP or UDP header, both included */
@@ -77,6 +78,18 @@ struct packet {
 
 /* Beside a reason: the headers go on behind data_end, but not behind the packet's end. */
 #define PARSE_PULL (-1)
+
+/*
+ * Whether a header can be read that ends at `behind`, which is offset `end` of the frame: REASON_NONE if so. What
+ * ends behind the packet, but before data_end, is in a trailer; that is for the caller to see, once for all its headers,
+ * for each comparison here would be one more case for the verifier everywhere.
+ */
+static __always_inline int reach(void *behind, void *data_end, __u32 end, __u32 limit)
+{
+	if (behind <= data_end)
+		return REASON_NONE;
+	return end > limit ? REASON_MALFORMED : PARSE_PULL;
+}
 
 /* What one IP header says, the outer or the quoted, beside its addresses. */
 struct network {
@@ -95,9 +108,11 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 	struct iphdr *ip = data + offset;
 	__u32 header_length, total_length;
 	__u16 fragment;
+	int verdict;
 
-	if ((void *)(ip + 1) > data_end)
-		return offset + sizeof(*ip) > length ? REASON_MALFORMED : PARSE_PULL;
+	verdict = reach(ip + 1, data_end, offset + sizeof(*ip), length);
+	if (verdict != REASON_NONE)
+		return verdict;
 	header_length = ip->ihl * 4;
 	total_length = bpf_ntohs(ip->tot_len);
 	/* A packet over 64 KB made by GRO has no length (BIG TCP, Linux 6.3). */
@@ -125,9 +140,11 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 	struct ipv6hdr *ip = data + offset;
 	__u32 next, total_length;
 	__u8 protocol;
+	int verdict;
 
-	if ((void *)(ip + 1) > data_end)
-		return offset + sizeof(*ip) > length ? REASON_MALFORMED : PARSE_PULL;
+	verdict = reach(ip + 1, data_end, offset + sizeof(*ip), length);
+	if (verdict != REASON_NONE)
+		return verdict;
 	if (ip->version != 6)
 		return REASON_MALFORMED;
 	total_length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
@@ -151,9 +168,9 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 		if (protocol == IPPROTO_FRAGMENT) {
 			__u16 position;
 
-			if ((void *)(fragment + 1) > data_end)
-				return next + sizeof(*fragment) > length ? REASON_MALFORMED :
-									   PARSE_PULL;
+			verdict = reach(fragment + 1, data_end, next + sizeof(*fragment), length);
+			if (verdict != REASON_NONE)
+				return verdict;
 			position = bpf_ntohs(fragment->frag_off);
 			n->fragment_id = bpf_ntohl(fragment->identification);
 			n->later_fragment = position & IP6_OFFSET;
@@ -164,18 +181,18 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 			if (n->later_fragment)
 				break;
 		} else if (protocol == IPPROTO_ROUTING) {
-			if ((void *)(routing + 1) > data_end)
-				return next + sizeof(*routing) > length ? REASON_MALFORMED :
-									  PARSE_PULL;
+			verdict = reach(routing + 1, data_end, next + sizeof(*routing), length);
+			if (verdict != REASON_NONE)
+				return verdict;
 			/* The destination is a stop on the way (RFC 8200 4.4). */
 			if (routing->segments_left)
 				return REASON_NOT_THIS_HOST;
 			protocol = routing->nexthdr;
 			next += (routing->hdrlen + 1) * 8;
 		} else if (protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_DSTOPTS) {
-			if ((void *)(extension + 1) > data_end)
-				return next + sizeof(*extension) > length ? REASON_MALFORMED :
-									    PARSE_PULL;
+			verdict = reach(extension + 1, data_end, next + sizeof(*extension), length);
+			if (verdict != REASON_NONE)
+				return verdict;
 			protocol = extension->nexthdr;
 			next += (extension->hdrlen + 1) * 8;
 		} else {
@@ -210,8 +227,8 @@ static __always_inline bool is_icmp_error(bool ipv6, __u8 type)
 }
 
 /* An ICMP error: what it quotes is at least an IP header and eight bytes (RFC 792). */
-static __always_inline int parse_icmp(void *data, void *data_end, __u32 length,
-				      const struct network *outer, struct packet *p)
+static __always_inline int parse_icmp(void *data, void *data_end, const struct network *outer,
+				      struct packet *p)
 {
 	__u32 offset = outer->transport;
 	struct icmphdr *icmp = data + offset;
@@ -219,14 +236,15 @@ static __always_inline int parse_icmp(void *data, void *data_end, __u32 length,
 	struct network quoted;
 	int verdict;
 
-	if ((void *)(icmp + 1) > data_end)
-		return offset + sizeof(*icmp) > length ? REASON_MALFORMED : PARSE_PULL;
+	verdict = reach(icmp + 1, data_end, offset + sizeof(*icmp), outer->end);
+	if (verdict != REASON_NONE)
+		return verdict;
 	if (!is_icmp_error(p->ipv6, icmp->type))
 		return REASON_ICMP_UNRELATED;
 
 	p->quoted_network = offset + sizeof(*icmp);
 	/* What answers the quoted packet comes from where that went. */
-	verdict = parse_network(data, data_end, p->quoted_network, length, p->ipv6,
+	verdict = parse_network(data, data_end, p->quoted_network, outer->end, p->ipv6,
 				&p->tuple.destination, &p->tuple.source, &quoted);
 	if (verdict != REASON_NONE)
 		return verdict;
@@ -235,9 +253,11 @@ static __always_inline int parse_icmp(void *data, void *data_end, __u32 length,
 		return REASON_ICMP_UNRELATED;
 	p->quoted_transport = quoted.transport;
 	ports = data + p->quoted_transport;
-	if ((void *)(ports + 1) > data_end)
-		return p->quoted_transport + sizeof(*ports) > length ? REASON_MALFORMED :
-								       PARSE_PULL;
+	verdict = reach(ports + 1, data_end, p->quoted_transport + sizeof(*ports), outer->end);
+	if (verdict != REASON_NONE)
+		return verdict;
+	if (p->quoted_transport + sizeof(*ports) > outer->end)
+		return REASON_MALFORMED;
 	p->kind = PACKET_ICMP_ERROR;
 	p->tuple.source_port = ports->destination;
 	p->tuple.destination_port = ports->source;
@@ -245,15 +265,17 @@ static __always_inline int parse_icmp(void *data, void *data_end, __u32 length,
 	return REASON_NONE;
 }
 
-static __always_inline int parse_tcp(void *data, void *data_end, __u32 length,
-				     const struct network *n, struct packet *p)
+static __always_inline int parse_tcp(void *data, void *data_end, const struct network *n,
+				     struct packet *p)
 {
 	__u32 offset = p->transport;
 	struct tcphdr *tcp = data + offset;
 	__u32 header_length;
+	int verdict;
 
-	if ((void *)(tcp + 1) > data_end)
-		return offset + sizeof(*tcp) > length ? REASON_MALFORMED : PARSE_PULL;
+	verdict = reach(tcp + 1, data_end, offset + sizeof(*tcp), n->end);
+	if (verdict != REASON_NONE)
+		return verdict;
 	header_length = tcp->doff * 4;
 	if (header_length < sizeof(*tcp) || offset + header_length > n->end)
 		return REASON_MALFORMED;
@@ -271,14 +293,16 @@ static __always_inline int parse_tcp(void *data, void *data_end, __u32 length,
 	return REASON_NONE;
 }
 
-static __always_inline int parse_udp(void *data, void *data_end, __u32 length,
-				     const struct network *n, struct packet *p)
+static __always_inline int parse_udp(void *data, void *data_end, const struct network *n,
+				     struct packet *p)
 {
 	__u32 offset = p->transport;
 	struct udphdr *udp = data + offset;
+	int verdict;
 
-	if ((void *)(udp + 1) > data_end)
-		return offset + sizeof(*udp) > length ? REASON_MALFORMED : PARSE_PULL;
+	verdict = reach(udp + 1, data_end, offset + sizeof(*udp), n->end);
+	if (verdict != REASON_NONE)
+		return verdict;
 	if (offset + sizeof(*udp) > n->end)
 		return REASON_MALFORMED;
 	p->tuple.source_port = udp->source;
@@ -296,17 +320,20 @@ static __always_inline int parse_ethernet(void *data, void *data_end, __u32 leng
 	struct ethhdr *ethernet = data;
 	__u32 offset = sizeof(*ethernet);
 	__be16 protocol;
+	int verdict;
 
-	if ((void *)(ethernet + 1) > data_end)
-		return offset > length ? REASON_MALFORMED : PARSE_PULL;
+	verdict = reach(ethernet + 1, data_end, offset, length);
+	if (verdict != REASON_NONE)
+		return verdict;
 	protocol = ethernet->h_proto;
 	for (int i = 0; i < MAX_VLAN_TAGS; i++) {
 		struct vlan_tag *tag = data + offset;
 
 		if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
 			break;
-		if ((void *)(tag + 1) > data_end)
-			return offset + sizeof(*tag) > length ? REASON_MALFORMED : PARSE_PULL;
+		verdict = reach(tag + 1, data_end, offset + sizeof(*tag), length);
+		if (verdict != REASON_NONE)
+			return verdict;
 		protocol = tag->protocol;
 		offset += sizeof(*tag);
 	}
@@ -321,9 +348,11 @@ static __always_inline int parse_ethernet(void *data, void *data_end, __u32 leng
 static __always_inline int parse_raw(void *data, void *data_end, __u32 length, struct packet *p)
 {
 	__u8 *version = data;
+	int verdict;
 
-	if ((void *)(version + 1) > data_end)
-		return length ? PARSE_PULL : REASON_MALFORMED;
+	verdict = reach(version + 1, data_end, sizeof(*version), length);
+	if (verdict != REASON_NONE)
+		return verdict;
 	p->network = 0;
 	p->ipv6 = *version >> 4 == 6;
 	return p->ipv6 || *version >> 4 == 4 ? REASON_NONE : REASON_NOT_IP;
@@ -357,6 +386,7 @@ static __noinline int parse(void *data, void *data_end, __u32 length, bool raw, 
 
 	p->tuple.protocol = n.protocol;
 	p->transport = n.transport;
+	p->end = n.end;
 	p->fragment_id = n.fragment_id;
 	p->first_fragment = n.first_fragment;
 	if (n.later_fragment) {
@@ -367,13 +397,13 @@ static __noinline int parse(void *data, void *data_end, __u32 length, bool raw, 
 	p->kind = PACKET_TRANSPORT;
 	switch (n.protocol) {
 	case IPPROTO_TCP:
-		return parse_tcp(data, data_end, length, &n, p);
+		return parse_tcp(data, data_end, &n, p);
 	case IPPROTO_UDP:
-		return parse_udp(data, data_end, length, &n, p);
+		return parse_udp(data, data_end, &n, p);
 	case IPPROTO_ICMP:
-		return p->ipv6 ? REASON_NOT_IP : parse_icmp(data, data_end, length, &n, p);
+		return p->ipv6 ? REASON_NOT_IP : parse_icmp(data, data_end, &n, p);
 	case IPPROTO_ICMPV6:
-		return p->ipv6 ? parse_icmp(data, data_end, length, &n, p) : REASON_NOT_IP;
+		return p->ipv6 ? parse_icmp(data, data_end, &n, p) : REASON_NOT_IP;
 	}
 	return REASON_NOT_IP;
 }

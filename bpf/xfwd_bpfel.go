@@ -197,6 +197,7 @@ type XfwdScratch struct {
 		Sequence        uint32
 		Acknowledged    uint32
 		SequenceLength  uint32
+		End             uint32
 		Network         uint16
 		Transport       uint16
 		HeaderLength    uint16
@@ -206,7 +207,7 @@ type XfwdScratch struct {
 		FirstFragment   bool
 		Unchecked       bool
 		Ipv6            bool
-		_               [6]byte
+		_               [2]byte
 	}
 	Verdict struct {
 		_       structs.HostLayout

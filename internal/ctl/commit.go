@@ -157,7 +157,7 @@ func ports(states ...*state) *maps.PortTable {
 		for _, f := range s.dead() {
 			b := s.backends[f.Backend]
 			table.AddLingering(f.Protocol, f.PortFirst, f.PortLast)
-			table.AddLingering(f.Protocol, b.PortFirst, b.PortLast)
+			table.AddTarget(f.Protocol, b.PortFirst, b.PortLast)
 		}
 	}
 	return table

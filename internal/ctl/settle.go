@@ -119,7 +119,7 @@ func (t *transaction) endFlows(dead []maps.Forward) (lingering map[uint32]bool, 
 // livesOn says of a flow of a dead forward what flow_is_current of the programs
 // says.
 func (t *transaction) livesOn(flow maps.Flow, b maps.Backend) bool {
-	return flow.Established && flow.Client.Protocol == uint8(TCP) && flow.Generation == b.Generation && !flow.Expired()
+	return (flow.Established || flow.Closed()) && flow.Client.Protocol == uint8(TCP) && flow.Generation == b.Generation && !flow.Expired()
 }
 
 func (t *transaction) lingerForDirect(flow maps.Flow, dead []maps.Forward, lingering map[uint32]bool) {

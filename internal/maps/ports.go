@@ -48,7 +48,8 @@ func (t *PortTable) AddTarget(protocol uint8, first, last uint16) {
 	t.mark(protocol, first, last, bpf.XfwdPortFlagPORT_TARGET)
 }
 
-// AddLingering marks ports of a deleted forward that has flows still.
+// AddLingering marks the frontend of a deleted forward that has flows still. Its
+// target is one as before.
 func (t *PortTable) AddLingering(protocol uint8, first, last uint16) {
 	t.mark(protocol, first, last, bpf.XfwdPortFlagPORT_LINGERING)
 }
