@@ -52,6 +52,7 @@ func (p plan) round(ctx context.Context, tb lab.TB, columns []column, each func(
 	s := p.topology.build(lab.New(tb), p.variant, len(p.peers))
 	s.tb, s.cpus = tb, p.placement.server
 	m := newSampler(s, p.topology.server(s), p.placement)
+	defer context.AfterFunc(ctx, m.interrupt)()
 	for _, i := range p.random.Perm(len(columns)) {
 		w := columns[i].workload
 		each(w)
@@ -60,11 +61,12 @@ func (p plan) round(ctx context.Context, tb lab.TB, columns []column, each func(
 			if !peer.carries(w.kind) {
 				continue
 			}
+			s.speakAs(s.clients[j], peer.target(s).Addr())
+			sample := m.take(w, peer)
 			if ctx.Err() != nil {
 				tb.Fatalf("stopped: %v", context.Cause(ctx))
 			}
-			s.speakAs(s.clients[j], peer.target(s).Addr())
-			columns[i].samples[peer.name()] = append(columns[i].samples[peer.name()], m.take(w, peer))
+			columns[i].samples[peer.name()] = append(columns[i].samples[peer.name()], sample)
 		}
 	}
 }

@@ -60,6 +60,11 @@ func end(args ...string) *exec.Cmd {
 	return command
 }
 
+// interrupt makes take fail, now or when it is called.
+func (m *sampler) interrupt() {
+	_ = m.client.command.Process.Kill() // it may have ended
+}
+
 // take does one workload through a peer that is not there before or after.
 func (m *sampler) take(w workload, p peer) sample {
 	forwarder := p.start(m.site)

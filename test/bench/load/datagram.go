@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,15 +23,11 @@ func openDatagrams(target netip.AddrPort) (traffic, error) {
 	d := &datagrams{buf: make([]byte, payload)}
 	for range parallel {
 		fd, err := dial(target, unix.SOCK_DGRAM)
-		if err == nil {
-			d.fds = append(d.fds, fd)
-			err = os.NewSyscallError("setsockopt", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO,
-				&unix.Timeval{Sec: patience / 1000}))
-		}
 		if err != nil {
 			d.close()
 			return nil, err
 		}
+		d.fds = append(d.fds, fd)
 	}
 	return d, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,9 +16,8 @@ import (
 // the path that is asked for.
 const AnswerBody = 128
 
-// patience is how long a client waits for anything to happen, in
-// milliseconds.
-const patience = 3000
+// patience is how long a client waits for anything to happen.
+const patience = 3 * time.Second
 
 var errSilent = errors.New("no answer within 3 s")
 

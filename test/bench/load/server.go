@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -39,7 +40,7 @@ func Serve(at netip.AddrPort, out io.Writer) error {
 		return err
 	}
 	for {
-		events, err := s.poll.wait(-1)
+		events, err := s.poll.wait(-time.Millisecond)
 		if err != nil {
 			return err
 		}

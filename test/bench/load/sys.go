@@ -3,10 +3,12 @@
 package load
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -102,16 +104,23 @@ func bind(fd int, to *sockaddr) error {
 	return os.NewSyscallError("bind", err)
 }
 
-// dial opens a blocking connected socket.
+// dial opens a connected socket. What blocks on it fails with EAGAIN when
+// patience ends.
 func dial(target netip.AddrPort, kind uintptr) (int, error) {
 	fd, err := socket(target, kind)
 	if err != nil {
 		return -1, err
 	}
 	to := newSockaddr(target)
-	if err := connect(fd, &to); err != nil {
+	wait := unix.NsecToTimeval(patience.Nanoseconds())
+	err = errors.Join(
+		os.NewSyscallError("setsockopt", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait)),
+		os.NewSyscallError("setsockopt", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait)),
+		os.NewSyscallError("connect", connect(fd, &to)),
+	)
+	if err != nil {
 		closeFD(fd)
-		return -1, fmt.Errorf("connect %v: %w", target, err)
+		return -1, fmt.Errorf("dial %v: %w", target, err)
 	}
 	return fd, nil
 }
@@ -142,8 +151,9 @@ func (p *poller) watch(op, fd int, events uint32) error {
 }
 
 // wait returns the descriptors that are ready; the slice is valid until the
-// next call. After ms milliseconds it returns none; -1 is for ever.
-func (p *poller) wait(ms int) ([]unix.EpollEvent, error) {
+// next call. After so long it returns none; a negative time is for ever.
+func (p *poller) wait(limit time.Duration) ([]unix.EpollEvent, error) {
+	ms := int(limit.Milliseconds())
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])),
 			uintptr(len(p.events)), uintptr(ms), 0, 0)
