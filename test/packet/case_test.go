@@ -32,21 +32,19 @@ type does func(*run)
 
 func (d does) take(r *run) { r.Helper(); d(r) }
 
-// runCases runs cases in a world of their own.
+// runCases runs cases in some world.
 func runCases(t *testing.T, cases []testCase) {
 	t.Helper()
 	t.Parallel()
-	newWorld(t).runCases(t, cases)
+	borrowWorld(t).runCases(t, cases)
 }
 
 func (w *world) runCases(t *testing.T, cases []testCase) {
 	t.Helper()
-	router := true
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if router == c.stub {
-				router = !c.stub
-				w.forwarding(router)
+			if w.router == c.stub {
+				w.route(!c.stub)
 			}
 			for _, f := range orAll(c.families, bothFamilies) {
 				for _, l := range orAll(c.links, bothLinks) {

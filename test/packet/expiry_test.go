@@ -26,9 +26,9 @@ const (
 	within = time.Second
 )
 
-// hasten loads programs with these timeouts in place of the world's. They share
-// its maps.
-func (w *world) hasten(t *testing.T) {
+// hastened is the world with programs that have these timeouts. They share its
+// maps.
+func (w world) hastened(t *testing.T) *world {
 	t.Helper()
 	spec, err := bpf.LoadXfwd()
 	if err != nil {
@@ -67,12 +67,12 @@ func (w *world) hasten(t *testing.T) {
 	}
 	t.Cleanup(c.Close)
 	w.programs = ready(t, c.Programs)
+	return &w
 }
 
 func TestExpiry(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.hasten(t)
+	w := borrowWorld(t).hastened(t)
 	later := through(client.at(40000), host.at(80), host.at(30080))
 	w.runCases(t, []testCase{
 		{

@@ -3,6 +3,7 @@
 package packet
 
 import (
+	"errors"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -40,15 +41,16 @@ type table map[bpf.XfwdTuple]bpf.XfwdFlow
 
 func (r *run) table(m *ebpf.Map) table {
 	r.Helper()
-	all := make(table)
-	var key bpf.XfwdTuple
-	var value bpf.XfwdFlow
-	entries := m.Iterate()
-	for entries.Next(&key, &value) {
-		all[key] = value
+	// Room for all entries: then one call returns them, and says that there are no
+	// more.
+	keys, values := make([]bpf.XfwdTuple, m.MaxEntries()), make([]bpf.XfwdFlow, m.MaxEntries())
+	n, err := m.BatchLookup(new(ebpf.MapBatchCursor), keys, values, nil)
+	if !errors.Is(err, ebpf.ErrKeyNotExist) {
+		r.Fatalf("reading %v: %v", m, err)
 	}
-	if err := entries.Err(); err != nil {
-		r.Fatal(err)
+	all := make(table, n)
+	for i, key := range keys[:n] {
+		all[key] = values[i]
 	}
 	return all
 }

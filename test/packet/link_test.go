@@ -43,7 +43,7 @@ func TestTagsInTheFrame(t *testing.T) {
 // Tags that the device has taken out of the frame, and will put into it.
 func TestTagsBesideTheFrame(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := *borrowWorld(t)
 	untagged := w.programs
 	for name, c := range map[string]struct {
 		tag     int32
@@ -131,24 +131,4 @@ func TestOtherProtocols(t *testing.T) {
 			})},
 		},
 	})
-}
-
-// mustPass runs both programs on a frame, which they must leave alone for a
-// reason.
-func (r *run) mustPass(frame []byte, reason string) {
-	r.Helper()
-	for _, h := range []hook{ingress, egress} {
-		before := r.counted()
-		out, err := r.process(input{program: r.programs[place{h, r.link}], frame: frame, device: "eth0"})
-		if err != nil {
-			r.Fatalf("%v: %v", h, err)
-		}
-		if out.verdict != next {
-			r.Errorf("%v: the verdict is %v", h, out.verdict)
-		}
-		r.compare(frame, out.frame)
-		if got := r.counted().since(before).Reasons; len(got) != 1 || got[reason] != 1 {
-			r.Errorf("%v: counted %v, want %s", h, got, reason)
-		}
-	}
 }

@@ -23,5 +23,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "removing what an earlier run left:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	everyTest.end()
+	os.Exit(status)
 }

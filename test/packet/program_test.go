@@ -5,11 +5,12 @@ package packet
 import (
 	"errors"
 	"path/filepath"
-	"testing"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
+
+	"github.com/xfwd/xfwd/test/lab"
 )
 
 // hook is where a program stands.
@@ -59,18 +60,18 @@ var names = map[place]string{
 }
 
 // pinnedPrograms opens the programs as they were loaded.
-func pinnedPrograms(t testing.TB, pins string) programs {
-	t.Helper()
+func pinnedPrograms(tb lab.TB, pins string) programs {
+	tb.Helper()
 	all := make(map[string]*ebpf.Program)
 	for _, name := range names {
 		p, err := ebpf.LoadPinnedProgram(filepath.Join(pins, "programs", name), nil)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatalf("%v", err)
 		}
-		t.Cleanup(func() { p.Close() })
+		tb.Cleanup(func() { p.Close() })
 		all[name] = p
 	}
-	return ready(t, all)
+	return ready(tb, all)
 }
 
 // ready prepares programs, by name, for test runs.
@@ -78,13 +79,13 @@ func pinnedPrograms(t testing.TB, pins string) programs {
 // A test run takes the first bytes of every packet for an Ethernet header, and
 // by it finds a packet without one to be another host's. So those programs run
 // behind one that says what a device without a link layer says: it is ours.
-func ready(t testing.TB, all map[string]*ebpf.Program) programs {
-	t.Helper()
+func ready(tb lab.TB, all map[string]*ebpf.Program) programs {
+	tb.Helper()
 	ready := make(programs)
 	for place, name := range names {
 		ready[place] = all[name]
 		if place.link == raw {
-			ready[place] = behind(t, all[name], toThisHost()...)
+			ready[place] = behind(tb, all[name], toThisHost()...)
 		}
 	}
 	return ready
@@ -100,16 +101,16 @@ func toThisHost() asm.Instructions {
 
 // behind returns a program that runs instructions, which find the context in R1
 // and R6, and then goes on as the program p.
-func behind(t testing.TB, p *ebpf.Program, before ...asm.Instruction) *ebpf.Program {
-	t.Helper()
+func behind(tb lab.TB, p *ebpf.Program, before ...asm.Instruction) *ebpf.Program {
+	tb.Helper()
 	const unreachable = 77
 	slots, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatalf("%v", err)
 	}
-	t.Cleanup(func() { slots.Close() })
+	tb.Cleanup(func() { slots.Close() })
 	if err := slots.Put(uint32(0), p); err != nil {
-		t.Fatal(err)
+		tb.Fatalf("%v", err)
 	}
 	instructions := asm.Instructions{asm.Mov.Reg(asm.R6, asm.R1)}
 	instructions = append(instructions, before...)
@@ -121,26 +122,26 @@ func behind(t testing.TB, p *ebpf.Program, before ...asm.Instruction) *ebpf.Prog
 		asm.Mov.Imm(asm.R0, unreachable),
 		asm.Return(),
 	)
-	return load(t, instructions)
+	return load(tb, instructions)
 }
 
 // load loads a tc program.
-func load(t testing.TB, instructions asm.Instructions) *ebpf.Program {
-	t.Helper()
+func load(tb lab.TB, instructions asm.Instructions) *ebpf.Program {
+	tb.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.SchedCLS, License: "Dual BSD/GPL", Instructions: instructions,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatalf("%v", err)
 	}
-	t.Cleanup(func() { p.Close() })
+	tb.Cleanup(func() { p.Close() })
 	return p
 }
 
 // null returns a program that does nothing.
-func null(t testing.TB) *ebpf.Program {
-	t.Helper()
-	return load(t, asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()})
+func null(tb lab.TB) *ebpf.Program {
+	tb.Helper()
+	return load(tb, asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()})
 }
 
 // skBuff is the kernel's struct __sk_buff, as far as a test run heeds it.
@@ -157,15 +158,15 @@ type skBuff struct {
 // runFlags returns the flag of test runs that has the kernel compute a packet's
 // checksum before (CHECKSUM_COMPLETE) and compare it afterwards, or none before
 // Linux 6.16.
-func runFlags(t testing.TB) uint32 {
-	t.Helper()
+func runFlags(tb lab.TB) uint32 {
+	tb.Helper()
 	frame := make([]byte, 64)
-	_, err := null(t).Run(&ebpf.RunOptions{Data: frame, Flags: unix.BPF_F_TEST_SKB_CHECKSUM_COMPLETE})
+	_, err := null(tb).Run(&ebpf.RunOptions{Data: frame, Flags: unix.BPF_F_TEST_SKB_CHECKSUM_COMPLETE})
 	if errors.Is(err, unix.EINVAL) {
 		return 0
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatalf("%v", err)
 	}
 	return unix.BPF_F_TEST_SKB_CHECKSUM_COMPLETE
 }

@@ -78,3 +78,30 @@ func (r *run) dump(frame []byte) string {
 	}
 	return s
 }
+
+// mustPass runs both programs on a frame, which they must leave alone for a
+// reason.
+func (r *run) mustPass(frame []byte, reason string) {
+	r.Helper()
+	for _, h := range []hook{ingress, egress} {
+		r.mustEnd(h, frame, next, reason)
+	}
+}
+
+// mustEnd runs a program on a frame, which must not be changed, and which must be
+// counted for a reason and for nothing else.
+func (r *run) mustEnd(h hook, frame []byte, want verdict, reason string) {
+	r.Helper()
+	before := r.counted()
+	out, err := r.process(input{program: r.programs[place{h, r.link}], frame: frame, device: "eth0"})
+	if err != nil {
+		r.Fatalf("%v: %v", h, err)
+	}
+	if out.verdict != want {
+		r.Errorf("%v: the verdict is %v, want %v", h, out.verdict, want)
+	}
+	r.compare(frame, out.frame)
+	if got := r.counted().since(before).Reasons; len(got) != 1 || got[reason] != 1 {
+		r.Errorf("%v: counted %v, want %s", h, got, reason)
+	}
+}

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
 
 	"github.com/xfwd/xfwd/bpf"
 	"github.com/xfwd/xfwd/internal/ctl"
@@ -27,6 +25,8 @@ import (
 // but the test's packets passes.
 type world struct {
 	host     *lab.Namespace
+	far      *lab.Namespace // at the other end of the host's devices
+	router   bool           // the host forwards packets of others
 	instance *ctl.Instance
 	pins     string
 	programs programs
@@ -37,66 +37,72 @@ type world struct {
 }
 
 // maxFlows is the size of the flow table. Floods in tests are larger.
-const maxFlows = 256
+const maxFlows = 64
 
 // newWorld makes the host, which forwards packets of others, and loads the
 // dataplane.
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	l := lab.New(t)
-	w := &world{host: l.Namespace("host"), null: null(t)}
-	far := l.Namespace("far")
+func newWorld(tb lab.TB) *world {
+	tb.Helper()
+	return newWorldFor(tb, maxFlows)
+}
+
+// newWorldFor is newWorld with another size of the flow table.
+func newWorldFor(tb lab.TB, flows uint32) *world {
+	tb.Helper()
+	l := lab.New(tb)
+	w := &world{host: l.Namespace("host"), far: l.Namespace("far"), null: null(tb)}
 	for device, m := range map[string]machine{"eth0": host, "eth1": second} {
-		l.Veth(w.host, device, far, device, 1500)
+		l.Veth(w.host, device, w.far, device, 1500)
 		w.host.Address(device, netip.PrefixFrom(m.V4, 24))
 		w.host.Address(device, netip.PrefixFrom(m.V6, 64))
 	}
 	w.host.DefaultRoutes(router.Addresses)
-	w.forwarding(true)
-	w.open(t)
+	w.route(true)
+	w.open(tb, flows)
 	return w
 }
 
-// forwarding says whether the host is a router.
-func (w *world) forwarding(on bool) {
+// route makes the host a router, or not.
+func (w *world) route(on bool) {
 	value := map[bool]string{false: "0", true: "1"}[on]
 	w.host.Sysctl("net.ipv4.ip_forward", value)
 	w.host.Sysctl("net.ipv6.conf.all.forwarding", value)
+	w.router = on
 }
 
 // open loads the dataplane, with one forward that no test uses, and opens what
 // is pinned.
-func (w *world) open(t *testing.T) {
-	t.Helper()
+func (w *world) open(tb lab.TB, flows uint32) {
+	tb.Helper()
 	root := filepath.Join("/sys/fs/bpf", w.host.Name)
 	var err error
-	w.instance, err = ctl.Open(ctl.Options{Root: root, NetNS: w.host.Name, MaxFlows: maxFlows})
+	w.instance, err = ctl.Open(ctl.Options{Root: root, NetNS: w.host.Name, MaxFlows: flows})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatalf("%v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := w.instance.Unload(context.Background()); err != nil {
-			t.Error(err)
+			tb.Errorf("%v", err)
 		}
 		if _, err := os.Stat(root); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("after unload the pin directory %s is still there (%v)", root, err)
+			tb.Errorf("after unload the pin directory %s is still there (%v)", root, err)
 		}
 	})
-	w.change(t, ctl.Add(forwards(t, 4, "1 2"), false), ctl.ExistingKeep)
-	status, err := w.instance.Status(t.Context())
+	w.change(tb, ctl.Add(forwards(tb, 4, "1 2"), false), ctl.ExistingKeep)
+	status, err := w.instance.Status(context.Background())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatalf("%v", err)
 	}
 	w.pins = status.Pins
-	w.isolate(t)
-	w.openMaps(t)
-	w.programs = pinnedPrograms(t, w.pins)
-	w.checksum = runFlags(t)
+	w.isolate(tb)
+	w.openMaps(tb)
+	w.programs = pinnedPrograms(tb, w.pins)
+	w.checksum = runFlags(tb)
 }
 
 // openMaps opens what tests look at.
-func (w *world) openMaps(t *testing.T) {
-	t.Helper()
+func (w *world) openMaps(tb lab.TB) {
+	tb.Helper()
 	for name, m := range map[string]**ebpf.Map{
 		"flows_established": &w.maps.FlowsEstablished,
 		"flows_transitory":  &w.maps.FlowsTransitory,
@@ -107,17 +113,17 @@ func (w *world) openMaps(t *testing.T) {
 	} {
 		var err error
 		if *m, err = ebpf.LoadPinnedMap(filepath.Join(w.pins, "maps", name), nil); err != nil {
-			t.Fatal(err)
+			tb.Fatalf("%v", err)
 		}
 	}
 	w.set = maps.NewSet(w.maps)
-	t.Cleanup(func() { w.set.Close() })
+	tb.Cleanup(func() { w.set.Close() })
 }
 
 // forwards are the words of `xfwd add` with machines in place of addresses, such
 // as "vip:80/udp 30080 --device eth0".
-func forwards(t testing.TB, f family, lines ...string) []ctl.Forward {
-	t.Helper()
+func forwards(tb lab.TB, f family, lines ...string) []ctl.Forward {
+	tb.Helper()
 	var all []ctl.Forward
 	for _, line := range lines {
 		words, device, bound := strings.Cut(line, " --device ")
@@ -128,7 +134,7 @@ func forwards(t testing.TB, f family, lines ...string) []ctl.Forward {
 		}
 		some, err := spec.Forwards(time.Now())
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatalf("%v", err)
 		}
 		all = append(all, some...)
 	}
@@ -136,47 +142,14 @@ func forwards(t testing.TB, f family, lines ...string) []ctl.Forward {
 }
 
 // change changes the forwards as the command does.
-func (w *world) change(t testing.TB, change ctl.Change, existing ctl.Existing) {
-	t.Helper()
-	if _, err := w.instance.Update(t.Context(), change, ctl.UpdateOptions{Existing: existing}); err != nil {
-		t.Fatal(err)
+func (w *world) change(tb lab.TB, change ctl.Change, existing ctl.Existing) {
+	tb.Helper()
+	if _, err := w.instance.Update(context.Background(), change, ctl.UpdateOptions{Existing: existing}); err != nil {
+		tb.Fatalf("%v", err)
 	}
 	if w.pins != "" {
-		w.isolate(t)
+		w.isolate(tb)
 	}
-}
-
-// isolate keeps all packets but the test's from the programs: those that the
-// kernel sends by itself, to find neighbours for one, would be counted too. The
-// next change attaches the programs again.
-func (w *world) isolate(t testing.TB) {
-	t.Helper()
-	pins, err := filepath.Glob(filepath.Join(w.pins, "links", "*gress"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, pin := range pins {
-		if err := replaceProgram(pin, w.null); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, device := range []string{"eth0", "eth1"} {
-		qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-			LinkIndex: w.host.Index(device), Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-		}}
-		// There is none where the kernel has tcx.
-		_ = w.host.Links().QdiscDel(qdisc)
-	}
-}
-
-// replaceProgram has a pinned link run another program.
-func replaceProgram(pin string, p *ebpf.Program) error {
-	l, err := link.LoadPinnedLink(pin, nil)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	return l.Update(p)
 }
 
 // start forgets all flows, and has these forwards only.
