@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/bpf"
@@ -88,6 +89,12 @@ func collection(namespace *Namespace, maxFlows uint32) (*ebpf.CollectionSpec, er
 func build() uint64 {
 	sum := sha256.Sum256(bpf.Object())
 	return binary.NativeEndian.Uint64(sum[:])
+}
+
+// liftMemoryLimit must come before anything is made in the kernel: before Linux
+// 5.11 that counts against the limit of locked memory.
+func liftMemoryLimit() error {
+	return explain("lift the limit of locked memory", rlimit.RemoveMemlock())
 }
 
 // KernelRelease is what `uname -r` prints.

@@ -44,6 +44,9 @@ func getsockoptUint64(fd, level, option int) (uint64, error) {
 // the kernel gives it when the caller is this process, and has the UDP socket
 // connect, which sends nothing.
 func cookieByProgram(socket int) (uint64, error) {
+	if err := liftMemoryLimit(); err != nil {
+		return 0, err
+	}
 	cookies, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
 	if err != nil {
 		return 0, explain("learn the network namespace's cookie", err)

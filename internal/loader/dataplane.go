@@ -10,7 +10,6 @@ import (
 	"reflect"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/xfwd/xfwd/bpf"
 	"github.com/xfwd/xfwd/internal/maps"
@@ -39,8 +38,8 @@ func (d *Dataplane) Close() error {
 
 // load makes a dataplane and pins it in a directory.
 func load(namespace *Namespace, directory string, maxFlows uint32) error {
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return explain("lift the limit of locked memory", err)
+	if err := liftMemoryLimit(); err != nil {
+		return err
 	}
 	spec, err := collection(namespace, maxFlows)
 	if err != nil {
@@ -175,8 +174,8 @@ func (d *Dataplane) Upgrade() error {
 	if d.Settings.Build == build() {
 		return nil
 	}
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return explain("lift the limit of locked memory", err)
+	if err := liftMemoryLimit(); err != nil {
+		return err
 	}
 	spec, err := collection(d.namespace, d.Settings.MaxFlows)
 	if err != nil {

@@ -71,24 +71,29 @@ func (n *Namespace) directory() string { return fmt.Sprintf("net-%d", n.id) }
 func (n *Namespace) Do(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		// The thread is not unlocked where it cannot return to its own namespace:
-		// it ends with the goroutine.
-		runtime.LockOSThread()
-		home, err := os.Open("/proc/thread-self/ns/net")
-		if err != nil {
-			done <- err
-			return
-		}
-		defer home.Close()
-		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- explain("enter the network namespace "+n.file.Name(), err)
-			return
-		}
-		err = f()
-		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
-			runtime.UnlockOSThread()
-		}
-		done <- err
+		// Told also when f ends the goroutine, as a failing test does.
+		err := errors.New("interrupted in the network namespace")
+		defer func() { done <- err }()
+		err = n.enter(f)
 	}()
 	return <-done
+}
+
+// enter calls f on a thread that it moves to the namespace. A thread that cannot
+// return stays locked, and so ends with its goroutine.
+func (n *Namespace) enter(f func() error) error {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+		return explain("enter the network namespace "+n.file.Name(), err)
+	}
+	err = f()
+	if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+		runtime.UnlockOSThread()
+	}
+	return err
 }
