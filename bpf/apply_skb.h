@@ -256,18 +256,32 @@ static __always_inline int apply_skb(struct __sk_buff *skb, const struct scratch
 }
 
 /*
+ * Parses the skb into scratch, as far as its head is linear. A global function, which the verifier checks once and
+ * by itself: what comes after it is checked for any packet at once, not for each way through the parser.
+ */
+__noinline int parse_linear(struct __sk_buff *skb, int raw)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return REASON_MALFORMED;
+	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, raw,
+		     &s->packet);
+}
+
+/*
  * Most of a bulk packet lies in pages, and on its way out not even all headers need lie before data_end.
  * So what is there is tried first, and the head is made whole only if that was too short.
  */
-static __always_inline int parse_skb(struct __sk_buff *skb, bool raw, struct packet *p)
+static __always_inline int parse_skb(struct __sk_buff *skb, bool raw)
 {
-	int verdict = parse((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, raw, p);
+	int verdict = parse_linear(skb, raw);
 
 	if (verdict != PARSE_PULL)
 		return verdict;
 	if (bpf_skb_pull_data(skb, skb->len < LONGEST_HEADERS ? skb->len : LONGEST_HEADERS))
 		return REASON_MALFORMED;
-	verdict = parse((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, raw, p);
+	verdict = parse_linear(skb, raw);
 	return verdict == PARSE_PULL ? REASON_MALFORMED : verdict;
 }
 
@@ -291,7 +305,7 @@ static __always_inline int serve_skb(struct __sk_buff *skb, bool raw, bool from_
 		count_reason(REASON_NOT_THIS_HOST);
 		return TCX_NEXT;
 	}
-	parsed = parse_skb(skb, raw, &s->packet);
+	parsed = parse_skb(skb, raw);
 	if (parsed != REASON_NONE) {
 		count_reason(parsed);
 		return TCX_NEXT;

@@ -362,7 +362,8 @@ static __always_inline int parse_raw(void *data, void *data_end, __u32 length, s
  * Parses a frame of `length` bytes of which those from data to data_end can be read. Returns REASON_NONE,
  * PARSE_PULL when more of it must be made readable, or the reason why it is none of ours.
  */
-static __noinline int parse(void *data, void *data_end, __u32 length, bool raw, struct packet *p)
+static __always_inline int parse(void *data, void *data_end, __u32 length, bool raw,
+				 struct packet *p)
 {
 	struct network n;
 	__u32 network;
