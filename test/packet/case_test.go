@@ -57,7 +57,7 @@ func (w *world) runCases(t *testing.T, cases []testCase) {
 
 func (w *world) runCase(t *testing.T, c testCase, f family, l linkLayer) {
 	w.start(t, f, c.forwards)
-	r := &run{T: t, world: w, family: f, link: l, chosen: chosen}
+	r := &run{TB: t, world: w, family: f, link: l, chosen: chosen}
 	for i, s := range c.steps {
 		s.take(r)
 		if t.Failed() {

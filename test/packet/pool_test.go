@@ -19,7 +19,7 @@ var making sync.Mutex
 
 // borrowWorld returns a world that is the test's until its end. The test may
 // change forwards and flows, and nothing else.
-func borrowWorld(t *testing.T) *world {
+func borrowWorld(t testing.TB) *world {
 	t.Helper()
 	var w *world
 	select {

@@ -13,7 +13,7 @@ import (
 
 // run is a case in one family, on one kind of link.
 type run struct {
-	*testing.T
+	testing.TB
 	*world
 	family family
 	link   linkLayer

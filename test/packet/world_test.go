@@ -153,7 +153,7 @@ func (w *world) change(tb lab.TB, change ctl.Change, existing ctl.Existing) {
 }
 
 // start forgets all flows, and has these forwards only.
-func (w *world) start(t *testing.T, f family, lines []string) {
+func (w *world) start(t testing.TB, f family, lines []string) {
 	t.Helper()
 	for _, m := range []*ebpf.Map{w.maps.FlowsEstablished, w.maps.FlowsTransitory, w.maps.Fragments} {
 		empty(t, m)
@@ -161,7 +161,7 @@ func (w *world) start(t *testing.T, f family, lines []string) {
 	w.change(t, ctl.ApplyFile(forwards(t, f, lines...), true), ctl.ExistingKeep)
 }
 
-func empty(t *testing.T, m *ebpf.Map) {
+func empty(t testing.TB, m *ebpf.Map) {
 	t.Helper()
 	key := make([]byte, m.KeySize())
 	for {
