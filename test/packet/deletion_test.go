@@ -33,6 +33,7 @@ func refused(from, to endpoint, b body) step {
 func TestDeletion(t *testing.T) {
 	forwards := []string{"80/tcp+udp 30080"}
 	again := through(client.at(40000), host.at(80), host.at(30081))
+	direct := connection{client.at(40000), host.at(30080), host.at(30080), client.at(chosen)}
 	other := through(client.at(40001), host.at(80), host.at(30080))
 	runCases(t, []testCase{
 		{
@@ -51,6 +52,31 @@ func TestDeletion(t *testing.T) {
 			steps: slices.Concat(web.handshake(), []step{del(ctl.ExistingKeep)}, web.goodbye(), []step{
 				web.answers(fin(5001, 1002)),
 				web.asks(ack(1002, 5002)),
+			}),
+		},
+		{
+			name:     "the last ACK of a connection that had closed",
+			forwards: forwards,
+			steps: slices.Concat(web.handshake(), []step{
+				web.asks(fin(1001, 5001)),
+				web.answers(fin(5001, 1002)),
+				del(ctl.ExistingKeep),
+				web.asks(ack(1002, 5002)),
+				web.answers(fin(5001, 1002)),
+				web.asks(ack(1002, 5002)),
+			}),
+		},
+		{
+			name:     "a direct client whose port was taken lives on",
+			forwards: forwards,
+			steps: slices.Concat(web.handshake(), []step{
+				direct.asks(syn(7000)).as("direct"),
+				direct.answers(synAck(9000, 7001)).as("direct"),
+				direct.asks(ack(7001, 9001)).as("direct"),
+				del(ctl.ExistingReset),
+				direct.answers(data(9001, 7001, "still here?")).as("direct"),
+				direct.asks(data(7001, 9012, "yes")).as("direct"),
+				flows{Established: 1},
 			}),
 		},
 		{

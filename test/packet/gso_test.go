@@ -3,6 +3,7 @@
 package packet
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,15 @@ func TestSegments(t *testing.T) {
 				},
 			},
 			testCase{
+				// Packets over 64 KB have no length in their headers.
+				name:     "of TCP without a length " + c.name,
+				forwards: []string{c.forward},
+				steps: append(c.handshake(),
+					c.asks(data(1001, 5001, payload), mangled(withoutLength)).merged(400, 3),
+					c.answers(data(5001, 2001, payload), mangled(withoutLength)).merged(400, 3),
+				),
+			},
+			testCase{
 				name:     "of tagged frames " + c.name,
 				forwards: []string{c.forward},
 				links:    onlyEthernet,
@@ -56,4 +66,14 @@ func TestSegments(t *testing.T) {
 		)
 	}
 	runCases(t, cases)
+}
+
+// withoutLength takes the length out of an IP header.
+func withoutLength(ip []byte) {
+	if ip[0]>>4 == 6 {
+		ip[4], ip[5] = 0, 0
+		return
+	}
+	ip[2], ip[3], ip[10], ip[11] = 0, 0, 0, 0
+	binary.BigEndian.PutUint16(ip[10:], ^sum(ip[:20]))
 }

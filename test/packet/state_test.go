@@ -94,6 +94,15 @@ func TestStateOfTCP(t *testing.T) {
 			}),
 		},
 		{
+			name:     "a SYN that carries data",
+			forwards: web80,
+			steps: []step{
+				web.asks(segment{flags: "S", seq: 1000, payload: "hello"}).opening(),
+				web.answers(segment{flags: "S.", seq: 5000, ack: 1006, payload: "hello"}), flows{Transitory: 1},
+				web.asks(ack(1006, 5006)), flows{Established: 1},
+			},
+		},
+		{
 			name:     "a FIN that is sent twice is one",
 			forwards: web80,
 			steps: slices.Concat(web.handshake(), []step{
@@ -209,6 +218,31 @@ func TestAPortIsUsedAgain(t *testing.T) {
 			steps: slices.Concat(
 				directly(syn(7000), synAck(9000, 7001), ack(7001, 9001), fin(9001, 7001), fin(7001, 9002), ack(9002, 7002)),
 				web.handshake(), []step{flows{Established: 1}},
+			),
+		},
+		{
+			name:     "for a forward that has been replaced",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), web.goodbye(), []step{apply("80 30081")},
+				through(client.at(40000), host.at(80), host.at(30081)).handshake(),
+				[]step{flows{Established: 1}},
+			),
+		},
+		{
+			name:     "when there is a forward that beats the old one",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), web.goodbye(), []step{apply("80 30080", "host:80 30081")},
+				through(client.at(40000), host.at(80), host.at(30081)).handshake(),
+				[]step{flows{Established: 1}},
+			),
+		},
+		{
+			name:     "when the target has become a frontend",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(
+				directly(syn(7000), synAck(9000, 7001), ack(7001, 9001), fin(9001, 7001), fin(7001, 9002), ack(9002, 7002)),
+				[]step{apply("80 30080", "30080 30081")},
+				through(client.at(40000), host.at(30080), host.at(30081)).handshake(),
 			),
 		},
 		{

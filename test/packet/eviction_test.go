@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/xfwd/xfwd/bpf"
+)
+
+// The kernel forgets entries one by one, and when it likes.
+func TestEviction(t *testing.T) {
+	clients := func(e entry) bool { return e.flow.Flags&uint8(bpf.XfwdFlowFlagFLOW_REVERSE) == 0 }
+	targets := func(e entry) bool { return !clients(e) }
+	direct := connection{client.at(40000), host.at(30080), host.at(30080), client.at(chosen)}
+	runCases(t, []testCase{
+		{
+			name:     "of the entry for replies",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(targets), idle(2 * time.Second),
+				web.asks(ack(1001, 5001)),
+				web.answers(data(5001, 1001, "hello")),
+				flows{Established: 1},
+			}),
+		},
+		{
+			name:     "of the entry for requests",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(clients), idle(2 * time.Second),
+				web.answers(data(5001, 1001, "hello")),
+				web.asks(ack(1001, 5006)),
+				flows{Established: 1},
+			}),
+		},
+		{
+			name:     "of the entry for requests, and the client is first to notice",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(clients),
+				web.asks(ack(1001, 5001)).opening(),
+				web.answers(data(5001, 1001, "hello")),
+			}),
+		},
+		{
+			name:     "of both",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(func(entry) bool { return true }),
+				flows{},
+				leaves(web.answer(ack(5001, 1001))).stays("no-flow"),
+				web.asks(ack(1001, 5001)).opening(),
+				web.answers(ack(5001, 1001)),
+			}),
+		},
+		{
+			name:     "of what is left in the other map",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(func(e entry) bool { return !e.established }),
+				web.asks(data(1001, 5001, "hello")),
+				web.answers(ack(5001, 1006)),
+				flows{Established: 1},
+				web.asks(fin(1006, 5001)),
+				web.answers(fin(5001, 1007)),
+				flows{Transitory: 1},
+				web.asks(ack(1007, 5002)),
+			}, web.handshake(), []step{flows{Established: 1}}),
+		},
+		{
+			name:     "of what is left in the other map, before the port is taken",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(func(e entry) bool { return !e.established }),
+				direct.asks(syn(7000)).as("direct"),
+				direct.answers(synAck(9000, 7001)).as("direct"),
+				web.answers(data(5001, 1001, "hello")),
+			}),
+		},
+		{
+			name:     "of what is established",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(func(e entry) bool { return e.established }),
+				web.asks(data(1001, 5001, "hello")),
+				web.answers(data(5001, 1006, "hello")), flows{Transitory: 1},
+				web.asks(ack(1006, 5006)),
+				flows{Established: 1},
+			}, web.goodbye(), web.handshake()),
+		},
+		{
+			name:     "of what is established, long ago",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				evict(func(e entry) bool { return e.established && clients(e) }),
+				idle(2 * time.Second),
+				web.asks(ack(1001, 5001)),
+				web.answers(data(5001, 1001, "hello")),
+				flows{Established: 1},
+			}),
+		},
+		{
+			name:     "of UDP",
+			forwards: []string{"53/udp 30053"},
+			steps: []step{
+				dns.asks(udp("?")).opening(),
+				evict(targets), idle(2 * time.Second),
+				dns.asks(udp("?")),
+				dns.answers(udp("!")),
+				evict(clients), idle(2 * time.Second),
+				dns.answers(udp("!")),
+				dns.asks(udp("?")),
+				flows{Established: 1},
+			},
+		},
+	})
+}
