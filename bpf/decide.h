@@ -135,7 +135,7 @@ static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u
 	}
 	if (address_is_loopback(&t->destination))
 		return REASON_LOOPBACK;
-	if (!with_address && destination_is_another(ctx, t, ifindex))
+	if (!with_address && !destination_is_here(ctx, t, ifindex))
 		return REASON_NOT_THIS_HOST;
 	flow->backend = target.backend;
 	flow->generation = target.generation;
@@ -164,7 +164,9 @@ static __always_inline const struct tuple *decide_new(void *ctx, struct scratch 
 	return follow(&s->verdict, &s->flow);
 }
 
-/* Whether a client uses the port of a closed connection for a new one. It may do so at once. */
+/* Whether a client uses the port of a closed connection for a new one, which it may do at once. The new one is
+ * decided about anew: there may be another forward by now.
+ */
 static __always_inline bool reopens(const struct flow *flow, const struct packet *p)
 {
 	return (p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN &&
@@ -175,27 +177,18 @@ static __always_inline bool reopens(const struct flow *flow, const struct packet
 static __always_inline struct flow *current_flow(const struct packet *p, __u64 time)
 {
 	struct flow_entry entry = flow_find(&p->tuple);
-	struct flow *flow = entry.flow;
 
-	if (!flow)
+	if (!entry.flow)
 		return NULL;
-	if (unlikely(!entry.established && (flow->flags & FLOW_SHADOW)))
-		flow_unshadow(&p->tuple, flow);
-	if (unlikely(!flow_is_current(&entry, time))) {
-		flow_delete(&p->tuple, flow);
+	if (unlikely(!entry.established && (entry.flow->flags & FLOW_SHADOW)))
+		flow_unshadow(&p->tuple, entry.flow);
+	if (unlikely(!flow_is_current(&entry, time) || reopens(entry.flow, p))) {
+		flow_delete(&p->tuple, entry.flow);
 		return NULL;
 	}
-	if (p->kind != PACKET_TRANSPORT)
-		return flow;
-	if (unlikely(reopens(flow, p))) {
-		if (!flow_reopen(&p->tuple, flow, time)) {
-			flow_delete(&p->tuple, flow);
-			return NULL;
-		}
-		count_opened(flow->forward);
-	}
-	flow_track(&entry, p, time);
-	return flow;
+	if (p->kind == PACKET_TRANSPORT)
+		flow_track(&entry, p, time);
+	return entry.flow;
 }
 
 /* A packet that has ports, or quotes one that has. */

@@ -64,11 +64,6 @@ static __always_inline __u64 flow_timeout(const struct flow_entry *entry)
 	return entry->established ? tcp_established_timeout : tcp_transitory_timeout;
 }
 
-static __always_inline struct backend *flow_backend(const struct flow *flow)
-{
-	return bpf_map_lookup_elem(&backends, &flow->backend);
-}
-
 /*
  * Whether a flow still stands: it has not timed out, and its backend is the one that it was made for. Flows
  * of a deleted forward end, but for established TCP, up to the last ACK: what a rule's removal leaves alone in
@@ -83,7 +78,7 @@ static __always_inline bool flow_is_current(const struct flow_entry *entry, __u6
 		return false;
 	if (!flow->backend)
 		return true;
-	backend = flow_backend(flow);
+	backend = bpf_map_lookup_elem(&backends, &flow->backend);
 	if (!backend || backend->generation != flow->generation)
 		return false;
 	return backend->state != BACKEND_GONE ||
@@ -186,24 +181,6 @@ static __noinline int flow_close(const struct tuple *key, struct flow *flow, __u
 	flow_demote(&partner_key, &partner);
 	flow_demote(key, flow);
 	return 0;
-}
-
-/*
- * A closed flow begins anew: the client uses its port again. False if it cannot, because its forward is deleted or
- * half of it has been forgotten.
- */
-static __always_inline bool flow_reopen(const struct tuple *key, struct flow *flow, __u64 time)
-{
-	struct flow_entry partner = flow_find_partner(key, flow, false);
-	struct backend *backend = flow_backend(flow);
-
-	if (!partner.flow || partner.established || !backend || backend->state == BACKEND_GONE)
-		return false;
-	partner.flow->flags &= FLOW_REVERSE;
-	partner.flow->last_seen = time;
-	flow->flags &= FLOW_REVERSE;
-	flow->last_seen = time;
-	return true;
 }
 
 /*

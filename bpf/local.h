@@ -15,17 +15,17 @@ static __always_inline bool address_is_known_local(const struct address *address
 }
 
 /*
- * Whether a packet passes through to another host. The routing table knows, also of addresses that came
- * after the control plane last looked. It answers only for a device that forwards; on one that does not,
- * nothing passes through.
+ * Whether the destination of a packet is this host. The routing table knows, also of addresses that came after the
+ * control plane last looked; but only for a device that forwards. Others may still hand packets on, to an ipvlan for
+ * one, so there only addresses that are known count.
  */
-static __noinline bool destination_is_another(void *ctx, const struct tuple *t, __u32 ifindex)
+static __noinline bool destination_is_here(void *ctx, const struct tuple *t, __u32 ifindex)
 {
 	struct bpf_fib_lookup fib = {};
 	long result;
 
 	if (!ctx || !t)
-		return true;
+		return false;
 	fib.ifindex = ifindex;
 	fib.l4_protocol = t->protocol;
 	if (address_is_ipv4(&t->destination)) {
@@ -40,8 +40,9 @@ static __noinline bool destination_is_another(void *ctx, const struct tuple *t, 
 		}
 	}
 	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
-	return result >= 0 && result != BPF_FIB_LKUP_RET_NOT_FWDED &&
-	       result != BPF_FIB_LKUP_RET_FWD_DISABLED;
+	if (result < 0 || result == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return address_is_known_local(&t->destination);
+	return result == BPF_FIB_LKUP_RET_NOT_FWDED;
 }
 
 /* The address that this host has on a device, for packets of the family of `like`; zero if none. */
