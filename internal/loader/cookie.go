@@ -5,7 +5,6 @@ package loader
 import (
 	"errors"
 	"fmt"
-	"os"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -40,11 +39,15 @@ func getsockoptUint64(fd, level, option int) (uint64, error) {
 	return value, nil
 }
 
-// cookieByProgram attaches a program to connect(2) which notes the cookie that
-// the kernel gives it when the caller is this process, and has the UDP socket
-// connect, which sends nothing.
+// cookieByProgram attaches a program to connect(2) which notes the cookie of the
+// namespace for this one socket, and has the UDP socket connect, which sends
+// nothing.
 func cookieByProgram(socket int) (uint64, error) {
 	if err := liftMemoryLimit(); err != nil {
+		return 0, err
+	}
+	socketCookie, err := getsockoptUint64(socket, unix.SOL_SOCKET, unix.SO_COOKIE)
+	if err != nil {
 		return 0, err
 	}
 	cookies, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
@@ -56,7 +59,7 @@ func cookieByProgram(socket int) (uint64, error) {
 		Type:         ebpf.CGroupSockAddr,
 		AttachType:   ebpf.AttachCGroupInet4Connect,
 		License:      "Dual BSD/GPL",
-		Instructions: cookieInstructions(cookies.FD(), os.Getpid()),
+		Instructions: cookieInstructions(cookies.FD(), socketCookie),
 	})
 	if err != nil {
 		return 0, explain("learn the network namespace's cookie", err)
@@ -83,15 +86,15 @@ func cookieByProgram(socket int) (uint64, error) {
 	return cookie, err
 }
 
-// cookieInstructions store the cookie at key 0 of the map if the process is the
-// given one, and let every connect(2) pass.
-func cookieInstructions(mapFD, pid int) asm.Instructions {
+// cookieInstructions store the cookie of the namespace at key 0 of the map if the
+// socket is the given one, and let every connect(2) pass.
+func cookieInstructions(mapFD int, socketCookie uint64) asm.Instructions {
 	const cookie, key = -8, -12 // on the stack
 	return asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R1),
-		asm.FnGetCurrentPidTgid.Call(),
-		asm.RSh.Imm(asm.R0, 32),
-		asm.JNE.Imm(asm.R0, int32(pid), "pass"),
+		asm.FnGetSocketCookie.Call(),
+		asm.LoadImm(asm.R1, int64(socketCookie), asm.DWord),
+		asm.JNE.Reg(asm.R0, asm.R1, "pass"),
 		asm.Mov.Reg(asm.R1, asm.R6),
 		asm.FnGetNetnsCookie.Call(),
 		asm.StoreMem(asm.RFP, cookie, asm.R0, asm.DWord),
