@@ -11,6 +11,7 @@
 package packet
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -19,8 +20,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := lab.Sweep(); err != nil {
-		fmt.Fprintln(os.Stderr, "removing what an earlier run left:", err)
+	if err := errors.Join(lab.Usable(), lab.Sweep()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	status := m.Run()

@@ -10,26 +10,30 @@ import (
 	"testing"
 )
 
-// worlds are those that no test uses just now. To make one takes longer than
+// pool has the worlds that no test uses just now. To make one takes longer than
 // most tests do, so they are handed on.
-var worlds = make(chan *world, 64)
-
-// making is held by who makes one.
-var making sync.Mutex
+var pool struct {
+	sync.Mutex
+	idle []*world
+}
 
 // borrowWorld returns a world that is the test's until its end. The test may
-// change forwards and flows, and nothing else.
+// change forwards, flows and whether the host is a router, and nothing else.
 func borrowWorld(t testing.TB) *world {
 	t.Helper()
+	pool.Lock()
+	defer pool.Unlock()
 	var w *world
-	select {
-	case w = <-worlds:
-	default:
-		making.Lock()
+	if last := len(pool.idle) - 1; last >= 0 {
+		w, pool.idle = pool.idle[last], pool.idle[:last]
+	} else {
 		w = newWorld(&everyTest)
-		making.Unlock()
 	}
-	t.Cleanup(func() { worlds <- w })
+	t.Cleanup(func() {
+		pool.Lock()
+		defer pool.Unlock()
+		pool.idle = append(pool.idle, w)
+	})
 	return w
 }
 
