@@ -101,8 +101,8 @@ func (t topologyReport) rows() [][]string {
 	for _, w := range t.Workloads {
 		head = append(head, w.Title)
 		cost = append(cost, fmt.Sprintf("%v a %s", rounded(w.DirectNanoseconds.Median), w.Unit))
-		softirqd = append(softirqd, fmt.Sprintf("%.1f %%", 100*w.SoftirqdShare))
-		others = append(others, fmt.Sprintf("%.1f %%", 100*w.OthersShare))
+		softirqd = append(softirqd, percent(w.SoftirqdShare))
+		others = append(others, percent(w.OthersShare))
 		for _, p := range w.Peers {
 			if !seen[p.Name] {
 				seen[p.Name] = true
@@ -123,6 +123,14 @@ func (t topologyReport) rows() [][]string {
 		rows = append(rows, row)
 	}
 	return append(rows, softirqd, others)
+}
+
+// percent shows a share. None at all is shown as unknown.
+func percent(share float64) string {
+	if share == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f %%", 100*share)
 }
 
 // rounded is a number of nanoseconds to about three digits.

@@ -46,9 +46,9 @@ type workloadReport struct {
 	DirectNanoseconds spread `json:"directNanoseconds"`
 	// SoftirqdShare is the part of the processor time that the kernel's softirq
 	// threads had, OthersShare the part of the time that passed in which none of
-	// this ran.
+	// this ran; on two processors that is not others' doing alone, and zero.
 	SoftirqdShare float64 `json:"softirqdShare"`
-	OthersShare   float64 `json:"othersShare"`
+	OthersShare   float64 `json:"othersShare,omitempty"`
 	// Limit is the ratio that xfwd promises.
 	Limit float64      `json:"limit"`
 	Peers []peerReport `json:"peers"`
@@ -71,6 +71,9 @@ func newTopologyReport(p plan, columns []column) topologyReport {
 			DirectNanoseconds: c.directCost(), Limit: c.workload.limit,
 		}
 		w.SoftirqdShare, w.OthersShare = c.shares()
+		if p.placement.client != p.placement.server {
+			w.OthersShare = 0
+		}
 		for _, peer := range p.peers[1:] {
 			if peer.carries(c.workload.kind) {
 				w.Peers = append(w.Peers, peerReport{peer.name(), c.ratio(peer, direct{}), c.ratio(xfwd{}, peer)})

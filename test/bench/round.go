@@ -92,7 +92,7 @@ func (c column) directCost() spread {
 
 // shares says, over all samples, what part of the processor time the kernel's
 // softirq threads had, and what part of the time that passed had no process of
-// ours running. With everything on one processor, the latter is others' doing.
+// ours running.
 func (c column) shares() (softirqd, others float64) {
 	var cpu, ofSoftirqd, wall float64
 	for _, samples := range c.samples {
