@@ -100,6 +100,16 @@ func TestWhoseAddress(t *testing.T) {
 			},
 		},
 		{
+			name:     "a packet for another host that reaches one which forwards nothing",
+			forwards: []string{"80/tcp+udp 30080"},
+			stub:     true,
+			steps: []step{
+				arrives(between(client.at(40000), neighbour.at(80), syn(1))).stays("not-this-host"),
+				arrives(between(client.at(40000), vip.at(80), udp("?"))).stays("not-this-host"),
+				flows{},
+			},
+		},
+		{
 			name:     "a packet for another host's target",
 			forwards: []string{"80 30080"},
 			steps: []step{
@@ -234,6 +244,11 @@ func TestVIPOnAHostWithLittle(t *testing.T) {
 			name:     "no route",
 			forwards: []string{"vip:80 30080"},
 			steps:    through(client.at(40000), vip.at(80), host.at(30080)).handshake(),
+		},
+		{
+			name:     "no route, which makes it nobody's without a forward of its own",
+			forwards: []string{"80 30080"},
+			steps:    []step{toVIP.stays("not-this-host"), flows{}},
 		},
 		{
 			name:     "no route, and it forwards nothing",
