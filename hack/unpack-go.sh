@@ -19,8 +19,16 @@ mkdir -p "$tools"
 tmp=$(mktemp -d "$tools/go-XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 mkdir -p "$tmp"/{state/lists/partial,cache/archives/partial,root}
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
-	"$DEBIAN_MIRROR bookworm-backports main" >"$tmp/sources.list"
+# Backports are where bookworm itself is.
+# shellcheck disable=SC2016
+mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
+	awk '$2 == "bookworm" { print $1; exit }')
+[ -n "$mirror" ] || {
+	echo "setup: apt knows no mirror of bookworm: add one to its sources" >&2
+	exit 1
+}
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" \
+	>"$tmp/sources.list"
 apt=(-qq -o Dir::Etc::SourceList="$tmp/sources.list" -o Dir::Etc::SourceParts=-
 	-o Dir::State="$tmp/state" -o Dir::State::Status=/var/lib/dpkg/status
 	-o Dir::Cache="$tmp/cache" -o APT::Sandbox::User=)
