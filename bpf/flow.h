@@ -131,15 +131,14 @@ static __noinline int flow_delete(const struct tuple *key, const struct flow *fl
 	return 0;
 }
 
-/* Both entries of a transitory flow become established. */
+/* Both entries of a transitory flow become established, and leave shadows. */
 static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 {
 	struct tuple partner_key;
-	struct flow partner;
+	struct flow partner, *shadow;
 
 	if (!key || !flow)
 		return 0;
-	flow->flags &= ~FLOW_SHADOW;
 	partner_key = tuple_reversed(&flow->to);
 	flow_make_partner(key, flow, &partner);
 	if (bpf_map_update_elem(&flows_established, &partner_key, &partner, BPF_ANY))
@@ -149,6 +148,9 @@ static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 		return 0;
 	}
 	flow->flags |= FLOW_SHADOW;
+	shadow = bpf_map_lookup_elem(&flows_transitory, &partner_key);
+	if (shadow && tuple_equal(&shadow->to, &partner.to))
+		shadow->flags |= FLOW_SHADOW;
 	return 0;
 }
 
