@@ -123,6 +123,16 @@ func TestFragments(t *testing.T) {
 			},
 		},
 		testCase{
+			name:     "of another protocol, in which the id means something else",
+			forwards: []string{"80/tcp+udp 30080"},
+			families: onlyIPv4,
+			steps: []step{
+				web.asks(big, first(7, 24)).opening(),
+				arrives(web.request(data(1, 1, big.payload), last(7, 40))).stays("fragment-early"),
+				web.asks(big, last(7, 24)),
+			},
+		},
+		testCase{
 			name:     "of somebody else's datagram",
 			forwards: []string{"53/udp 30053"},
 			steps: []step{

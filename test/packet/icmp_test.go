@@ -154,6 +154,24 @@ func TestErrorsAboutPacketsOfZeroChecksum(t *testing.T) {
 	runCases(t, cases)
 }
 
+// Whom an error is sent to is the sender's business: only who the error's quote
+// says is the same gets another address with it.
+func TestErrorsToOthers(t *testing.T) {
+	var cases []testCase
+	for _, f := range forwardings {
+		reply, request := data(5001, 1001, "an answer"), data(1001, 5001, "a question")
+		out, in := f.onTheWayOut(router, tooBig, 0, reply), f.onTheWayIn(pod, tooBig, 0, request)
+		out.in.to, out.out.to = neighbour.itself(), neighbour.itself()
+		in.in.to, in.out.to = neighbour.itself(), neighbour.itself()
+		cases = append(cases, testCase{
+			name:     "another " + f.name,
+			forwards: f.forwards,
+			steps:    append(f.handshake(), out, in),
+		})
+	}
+	runCases(t, cases)
+}
+
 // ICMP that is nothing to us.
 func TestOtherICMP(t *testing.T) {
 	forwards := []string{"80/tcp+udp 30080"}

@@ -65,6 +65,7 @@ func TestTagsBesideTheFrame(t *testing.T) {
 			steps: []step{
 				c.becomes(dns.asks(udp("?")).opening()),
 				c.becomes(dns.answers(udp("!"))),
+				c.becomes(dns.answers(udp("segments of eight bytes")).merged(8, 3)),
 			},
 		}})
 	}

@@ -107,6 +107,7 @@ func (w *world) openMaps(tb lab.TB) {
 		"flows_established": &w.maps.FlowsEstablished,
 		"flows_transitory":  &w.maps.FlowsTransitory,
 		"fragments":         &w.maps.Fragments,
+		"backends":          &w.maps.Backends,
 		"counters":          &w.maps.Counters,
 		"reasons":           &w.maps.Reasons,
 		"forward_drops":     &w.maps.ForwardDrops,
