@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// options are what the command line says.
+type options struct {
+	kernels     *regexp.Regexp
+	packages    []string
+	run, skip   string
+	verbose     bool
+	update      bool
+	timeout     time.Duration
+	parallel    int
+	accelerator string
+	memory      int
+	threads     int
+	logs        string
+}
+
+// emulatedTooSlow are tests that make no sense where an emulated processor runs
+// them: one measures time, the other loads the programs some hundred times.
+const emulatedTooSlow = "^(TestAddIsQuick|TestKilledAtEveryStep)$"
+
+// defaultPackages are those whose tests depend on the kernel.
+var defaultPackages = []string{"./test/e2e", "./test/vm/devices", "./test/vm/programs", "./internal/loader"}
+
+const usage = `Usage: go run ./test/vm [flags] [packages]
+
+Runs the tests of packages in virtual machines, on each kernel of test/vm/kernels. Without packages:
+%s
+
+`
+
+// parseOptions parses the command line; its errors are flag.ErrHelp or have been
+// shown.
+func parseOptions(args []string, defaultLogs string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("vm", flag.ContinueOnError)
+	flags.Usage = func() {
+		fmt.Fprintf(flags.Output(), usage, defaultPackages)
+		flags.PrintDefaults()
+	}
+	kernels := flags.String("kernel", "", "only the kernels of the list whose names match this `regexp`")
+	flags.StringVar(&o.run, "run", "", "only the tests that match this `regexp`")
+	flags.StringVar(&o.skip, "skip", "", "not the tests that match this `regexp`")
+	flags.BoolVar(&o.verbose, "v", false, "show what all tests say, not only those that fail")
+	flags.BoolVar(&o.update, "update", false, "fetch the kernels and QEMU anew")
+	flags.DurationVar(&o.timeout, "timeout", 20*time.Minute, "how long the tests of one package may take in one machine")
+	flags.IntVar(&o.parallel, "j", 2, "how many machines run at once")
+	flags.StringVar(&o.accelerator, "accel", "tcg", "what runs the guest's code: tcg or kvm")
+	flags.IntVar(&o.memory, "memory", 768, "the machines' memory in `MiB`")
+	flags.IntVar(&o.threads, "smp", 1, "the machines' processors")
+	flags.StringVar(&o.logs, "logs", defaultLogs, "the directory for what the machines say")
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	var err error
+	if o.kernels, err = regexp.Compile(*kernels); err != nil {
+		return options{}, err
+	}
+	if o.logs, err = filepath.Abs(o.logs); err != nil {
+		return options{}, err
+	}
+	o.packages = flags.Args()
+	if len(o.packages) == 0 {
+		o.packages = defaultPackages
+	}
+	return o, nil
+}
+
+// skipped are the tests that are left out; one that is asked for is not.
+func (o options) skipped() string {
+	switch {
+	case o.accelerator == "kvm" || o.run != "":
+		return o.skip
+	case o.skip != "":
+		return o.skip + "|" + emulatedTooSlow
+	}
+	return emulatedTooSlow
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package programs tests that the kernel accepts the BPF programs.
+package programs
+
+import (
+	"errors"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/xfwd/xfwd/bpf"
+)
+
+// budget is how many instructions a verifier may look at, on its way through
+// every branch of a program. It gives up after a million; what is left is for
+// kernels that we do not test and programs that grow.
+const budget = 500_000
+
+// verifierLines is how much of a verifier's complaint is worth reading.
+const verifierLines = 60
+
+// Each program loads, by itself, and with room to spare.
+func TestPrograms(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("loading programs needs root: run this as root")
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := bpf.LoadXfwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps, err := ebpf.NewCollection(&ebpf.CollectionSpec{Maps: spec.Maps, Types: spec.Types, ByteOrder: spec.ByteOrder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer maps.Close()
+	for name := range spec.Programs {
+		t.Run(name, func(t *testing.T) {
+			load := func(level ebpf.LogLevel) (*ebpf.Collection, error) {
+				one := spec.Copy()
+				one.Programs = map[string]*ebpf.ProgramSpec{name: one.Programs[name]}
+				return ebpf.NewCollectionWithOptions(one, ebpf.CollectionOptions{
+					MapReplacements: maps.Maps,
+					Programs:        ebpf.ProgramOptions{LogLevel: level},
+				})
+			}
+			collection, err := load(ebpf.LogLevelStats)
+			if err != nil {
+				_, err = load(ebpf.LogLevelBranch)
+				t.Fatal(complaint(err))
+			}
+			defer collection.Close()
+			count := verified(t, collection.Programs[name].VerifierLog)
+			t.Logf("%d instructions verified", count)
+			if count > budget {
+				t.Errorf("the verifier looks at %d instructions; the budget is %d", count, budget)
+			}
+		})
+	}
+}
+
+// complaint is the end of what the verifier has written.
+func complaint(err error) string {
+	var verifier *ebpf.VerifierError
+	if !errors.As(err, &verifier) {
+		return err.Error()
+	}
+	log := verifier.Log
+	return verifier.Error() + "\n" + strings.Join(log[max(0, len(log)-verifierLines):], "\n")
+}
+
+var processed = regexp.MustCompile(`processed (\d+) insns`)
+
+func verified(t *testing.T, log string) int {
+	t.Helper()
+	match := processed.FindStringSubmatch(log)
+	if match == nil {
+		t.Fatalf("the verifier does not tell how many instructions it looked at: %s", log)
+	}
+	count, err := strconv.Atoi(match[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return count
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// report is what came of a run.
+type report struct {
+	run     testRun
+	elapsed time.Duration
+	// err is why the run as a whole failed.
+	err error
+	// log and console are files with what the tests and the kernel said.
+	log, console string
+	// passed counts tests, failed and skipped are those that did so, with what
+	// they said. Only the innermost tests count.
+	passed          int
+	failed, skipped []testResult
+	// outside is what was said outside of tests.
+	outside string
+}
+
+type testResult struct{ name, output string }
+
+func (r report) ok() bool { return r.err == nil && len(r.failed) == 0 }
+
+// testEvent is what `go tool test2json` writes.
+type testEvent struct{ Action, Test, Output string }
+
+// read writes the tests' output to the log and learns from it how each ended.
+func (r *report) read(ctx context.Context, output []byte) error {
+	// The context may be what ended the machine; this must happen in any case.
+	convert := exec.CommandContext(context.WithoutCancel(ctx), "go", "tool", "test2json")
+	convert.Stdin = bytes.NewReader(output)
+	events, err := convert.Output()
+	if err != nil {
+		return fmt.Errorf("%s: %w", convert, err)
+	}
+	log, err := os.Create(r.log)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	said := map[string]*strings.Builder{}
+	// Tests with tests within, of which only those count.
+	parents := map[string]bool{}
+	for decoder := json.NewDecoder(bytes.NewReader(events)); ; {
+		var event testEvent
+		if err := decoder.Decode(&event); err == io.EOF {
+			break
+		} else if err != nil {
+			return err
+		}
+		name := event.Test
+		if said[name] == nil {
+			said[name] = &strings.Builder{}
+			if slash := strings.LastIndexByte(name, '/'); slash > 0 {
+				parents[name[:slash]] = true
+			}
+		}
+		switch {
+		case event.Action == "output":
+			if _, err := log.WriteString(event.Output); err != nil {
+				return err
+			}
+			if !progress.MatchString(event.Output) {
+				said[name].WriteString(event.Output)
+			}
+		case name == "":
+		case event.Action == "pass" && !parents[name]:
+			r.passed++
+		case event.Action == "skip":
+			r.skipped = append(r.skipped, testResult{name, said[name].String()})
+		// One in which another failed has usually nothing to say of its own.
+		case event.Action == "fail" && (!parents[name] || said[name].Len() > 0):
+			r.failed = append(r.failed, testResult{name, said[name].String()})
+		}
+	}
+	if said[""] != nil {
+		r.outside = said[""].String()
+	}
+	return nil
+}
+
+// progress are lines that only tell that a test begins or ends.
+var progress = regexp.MustCompile(`^(=== |\s*--- |(PASS|FAIL)\n$)`)
+
+// print writes a line for the run, and what is wrong.
+func (r report) print(w io.Writer, verbose bool) {
+	word := "ok  "
+	if !r.ok() {
+		word = "FAIL"
+	}
+	fmt.Fprintf(w, "%s  %-8s %-20s %4d passed %3d failed %3d skipped  %6.1f s  Linux %s\n",
+		word, r.run.kernel.name, r.run.suite.name, r.passed, len(r.failed), len(r.skipped), r.elapsed.Seconds(), r.run.kernel.release)
+	for _, skipped := range r.skipped {
+		fmt.Fprintf(w, "  skipped: %s\n%s", skipped.name, indent(skipped.output))
+	}
+	if verbose {
+		text, _ := os.ReadFile(r.log)
+		w.Write(text)
+	} else {
+		for _, failed := range r.failed {
+			fmt.Fprintf(w, "  failed: %s\n%s", failed.name, indent(failed.output))
+		}
+	}
+	if r.err != nil {
+		fmt.Fprintf(w, "  failed: %v\n%s", r.err, indent(r.outside))
+		text, _ := os.ReadFile(r.console)
+		fmt.Fprintf(w, "  the end of what the kernel said, which is in %s:\n%s", r.console, indent(tail(string(text), consoleLines)))
+	}
+}
+
+// consoleLines are as many as a kernel's oops has.
+const consoleLines = 40
+
+func tail(text string, lines int) string {
+	all := strings.SplitAfter(text, "\n")
+	return strings.Join(all[max(0, len(all)-lines-1):], "")
+}
+
+func indent(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString("    " + strings.TrimSuffix(line, "\n") + "\n")
+	}
+	return b.String()
+}
+
+// trouble is what a kernel says when something is wrong, even if every test has
+// passed.
+var trouble = regexp.MustCompile(`(?m)^.*(BUG:|WARNING:|Oops|Out of memory).*$`)
+
+// kernelTrouble fails if a console tells of trouble.
+func kernelTrouble(console string) error {
+	text, err := os.ReadFile(console)
+	if err != nil {
+		return err
+	}
+	if line := trouble.Find(text); line != nil {
+		return fmt.Errorf("the kernel said: %s", bytes.TrimSpace(line))
+	}
+	return nil
+}

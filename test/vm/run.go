@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/xfwd/xfwd/test/vm/job"
+)
+
+// bootTime is what a machine may take beside its tests.
+const bootTime = time.Minute
+
+// vmVariable tells tests that they run in a test VM, by the name of its kernel.
+const vmVariable = "XFWD_VM"
+
+// testRun is the tests of one package in one machine.
+type testRun struct {
+	kernel *kernel
+	suite  suite
+	// name is that of its files.
+	name string
+	// parts are the archives of which its initramfs consists.
+	parts []string
+	// timeout ends it.
+	timeout time.Duration
+}
+
+// prepare builds everything that the machines need, in a directory: for each
+// kernel and each package a run.
+func prepare(ctx context.Context, o options, dir string, kernels []kernel) ([]testRun, error) {
+	suites, err := compile(ctx, dir, o.packages)
+	if err != nil {
+		return nil, err
+	}
+	base, err := buildBase(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	var runs []testRun
+	for i := range kernels {
+		k := &kernels[i]
+		archive, modules, err := buildModules(dir, k)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range suites {
+			r := testRun{kernel: k, suite: s, timeout: o.timeout}
+			r.name = k.name + "-" + strings.ReplaceAll(s.name, "/", "-")
+			j := job.Job{
+				Modules: modules,
+				Args: []string{
+					guestTests, "-test.v=test2json", "-test.paniconexit0",
+					"-test.run=" + o.run, "-test.skip=" + o.skipped(), "-test.timeout=" + o.timeout.String(),
+				},
+				Env: []string{"PATH=/bin", "HOME=/", "XFWD_BINARY=" + guestXFWD, vmVariable + "=" + k.name},
+				Dir: s.guestDir(),
+			}
+			own, err := buildJob(dir, r.name, s, j)
+			if err != nil {
+				return nil, err
+			}
+			r.parts = []string{base, archive, own}
+			runs = append(runs, r)
+		}
+	}
+	return runs, nil
+}
+
+// runAll runs as many at once as there may be, and reports each when it ends. It
+// returns whether all passed.
+func runAll(ctx context.Context, o options, q qemu, runs []testRun) bool {
+	var (
+		wait  sync.WaitGroup
+		print sync.Mutex
+		slots = make(chan struct{}, o.parallel)
+		ok    = true
+	)
+	for _, r := range runs {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			report := r.run(ctx, o, q)
+			print.Lock()
+			defer print.Unlock()
+			report.print(os.Stdout, o.verbose)
+			ok = ok && report.ok()
+		})
+	}
+	wait.Wait()
+	return ok
+}
+
+// run runs one machine.
+func (r testRun) run(ctx context.Context, o options, q qemu) report {
+	result := report{run: r, console: filepath.Join(o.logs, r.name+".console"), log: filepath.Join(o.logs, r.name+".log")}
+	start := time.Now()
+	result.err = func() error {
+		initramfs := strings.TrimSuffix(r.parts[len(r.parts)-1], ".cpio") + ".initramfs"
+		defer os.Remove(initramfs)
+		if err := concatenate(initramfs, r.parts...); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, r.timeout+bootTime)
+		defer cancel()
+		var said bytes.Buffer
+		bootErr := q.boot(ctx, machine{
+			kernel: r.kernel, initramfs: initramfs, console: result.console,
+			accelerator: o.accelerator, memory: o.memory, threads: o.threads,
+		}, &said)
+		output, status, ended := job.SplitStatus(said.Bytes())
+		if err := result.read(ctx, output); err != nil {
+			return err
+		}
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("the machine did not end: %w", context.Cause(ctx))
+		case bootErr != nil:
+			return bootErr
+		case !ended:
+			return fmt.Errorf("the machine ended before its tests did")
+		case status != 0 && len(result.failed) == 0:
+			return fmt.Errorf("the tests ended with status %d", status)
+		case result.passed+len(result.failed)+len(result.skipped) == 0:
+			return fmt.Errorf("no test has run")
+		}
+		return kernelTrouble(result.console)
+	}()
+	result.elapsed = time.Since(start)
+	return result
+}
