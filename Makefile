@@ -50,6 +50,11 @@ e2e: root ## Run the tests of the whole, with real clients and servers
 	@hack/setup.sh build test
 	$(SUDO) $(GO) test -count=1 -timeout 15m -v ./test/e2e
 
+.PHONY: test-vm
+test-vm: root ## Run the tests of the whole in QEMU, on every kernel of test/vm/kernels; takes long
+	@hack/setup.sh build test
+	$(SUDO) $(GO) run ./test/vm
+
 .PHONY: lint
 lint: ## Check the style of Go, C and shell
 	@hack/setup.sh build lint
