@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -48,7 +49,11 @@ func TestCountersAreExact(t *testing.T) {
 					defer conn.Close()
 					setOption(t, conn, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 500)
 					// Ten datagrams and a shorter one, of which each is echoed.
-					if _, err := conn.Write(make([]byte, 5100)); err != nil {
+					_, err = conn.Write(make([]byte, 5100))
+					if errors.Is(err, unix.EIO) && !offloads {
+						t.Skip("before Linux 6.10 a kernel segments only what a device adds checksums to")
+					}
+					if err != nil {
 						t.Fatal(err)
 					}
 					conn.SetReadDeadline(time.Now().Add(lab.Patience))
