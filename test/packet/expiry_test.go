@@ -129,6 +129,18 @@ func TestExpiry(t *testing.T) {
 			}),
 		},
 		{
+			name:     "half of an established connection is forgotten, long after it was opened",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				idle(transitory + within),
+				web.asks(ack(1001, 5001)),
+				evict(func(e entry) bool { return e.established && e.flow.Flags&uint8(bpf.XfwdFlowFlagFLOW_REVERSE) == 0 }),
+				web.asks(data(1001, 5001, "hello")),
+				web.answers(data(5001, 1006, "hello")),
+				flows{Established: 1},
+			}),
+		},
+		{
 			name:     "UDP without an answer",
 			forwards: []string{"53/udp 30053"},
 			steps: []step{

@@ -62,8 +62,11 @@ func (r *run) checkPairs() {
 	r.Helper()
 	established := r.table(r.maps.FlowsEstablished)
 	transitory := r.table(r.maps.FlowsTransitory)
-	for key := range transitory {
-		if _, both := established[key]; both {
+	for key, shadow := range transitory {
+		if flow, both := established[key]; both {
+			if shadow.To != flow.To {
+				r.Errorf("behind flow entry %+v is one of another flow, to %+v", key, shadow.To)
+			}
 			delete(transitory, key)
 		}
 	}

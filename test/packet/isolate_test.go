@@ -26,9 +26,9 @@ func (w *world) isolate(tb lab.TB) {
 			tb.Fatalf("%v", err)
 		}
 	}
-	for _, device := range []string{"eth0", "eth1"} {
+	for _, d := range w.devices {
 		qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-			LinkIndex: w.host.Index(device), Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+			LinkIndex: d.index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
 		}}
 		// There is none where the kernel has tcx.
 		_ = w.host.Links().QdiscDel(qdisc)

@@ -46,7 +46,7 @@ func (w *world) process(in input) (output, error) {
 		Data:    in.frame,
 		DataOut: make([]byte, len(in.frame)+256),
 		Context: skBuff{
-			Ifindex: uint32(w.host.Index(in.device)),
+			Ifindex: uint32(w.devices[in.device].index),
 			GSOSize: uint32(in.gsoSize), GSOSegs: uint32(in.gsoSegments),
 		},
 	}
@@ -60,7 +60,7 @@ func (w *world) process(in input) (output, error) {
 }
 
 // mac is the Ethernet address of a device.
-func (w *world) mac(device string) net.HardwareAddr { return w.host.MAC(device) }
+func (w *world) mac(device string) net.HardwareAddr { return w.devices[device].mac }
 
 // compare fails the test unless a frame is what was wanted.
 func (r *run) compare(want, got []byte) {

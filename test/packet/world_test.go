@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -26,7 +27,8 @@ import (
 type world struct {
 	host     *lab.Namespace
 	far      *lab.Namespace // at the other end of the host's devices
-	router   bool           // the host forwards packets of others
+	devices  map[string]device
+	router   bool // the host forwards packets of others
 	instance *ctl.Instance
 	pins     string
 	programs programs
@@ -34,6 +36,12 @@ type world struct {
 	maps     bpf.XfwdMaps  // those that tests look at
 	set      *maps.Set     // the same
 	checksum uint32        // how test runs check checksums: see runFlags
+}
+
+// device is a device of the host.
+type device struct {
+	index int
+	mac   net.HardwareAddr
 }
 
 // maxFlows is the size of the flow table. Floods in tests are larger.
@@ -50,11 +58,12 @@ func newWorld(tb lab.TB) *world {
 func newWorldFor(tb lab.TB, flows uint32) *world {
 	tb.Helper()
 	l := lab.New(tb)
-	w := &world{host: l.Namespace("host"), far: l.Namespace("far"), null: null(tb)}
-	for device, m := range map[string]machine{"eth0": host, "eth1": second} {
-		l.Veth(w.host, device, w.far, device, 1500)
-		w.host.Address(device, netip.PrefixFrom(m.V4, 24))
-		w.host.Address(device, netip.PrefixFrom(m.V6, 64))
+	w := &world{host: l.Namespace("host"), far: l.Namespace("far"), devices: make(map[string]device), null: null(tb)}
+	for name, m := range map[string]machine{"eth0": host, "eth1": second} {
+		l.Veth(w.host, name, w.far, name, 1500)
+		w.host.Address(name, netip.PrefixFrom(m.V4, 24))
+		w.host.Address(name, netip.PrefixFrom(m.V6, 64))
+		w.devices[name] = device{w.host.Index(name), w.host.MAC(name)}
 	}
 	w.host.DefaultRoutes(router.Addresses)
 	w.route(true)
