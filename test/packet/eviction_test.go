@@ -108,6 +108,18 @@ func TestEviction(t *testing.T) {
 			}),
 		},
 		{
+			name:     "of half a connection that is half-closed",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{
+				web.asks(fin(1001, 5001)),
+				evict(func(e entry) bool { return e.established && clients(e) }),
+				web.asks(ack(1002, 5001)),
+				web.answers(fin(5001, 1002)),
+				web.asks(ack(1002, 5002)),
+				flows{Transitory: 1},
+			}),
+		},
+		{
 			name:     "of UDP",
 			forwards: []string{"53/udp 30053"},
 			steps: []step{
