@@ -45,38 +45,53 @@ func buildBase(ctx context.Context, dir string) (file string, err error) {
 	})
 }
 
-// buildModules writes the part that guests with one kernel share, and returns
-// the modules in it in the order in which they are loaded.
-func buildModules(dir string, k *kernel) (file string, modules []string, err error) {
+// guest is what guests with one kernel share.
+type guest struct {
+	kernel *kernel
+	// archive has the modules, which are loaded in this order.
+	archive string
+	modules []string
+}
+
+func buildModules(dir string, k *kernel) (guest, error) {
 	files, err := k.moduleFiles(moduleList)
 	if err != nil {
-		return "", nil, err
+		return guest{}, err
 	}
-	file, err = writeCPIO(filepath.Join(dir, "modules-"+k.name+".cpio"), func(c *cpio) error {
+	g := guest{kernel: k}
+	g.archive, err = writeCPIO(filepath.Join(dir, "modules-"+k.name+".cpio"), func(c *cpio) error {
 		for _, file := range files {
 			name := path.Join(guestModules, filepath.Base(file))
-			modules = append(modules, name)
+			g.modules = append(g.modules, name)
 			c.file(name, file)
 		}
 		return nil
 	})
-	return file, modules, err
+	return g, err
 }
 
-// buildJob writes the part that is for one guest.
-func buildJob(dir, name string, s suite, j job.Job) (file string, err error) {
-	content, err := json.Marshal(j)
-	if err != nil {
-		return "", err
-	}
-	return writeCPIO(filepath.Join(dir, name+".cpio"), func(c *cpio) error {
+// buildSuite writes the part that guests with one package share: its tests and
+// their data.
+func buildSuite(dir string, s suite) (file string, err error) {
+	return writeCPIO(s.binary+".cpio", func(c *cpio) error {
 		c.file(guestTests, s.binary)
-		c.bytes(job.File, content, 0o644)
 		c.directory(s.guestDir())
 		data := filepath.Join(s.dir, "testdata")
 		if _, err := os.Stat(data); err == nil {
 			c.tree(path.Join(s.guestDir(), "testdata"), data)
 		}
+		return nil
+	})
+}
+
+// buildJob writes the part that is for one guest.
+func buildJob(name string, j job.Job) (file string, err error) {
+	content, err := json.Marshal(j)
+	if err != nil {
+		return "", err
+	}
+	return writeCPIO(name, func(c *cpio) error {
+		c.bytes(job.File, content, 0o644)
 		return nil
 	})
 }

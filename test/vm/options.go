@@ -30,7 +30,7 @@ type options struct {
 const emulatedTooSlow = "^(TestAddIsQuick|TestKilledAtEveryStep)$"
 
 // defaultPackages are those whose tests depend on the kernel.
-var defaultPackages = []string{"./test/e2e", "./test/vm/devices", "./test/vm/programs", "./internal/loader"}
+var defaultPackages = []string{"./test/vm/programs", "./test/e2e", "./test/packet", "./test/vm/devices", "./internal/loader"}
 
 const usage = `Usage: go run ./test/vm [flags] [packages]
 

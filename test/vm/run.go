@@ -36,42 +36,53 @@ type testRun struct {
 // prepare builds everything that the machines need, in a directory: for each
 // kernel and each package a run.
 func prepare(ctx context.Context, o options, dir string, kernels []kernel) ([]testRun, error) {
-	suites, err := compile(ctx, dir, o.packages)
-	if err != nil {
-		return nil, err
-	}
 	base, err := buildBase(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	var runs []testRun
+	guests := make([]guest, len(kernels))
 	for i := range kernels {
-		k := &kernels[i]
-		archive, modules, err := buildModules(dir, k)
+		if guests[i], err = buildModules(dir, &kernels[i]); err != nil {
+			return nil, err
+		}
+	}
+	suites, err := compile(ctx, dir, o.packages)
+	if err != nil {
+		return nil, err
+	}
+	// A package on all kernels, then the next: the order of the packages decides
+	// what is known first.
+	var runs []testRun
+	for _, s := range suites {
+		tests, err := buildSuite(dir, s)
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range suites {
-			r := testRun{kernel: k, suite: s, timeout: o.timeout}
-			r.name = k.name + "-" + strings.ReplaceAll(s.name, "/", "-")
-			j := job.Job{
-				Modules: modules,
-				Args: []string{
-					guestTests, "-test.v=test2json", "-test.paniconexit0",
-					"-test.run=" + o.run, "-test.skip=" + o.skipped(), "-test.timeout=" + o.timeout.String(),
-				},
-				Env: []string{"PATH=/bin", "HOME=/", "XFWD_BINARY=" + guestXFWD, vmVariable + "=" + k.name},
-				Dir: s.guestDir(),
-			}
-			own, err := buildJob(dir, r.name, s, j)
+		for _, g := range guests {
+			r := testRun{kernel: g.kernel, suite: s, timeout: o.timeout}
+			r.name = g.kernel.name + "-" + strings.ReplaceAll(s.name, "/", "-")
+			own, err := buildJob(filepath.Join(dir, r.name+".cpio"), newJob(o, s, g))
 			if err != nil {
 				return nil, err
 			}
-			r.parts = []string{base, archive, own}
+			r.parts = []string{base, g.archive, tests, own}
 			runs = append(runs, r)
 		}
 	}
 	return runs, nil
+}
+
+// newJob is the run of a package's tests in a guest.
+func newJob(o options, s suite, g guest) job.Job {
+	return job.Job{
+		Modules: g.modules,
+		Args: []string{
+			guestTests, "-test.v=test2json", "-test.paniconexit0",
+			"-test.run=" + o.run, "-test.skip=" + o.skipped(), "-test.timeout=" + o.timeout.String(),
+		},
+		Env: []string{"PATH=/bin", "HOME=/", "XFWD_BINARY=" + guestXFWD, vmVariable + "=" + g.kernel.name},
+		Dir: s.guestDir(),
+	}
 }
 
 // runAll runs as many at once as there may be, and reports each when it ends. It
