@@ -20,6 +20,7 @@ type options struct {
 	timeout     time.Duration
 	parallel    int
 	accelerator string
+	steady      bool
 	memory      int
 	threads     int
 	logs        string
@@ -56,6 +57,7 @@ func parseOptions(args []string, defaultLogs string) (options, error) {
 	flags.DurationVar(&o.timeout, "timeout", 20*time.Minute, "how long the tests of one package may take in one machine")
 	flags.IntVar(&o.parallel, "j", 2, "how many machines run at once")
 	flags.StringVar(&o.accelerator, "accel", "tcg", "what runs the guest's code: tcg or kvm")
+	flags.BoolVar(&o.steady, "steady", false, "have the guests' clocks count instructions instead of time,\nfor a machine that is busy with other work; takes twice as long")
 	flags.IntVar(&o.memory, "memory", 768, "the machines' memory in `MiB`")
 	flags.IntVar(&o.threads, "smp", 1, "the machines' processors")
 	flags.StringVar(&o.logs, "logs", defaultLogs, "the directory for what the machines say")

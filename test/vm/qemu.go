@@ -38,8 +38,10 @@ type machine struct {
 	kernel *kernel
 	// initramfs is what it has for a disk.
 	initramfs string
-	// accelerator is tcg or kvm, memory in MiB.
+	// accelerator is tcg or kvm. A steady clock goes on by a nanosecond for each
+	// instruction, and jumps over idle time. Memory is in MiB.
 	accelerator     string
+	steady          bool
 	memory, threads int
 	// console is the file that gets what the kernel says.
 	console string
@@ -62,7 +64,7 @@ func (q qemu) boot(ctx context.Context, m machine, results io.Writer) error {
 		filepath.Join(q.dir, "lib/x86_64-linux-gnu"),
 		filepath.Join(q.dir, "usr/lib/x86_64-linux-gnu"),
 	}
-	command := exec.CommandContext(ctx, filepath.Join(q.dir, "lib64/ld-linux-x86-64.so.2"),
+	args := []string{
 		"--library-path", strings.Join(libraries, ":"),
 		filepath.Join(q.dir, "usr/bin/qemu-system-x86_64"),
 		"-L", filepath.Join(q.dir, "usr/share/qemu"),
@@ -76,10 +78,14 @@ func (q qemu) boot(ctx context.Context, m machine, results io.Writer) error {
 		"-kernel", m.kernel.image,
 		"-initrd", m.initramfs,
 		"-append", kernelArguments,
-		"-serial", "file:"+m.console,
+		"-serial", "file:" + m.console,
 		"-chardev", "stdio,id=results,signal=off",
 		"-serial", "chardev:results",
-	)
+	}
+	if m.steady {
+		args = append(args, "-icount", "shift=0,sleep=off", "-rtc", "clock=vm")
+	}
+	command := exec.CommandContext(ctx, filepath.Join(q.dir, "lib64/ld-linux-x86-64.so.2"), args...)
 	command.Env = append(os.Environ(), "QEMU_MODULE_DIR="+filepath.Join(q.dir, "usr/lib/x86_64-linux-gnu/qemu"))
 	// No machine outlives us.
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -96,6 +96,9 @@ func runAll(ctx context.Context, o options, q qemu, runs []testRun) bool {
 	)
 	for _, r := range runs {
 		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
 		wait.Go(func() {
 			defer func() { <-slots }()
 			report := r.run(ctx, o, q)
@@ -106,7 +109,7 @@ func runAll(ctx context.Context, o options, q qemu, runs []testRun) bool {
 		})
 	}
 	wait.Wait()
-	return ok
+	return ok && ctx.Err() == nil
 }
 
 // run runs one machine.
@@ -124,7 +127,7 @@ func (r testRun) run(ctx context.Context, o options, q qemu) report {
 		var said bytes.Buffer
 		bootErr := q.boot(ctx, machine{
 			kernel: r.kernel, initramfs: initramfs, console: result.console,
-			accelerator: o.accelerator, memory: o.memory, threads: o.threads,
+			accelerator: o.accelerator, steady: o.steady, memory: o.memory, threads: o.threads,
 		}, &said)
 		output, status, ended := job.SplitStatus(said.Bytes())
 		if err := result.read(ctx, output); err != nil {
