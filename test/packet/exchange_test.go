@@ -120,7 +120,7 @@ func (e exchange) take(r *run) {
 	if out.verdict != e.verdict {
 		r.Errorf("%v: the verdict is %v (%d), want %v", e.hook, out.verdict, out.verdict, e.verdict)
 	}
-	r.learn(e.out, out.frame)
+	r.learn(e, out.frame)
 	r.compare(r.link.frame(e.out.known(r.chosen), r.family, e.mac), out.frame)
 	r.verify(out.frame, e.out)
 	if diff := cmp.Diff(e.counted(r), after.since(before)); diff != "" {
@@ -221,15 +221,15 @@ func (c connection) answer(b body, shapes ...shaping) packet {
 }
 
 // learn finds out which port xfwd has chosen, where that is still to be seen.
-func (r *run) learn(want packet, frame []byte) {
+func (r *run) learn(e exchange, frame []byte) {
 	r.Helper()
-	if r.chosen != chosen || want.from.port != chosen {
+	if r.chosen != chosen || e.out.from.port != chosen {
 		return
 	}
-	body := frame[r.link.headerLength(want)+len(want.ipHeader(r.family)):]
+	body := frame[r.link.headerLength(e.out)+len(e.out.ipHeader(r.family)):]
 	r.chosen = int(binary.BigEndian.Uint16(body))
 	// RFC 4787, REQ-3: not a well-known one.
-	if r.chosen < 1024 {
-		r.Errorf("the client's port has become %d", r.chosen)
+	if r.chosen == e.in.from.port || r.chosen < 1024 {
+		r.Errorf("the client's port %d has become %d", e.in.from.port, r.chosen)
 	}
 }

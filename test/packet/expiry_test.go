@@ -141,6 +141,17 @@ func TestExpiry(t *testing.T) {
 			}),
 		},
 		{
+			name:     "not because another processor's clock was ahead",
+			forwards: []string{"53/udp 30053"},
+			steps: []step{
+				dns.asks(big, first(7, 24)).opening(),
+				idle(-within),
+				dns.asks(big, last(7, 24)),
+				dns.asks(udp("?")),
+				dns.answers(udp("!")),
+			},
+		},
+		{
 			name:     "UDP without an answer",
 			forwards: []string{"53/udp 30053"},
 			steps: []step{

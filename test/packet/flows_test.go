@@ -121,10 +121,11 @@ func (d idle) take(r *run) {
 // before is a time of the programs' clock, as much earlier.
 func (d idle) before(r *run, moment uint64) uint64 {
 	r.Helper()
-	if moment < uint64(d) {
+	earlier := int64(moment) - int64(d)
+	if earlier < 0 {
 		r.Fatalf("the machine has not been up for %v", time.Duration(d))
 	}
-	return moment - uint64(d)
+	return uint64(earlier)
 }
 
 // entry is one of the two of a flow.

@@ -23,7 +23,8 @@ func TestConnectionFromBefore(t *testing.T) {
 		lab.Eventually(t, lab.Patience, func() error { return w.isLocal(host.address(f)) })
 		conn := w.far.MustConnect("tcp", netip.AddrPortFrom(host.address(f), 30080))
 		port := int(conn.Local().Port())
-		taken := through(router.at(port), host.at(80), host.at(30080)).seenAs(router.at(chosen))
+		own := through(router.at(port), host.at(80), host.at(30080))
+		taken := own.seenAs(router.at(chosen))
 		free := through(router.at(1024+(port+1)%60000), host.at(80), host.at(30080))
 		w.runCases(t, []testCase{
 			{
@@ -31,6 +32,12 @@ func TestConnectionFromBefore(t *testing.T) {
 				forwards: []string{"80 30080"},
 				families: []family{f},
 				steps:    append(taken.handshake(), flows{Established: 1}),
+			},
+			{
+				name:     "what comes without SYN is of that connection, " + f.String(),
+				forwards: []string{"80 30080"},
+				families: []family{f},
+				steps:    []step{own.asks(data(1001, 5001, "as I said")).opening()},
 			},
 			{
 				name:     "another is not, " + f.String(),
