@@ -43,7 +43,7 @@ func (f *fake) Update(_ context.Context, change ctl.Change, o ctl.UpdateOptions)
 		return ctl.Report{}, err
 	}
 	report := ctl.Report{Warnings: f.warnings}
-	report.Added, report.Removed, report.Kept = ctl.Difference(have, want)
+	report.Added, report.Removed, report.Changed, report.Kept = ctl.Difference(have, want)
 	if !o.DryRun {
 		f.existing = o.Existing
 		f.updates++

@@ -16,7 +16,7 @@ func TestChange(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change Change
-		// want is the difference: lines with + and -.
+		// want is the difference: lines with -, + and, for other backends, ~.
 		want string
 		err  string
 		kind error
@@ -33,7 +33,8 @@ func TestChange(t *testing.T) {
 		{name: "range overlaps", change: add("9005-9010 1"), kind: ErrConflict, err: "9005-9010/tcp overlaps 9000-9005/tcp, which goes to this host:30000-30005; --replace removes that forward"},
 		{name: "devices overlap", change: add("8080 1 - eth0 eth1"), kind: ErrConflict, err: "8080/tcp on eth0,eth1 overlaps 8080/tcp on eth0, which goes to this host:1; --replace removes that forward"},
 		{name: "name taken", change: add("81 30081 web"), kind: ErrConflict, err: `the name "web" belongs to 80/tcp -> this host:30080; choose another, or take it with --replace`},
-		{name: "replace", change: replace("80 30081"), want: "-80/tcp -> this host:30080 web\n+80/tcp -> this host:30081\n"},
+		{name: "replace the backend", change: replace("80 30081 web"), want: "~80/tcp -> this host:30081 web\n"},
+		{name: "replace the name too", change: replace("80 30081"), want: "-80/tcp -> this host:30080 web\n+80/tcp -> this host:30081\n"},
 		{name: "replace what overlaps", change: replace("9005-9010 1"), want: "-9000-9005/tcp -> this host:30000-30005\n+9005-9010/tcp -> this host:1\n"},
 		{name: "replace the owner of a name", change: replace("81 1 tls"), want: "-443/tcp -> this host:30443 tls\n-443/udp -> this host:30443 tls\n+81/tcp -> this host:1 tls\n"},
 		{name: "replace by the same", change: replace("80 30080 web")},
@@ -55,7 +56,7 @@ func TestChange(t *testing.T) {
 		{name: "delete nonsense", change: Delete([]string{"80-79"}, false), kind: ErrSyntax, err: `frontend "80-79": the range runs backwards; write 79-80`},
 		{name: "delete nonsense like a name", change: Delete([]string{"a b"}, false), kind: ErrSyntax, err: `name "a b" has a character that names do not have; use 1 to 63 letters, digits, '-', '_' and '.'`},
 
-		{name: "apply", change: ApplyFile(forwards(t, "80 30080 web", "443 1 tls", "81 1"), false), want: "-443/tcp -> this host:30443 tls\n+81/tcp -> this host:1\n+443/tcp -> this host:1 tls\n"},
+		{name: "apply", change: ApplyFile(forwards(t, "80 30080 web", "443 1 tls", "81 1"), false), want: "+81/tcp -> this host:1\n~443/tcp -> this host:1 tls\n"},
 		{name: "apply a moved name", change: ApplyFile(forwards(t, "81 30080 web"), false), want: "-80/tcp -> this host:30080 web\n+81/tcp -> this host:30080 web\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -95,9 +96,9 @@ func TestChangeAll(t *testing.T) {
 // out.
 func difference(t *testing.T, have, want []Forward) string {
 	t.Helper()
-	added, removed, kept := Difference(have, want)
-	if len(kept)+len(removed) != len(have) || len(kept)+len(added) != len(want) {
-		t.Errorf("%d kept, %d removed, %d added of %d and %d", len(kept), len(removed), len(added), len(have), len(want))
+	added, removed, changed, kept := Difference(have, want)
+	if stay := len(kept) + len(changed); stay+len(removed) != len(have) || stay+len(added) != len(want) {
+		t.Errorf("%d kept, %d changed, %d removed, %d added of %d and %d", len(kept), len(changed), len(removed), len(added), len(have), len(want))
 	}
 	if !slices.IsSortedFunc(want, func(a, b Forward) int { return a.Frontend.Compare(b.Frontend) }) {
 		t.Errorf("not sorted:\n%s", lines(want))
@@ -108,6 +109,9 @@ func difference(t *testing.T, have, want []Forward) string {
 	}
 	for _, f := range added {
 		text += "+" + lines([]Forward{f})
+	}
+	for _, f := range changed {
+		text += "~" + lines([]Forward{f})
 	}
 	return text
 }
@@ -129,7 +133,7 @@ func TestChangeOfMany(t *testing.T) {
 	if err != nil || len(want) != many {
 		t.Fatal(len(want), err)
 	}
-	if _, _, kept := Difference(all, want); len(kept) != many {
+	if _, _, _, kept := Difference(all, want); len(kept) != many {
 		t.Errorf("kept %d", len(kept))
 	}
 	// Comparing pairs would take minutes; this takes a fraction of a second.

@@ -2,31 +2,43 @@
 
 package ctl
 
+import "slices"
+
 // Difference returns how to come from have to want: what must be added, what
-// removed, and what is in both, each in the order of Sort. A forward that
-// changes is one removed and one added.
-func Difference(have, want []Forward) (added, removed, kept []Forward) {
+// removed, what is in both with other backends, as want has it, and what is the
+// same in both; each in the order of Sort. A forward that differs in more than
+// its backends is one removed and one added.
+func Difference(have, want []Forward) (added, removed, changed, kept []Forward) {
 	old := map[frontendKey]Forward{}
 	for _, f := range have {
 		old[f.Canonical().Frontend.key()] = f
 	}
-	same := map[frontendKey]bool{}
+	stays := map[frontendKey]bool{}
 	for _, f := range want {
 		key := f.Canonical().Frontend.key()
-		if h, found := old[key]; found && h.Equal(f) {
-			same[key] = true
+		h, found := old[key]
+		if !found {
+			added = append(added, f)
+			continue
+		}
+		switch differences := h.differences(f); {
+		case len(differences) == 0:
+			stays[key] = true
 			kept = append(kept, f)
-		} else {
+		case slices.Equal(differences, []string{keyBackends}):
+			stays[key] = true
+			changed = append(changed, f)
+		default:
 			added = append(added, f)
 		}
 	}
 	for _, f := range have {
-		if !same[f.Canonical().Frontend.key()] {
+		if !stays[f.Canonical().Frontend.key()] {
 			removed = append(removed, f)
 		}
 	}
-	Sort(added)
-	Sort(removed)
-	Sort(kept)
-	return added, removed, kept
+	for _, forwards := range [][]Forward{added, removed, changed, kept} {
+		Sort(forwards)
+	}
+	return added, removed, changed, kept
 }

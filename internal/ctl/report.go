@@ -29,11 +29,18 @@ type UpdateOptions struct {
 
 // Report says what Update did, or with DryRun would do.
 type Report struct {
-	Added, Removed, Kept []Forward
+	Added, Removed []Forward
+	// Changed are forwards of which only the backends differ, as they are now.
+	// Their flows and counters stay.
+	Changed []Forward
+	Kept    []Forward
 	// Loaded is set when the dataplane was not in the kernel before.
 	Loaded bool
 	// Warnings are whole sentences for standard error, one line each.
 	Warnings []string
+	// Notes are for standard error too, and no warnings: what was decided for
+	// the user, such as the source that a backend sees.
+	Notes []string
 }
 
 // Traffic counts packets and bytes of one direction as they are on the wire.
@@ -60,6 +67,20 @@ type Counters struct {
 type ForwardCounters struct {
 	Forward
 	Counters Counters
+	// Uses are what the dataplane does with each of Forward.Backends, in their
+	// order.
+	Uses []BackendUse
+}
+
+// BackendUse is what the dataplane does with one backend.
+type BackendUse struct {
+	// Active counts its connections, as Connections.Active those of the forward.
+	Active uint64
+	// Masqueraded is set if it sees an address of this host as the client's.
+	Masqueraded bool
+	// MasqueradeAddress is that address, or the zero Addr for that of the device
+	// which leads to the backend.
+	MasqueradeAddress netip.Addr
 }
 
 // FlowEndpoint is one end of a flow.

@@ -71,7 +71,7 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (Report, *loader.Hos
 		return Report{}, nil, err
 	}
 	var report Report
-	report.Added, report.Removed, report.Kept = Difference(have, want)
+	report.Added, report.Removed, report.Changed, report.Kept = Difference(have, want)
 	host, err := i.loader.Host()
 	if err != nil {
 		return Report{}, nil, classify(err)
