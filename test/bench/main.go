@@ -28,7 +28,11 @@ func run(args []string) error {
 	if len(args) > 0 {
 		switch args[0] {
 		case roleServer:
-			return load.Serve(netip.MustParseAddrPort(args[1]), os.Stdout)
+			var at []netip.AddrPort
+			for _, address := range args[1:] {
+				at = append(at, netip.MustParseAddrPort(address))
+			}
+			return load.Serve(at, os.Stdout)
 		case roleClient:
 			return load.Client(os.Stdin, os.Stdout)
 		}

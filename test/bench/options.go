@@ -116,13 +116,13 @@ func (o options) plans() []plan {
 			continue
 		}
 		p := plan{
-			topology: t, variant: o.variant, placement: o.placement, rounds: o.rounds,
+			topology: t, variant: o.variant.within(t), placement: o.placement, rounds: o.rounds,
 			peers:  []peer{direct{}, directAgain{}},
 			random: rand.New(rand.NewPCG(o.seed, 0)),
 		}
 		for _, w := range workloads {
 			if slices.Contains(o.only, string(w.kind)) && slices.Contains(t.kinds, w.kind) {
-				p.workloads = append(p.workloads, w.scaled(o.size))
+				p.workloads = append(p.workloads, w.in(p.variant).scaled(o.size))
 			}
 		}
 		for _, peer := range t.peers {

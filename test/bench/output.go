@@ -96,6 +96,7 @@ func (t topologyReport) rows() [][]string {
 	cost := []string{"direct"}
 	softirqd := []string{"CPU time of ksoftirqd"}
 	others := []string{"time that others took"}
+	limits, limited := []string{"what xfwd shall not exceed"}, false
 	var names []string
 	seen := map[string]bool{}
 	for _, w := range t.Workloads {
@@ -103,6 +104,11 @@ func (t topologyReport) rows() [][]string {
 		cost = append(cost, fmt.Sprintf("%v a %s", rounded(w.DirectNanoseconds.Median), w.Unit))
 		softirqd = append(softirqd, percent(w.SoftirqdShare))
 		others = append(others, percent(w.OthersShare))
+		limit := "–"
+		if w.Limit > 0 {
+			limit, limited = fmt.Sprintf("%.2f", w.Limit), true
+		}
+		limits = append(limits, limit)
 		for _, p := range w.Peers {
 			if !seen[p.Name] {
 				seen[p.Name] = true
@@ -121,6 +127,9 @@ func (t topologyReport) rows() [][]string {
 			row = append(row, cell)
 		}
 		rows = append(rows, row)
+	}
+	if limited {
+		rows = append(rows, limits)
 	}
 	return append(rows, softirqd, others)
 }

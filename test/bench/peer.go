@@ -2,20 +2,16 @@
 
 package main
 
-import (
-	"net/netip"
+import "github.com/xfwd/xfwd/test/bench/load"
 
-	"github.com/xfwd/xfwd/test/bench/load"
-)
-
-// peer is a way to publish a site's frontend.
+// peer is a way to publish a lane's frontend.
 type peer interface {
 	name() string
 	// carries says whether the peer can do that kind of work at all.
 	carries(load.Kind) bool
-	// target is where the client of a site sends its traffic.
-	target(*site) netip.AddrPort
-	start(*site) forwarder
+	// target is where the client sends its traffic.
+	target(lane) path
+	start(lane) forwarder
 }
 
 // forwarder is a peer at work.
@@ -29,17 +25,25 @@ type forwarder struct {
 // inKernel is what peers have in common that carry everything.
 type inKernel struct{}
 
-func (inKernel) carries(load.Kind) bool        { return true }
-func (inKernel) target(s *site) netip.AddrPort { return s.frontend }
+func (inKernel) carries(load.Kind) bool { return true }
+func (inKernel) target(l lane) path     { return l.frontend }
 
 // direct is no forwarder at all.
 type direct struct{ inKernel }
 
-func (direct) name() string                  { return "direct" }
-func (direct) target(s *site) netip.AddrPort { return s.direct }
-func (direct) start(*site) forwarder         { return forwarder{stop: func() {}} }
+func (direct) name() string         { return "direct" }
+func (direct) target(l lane) path   { return l.direct }
+func (direct) start(lane) forwarder { return forwarder{stop: func() {}} }
 
 // directAgain is direct a second time: its ratio to the first shows the noise.
 type directAgain struct{ direct }
 
 func (directAgain) name() string { return "direct′" }
+
+// kernelRouting is a host that translates nothing: the client knows the
+// backend's own address.
+type kernelRouting struct{ inKernel }
+
+func (kernelRouting) name() string         { return "kernel routing" }
+func (kernelRouting) target(l lane) path   { return path{l.frontend.from, l.backend} }
+func (kernelRouting) start(lane) forwarder { return forwarder{stop: func() {}} }

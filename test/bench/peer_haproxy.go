@@ -17,7 +17,7 @@ type haproxy struct{ inKernel }
 func (haproxy) name() string             { return "HAProxy" }
 func (haproxy) carries(k load.Kind) bool { return k != load.Datagram }
 
-func (haproxy) start(s *site) forwarder {
+func (haproxy) start(l lane) forwarder {
 	config := fmt.Sprintf(`
 global
 	nbthread 1
@@ -30,10 +30,10 @@ defaults
 listen bench
 	bind %s
 	server backend %s
-`, s.frontend, s.backend)
-	file := filepath.Join(s.scratch(), "haproxy.cfg")
-	s.write(file, []byte(config))
-	p := spawn(s.tb, s.forwarder, s.cpus, exec.Command("haproxy", "-q", "-db", "-f", file))
-	s.awaitListener(s.frontend)
+`, l.frontend.to, l.backend)
+	file := filepath.Join(l.scratch(), "haproxy.cfg")
+	l.write(file, []byte(config))
+	p := spawn(l.tb, l.forwarder, l.cpus, exec.Command("haproxy", "-q", "-db", "-f", file))
+	l.awaitListener(l.frontend.to)
 	return forwarder{pids: []int{p.pid()}, stop: p.stop}
 }

@@ -2,19 +2,20 @@
 
 package main
 
-import (
-	"fmt"
-	"net/netip"
-)
+import "fmt"
 
 // xfwd is what this is all about.
 type xfwd struct{ inKernel }
 
 func (xfwd) name() string { return "xfwd" }
 
-func (xfwd) start(s *site) forwarder {
-	x := s.forwarder.XFWD()
-	x.Do("add", fmt.Sprintf("%d/tcp+udp", s.frontend.Port()), fmt.Sprint(s.backend.Port()))
+func (xfwd) start(l lane) forwarder {
+	x := l.forwarder.XFWD()
+	backend := fmt.Sprint(l.backend.Port())
+	if l.elsewhere() {
+		backend = l.backend.String()
+	}
+	x.Do("add", fmt.Sprintf("%d/tcp+udp", l.frontend.to.Port()), backend)
 	return forwarder{stop: func() { x.Do("unload") }}
 }
 
@@ -23,5 +24,5 @@ func (xfwd) start(s *site) forwarder {
 // it.
 type xfwdBystander struct{ xfwd }
 
-func (xfwdBystander) name() string                  { return "direct beside xfwd" }
-func (xfwdBystander) target(s *site) netip.AddrPort { return s.direct }
+func (xfwdBystander) name() string       { return "direct beside xfwd" }
+func (xfwdBystander) target(l lane) path { return l.direct }

@@ -49,8 +49,8 @@ type workloadReport struct {
 	// this ran; on two processors that is not others' doing alone, and zero.
 	SoftirqdShare float64 `json:"softirqdShare"`
 	OthersShare   float64 `json:"othersShare,omitempty"`
-	// Limit is the ratio that xfwd promises.
-	Limit float64      `json:"limit"`
+	// Limit is the ratio that xfwd promises; 0 where it promises none.
+	Limit float64      `json:"limit,omitempty"`
 	Peers []peerReport `json:"peers"`
 }
 
@@ -68,7 +68,7 @@ func newTopologyReport(p plan, columns []column) topologyReport {
 	for _, c := range columns {
 		w := workloadReport{
 			Title: c.workload.title, Unit: c.workload.unit, Units: c.workload.units,
-			DirectNanoseconds: c.directCost(), Limit: c.workload.limit,
+			DirectNanoseconds: c.directCost(), Limit: p.topology.limits[c.workload.kind],
 		}
 		w.SoftirqdShare, w.OthersShare = c.shares()
 		if p.placement.client != p.placement.server {
@@ -99,16 +99,16 @@ func (w workloadReport) verdicts() []string {
 	if !ok {
 		return nil
 	}
-	say := "within"
-	if ours.Ratio.Median > w.Limit {
-		say = "OVER"
-	}
-	lines := []string{fmt.Sprintf("%s: xfwd %.3f, %s its limit of %.2f", w.Title, ours.Ratio.Median, say, w.Limit)}
-	if noise, ok := w.peer(directAgain{}.name()); ok && noise.Ratio.contains(ours.Ratio.Median) {
-		lines[0] += "; no more than noise"
+	var lines []string
+	if w.Limit > 0 {
+		line := fmt.Sprintf("%s: xfwd %.3f, %s its limit of %.2f", w.Title, ours.Ratio.Median, judge(ours.Ratio.Median, w.Limit), w.Limit)
+		if noise, ok := w.peer(directAgain{}.name()); ok && noise.Ratio.contains(ours.Ratio.Median) {
+			line += "; no more than noise"
+		}
+		lines = append(lines, line)
 	}
 	for _, p := range w.Peers {
-		if !slices.Contains(rivals, p.Name) || p.Xfwd.Median <= 1 {
+		if slices.Contains(references, p.Name) || p.Name == ours.Name || p.Xfwd.Median <= 1 {
 			continue
 		}
 		line := fmt.Sprintf("%s: xfwd costs %.3f [%.3f–%.3f] of %s, BEHIND it", w.Title, p.Xfwd.Median, p.Xfwd.Q1, p.Xfwd.Q3, p.Name)
@@ -120,5 +120,13 @@ func (w workloadReport) verdicts() []string {
 	return lines
 }
 
-// rivals are the peers that do what xfwd does.
-var rivals = []string{iptablesRedirect{}.name(), nftablesRedirect{}.name(), haproxy{}.name()}
+// references are peers that do not do what xfwd does.
+var references = []string{directAgain{}.name(), xfwdBystander{}.name()}
+
+// judge says in a word what a figure means for a limit.
+func judge(figure, limit float64) string {
+	if figure > limit {
+		return "OVER"
+	}
+	return "within"
+}

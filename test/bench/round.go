@@ -61,8 +61,7 @@ func (p plan) round(ctx context.Context, tb lab.TB, columns []column, each func(
 			if !peer.carries(w.kind) {
 				continue
 			}
-			s.speakAs(s.clients[j], peer.target(s).Addr())
-			sample := m.take(w, peer)
+			sample := m.take(w, peer, s.lanes[j])
 			if ctx.Err() != nil {
 				tb.Fatalf("stopped: %v", context.Cause(ctx))
 			}

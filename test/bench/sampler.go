@@ -66,12 +66,14 @@ func (m *sampler) interrupt() {
 }
 
 // take does one workload through a peer that is not there before or after.
-func (m *sampler) take(w workload, p peer) sample {
-	forwarder := p.start(m.site)
+func (m *sampler) take(w workload, p peer, l lane) sample {
+	target := p.target(l)
+	m.site.speak(target)
+	forwarder := p.start(l)
 	clocks := append([]int{m.client.pid(), m.server.pid()}, forwarder.pids...)
 	job := load.Job{
 		Kind:   w.kind,
-		Target: p.target(m.site),
+		Target: target.to,
 		Warmup: w.units / 10,
 		Units:  w.units,
 		Clocks: append(clocks, m.softirqd...),

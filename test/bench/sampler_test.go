@@ -30,11 +30,16 @@ func TestSamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	peers := []peer{direct{}, iptablesRedirect{}, nftablesRedirect{}, haproxy{}}
-	for _, topology := range []topology{local, localNginx} {
+	for _, topology := range topologies {
+		peers := []peer{direct{}}
+		for _, p := range topology.peers {
+			if !slices.Contains([]peer{xfwd{}, xfwdBystander{}}, p) {
+				peers = append(peers, p)
+			}
+		}
 		for _, v := range []variant{{offloads: offloadsDefault}, {offloads: offloadsOff, ipv6: true}} {
 			t.Run(fmt.Sprintf("%s/%+v", topology.name, v), func(t *testing.T) {
-				s := topology.build(lab.New(t), v, len(peers))
+				s := topology.build(lab.New(t), v.within(topology), len(peers))
 				s.tb, s.cpus = t, placement.server
 				m := newSampler(s, topology.server(s), placement)
 				for _, w := range workloads {
@@ -45,8 +50,7 @@ func TestSamples(t *testing.T) {
 						if !p.carries(w.kind) {
 							continue
 						}
-						s.speakAs(s.clients[i], p.target(s).Addr())
-						got := m.take(w.scaled(0.01), p)
+						got := m.take(w.scaled(0.01), p, s.lanes[i])
 						if got.cpu <= 0 || got.cpu > 2*got.wall || got.softirqd > got.cpu {
 							t.Errorf("%s, %s: %+v", w.title, p.name(), got)
 						}

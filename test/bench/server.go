@@ -11,12 +11,16 @@ import (
 	"github.com/xfwd/xfwd/test/bench/load"
 )
 
-// server answers at a site's backend.
+// server answers where a site has it listen.
 type server func(s *site) *process
 
 // leanServer is load.Serve, which does all kinds of work.
 func leanServer(s *site) *process {
-	command := end(roleServer, s.backend.String())
+	args := []string{roleServer}
+	for _, at := range s.listen {
+		args = append(args, at.String())
+	}
+	command := end(args...)
 	stdout, err := command.StdoutPipe()
 	if err != nil {
 		s.tb.Fatalf("%v", err)
@@ -50,11 +54,11 @@ http {
 		root %[1]s;
 	}
 }
-`, dir, s.backend)
+`, dir, s.listen[0])
 	// The client asks for a number of bytes, so that is the file's name.
 	s.write(filepath.Join(dir, fmt.Sprint(load.AnswerBody)), make([]byte, load.AnswerBody))
 	s.write(filepath.Join(dir, "nginx.conf"), []byte(config))
 	p := spawn(s.tb, s.server, s.cpus, exec.Command("nginx", "-e", "stderr", "-p", dir, "-c", "nginx.conf"))
-	s.awaitListener(s.direct)
+	s.awaitListener(s.listen[0])
 	return p
 }

@@ -19,37 +19,62 @@ import (
 type site struct {
 	tb                        lab.TB
 	client, forwarder, server *lab.Namespace
-	// direct is where the client reaches the server with no forwarder between
-	// them, frontend what a forwarder publishes, backend where it sends that.
-	direct, frontend, backend netip.AddrPort
-	// clients are addresses of the client, one for each peer.
-	clients []netip.Addr
+	// listen is where the server answers.
+	listen []netip.AddrPort
+	// lanes are one for each peer.
+	lanes []lane
 	// cpus are the processors of server and forwarder.
 	cpus unix.CPUSet
 }
 
-// clientAddresses gives the client n addresses on a device, the first of them
-// next to one that it has. They stay in its subnet for n below 100.
-func clientAddresses(client *lab.Namespace, device string, own netip.Addr, n int) []netip.Addr {
+// lane is a peer's part of a site: addresses that it shares with no other. Where
+// they differ, a connection cannot meet what one of another peer has left in
+// TIME_WAIT: its sequence numbers and time stamps need not fit, and then the
+// handshake takes a second. A forwarder that masquerades makes all clients one,
+// so a backend elsewhere has an address for each peer, too.
+type lane struct {
+	*site
+	// direct leads to the server with no forwarder between them, frontend to
+	// what a forwarder publishes.
+	direct, frontend path
+	// backend is where a forwarder sends what comes to the frontend.
+	backend netip.AddrPort
+}
+
+// path is how the client speaks to somewhere: the address that it uses for
+// itself, and the one that it sends to.
+type path struct {
+	from netip.Addr
+	to   netip.AddrPort
+}
+
+// elsewhere says that the backend is not the host itself.
+func (l lane) elsewhere() bool { return l.backend.Addr() != l.frontend.to.Addr() }
+
+// moreAddresses gives a device n addresses, the first of them next to one that
+// it has. They stay in its subnet for n below 100.
+func moreAddresses(ns *lab.Namespace, device string, own netip.Addr, n int) []netip.Addr {
 	addresses := make([]netip.Addr, n)
-	bits := 24
-	if own.Is6() {
-		bits = 64
-	}
 	for i := range addresses {
 		own = own.Next()
-		client.Address(device, netip.PrefixFrom(own, bits))
+		ns.Address(device, netip.PrefixFrom(own, subnetBits(own)))
 		addresses[i] = own
 	}
 	return addresses
 }
 
-// speakAs makes what the client sends to an address come from one of its own.
-// A peer that shares none with another has all ports for itself. Otherwise a
-// connection through a translator could meet, at the server, what a direct one
-// from the same port left there in TIME_WAIT: its sequence numbers and time
-// stamps need not fit, and then the handshake takes a second.
-func (s *site) speakAs(source, to netip.Addr) {
+// subnetBits is the length of every subnet's prefix.
+func subnetBits(a netip.Addr) int {
+	if a.Is6() {
+		return 64
+	}
+	return 24
+}
+
+// speak makes what the client sends to the end of a path come from its
+// beginning.
+func (s *site) speak(p path) {
+	to := p.to.Addr()
 	links := s.client.Links()
 	routes, err := links.RouteGet(to.AsSlice())
 	if err != nil || len(routes) == 0 {
@@ -59,10 +84,10 @@ func (s *site) speakAs(source, to netip.Addr) {
 		Dst:       &net.IPNet{IP: to.AsSlice(), Mask: net.CIDRMask(to.BitLen(), to.BitLen())},
 		LinkIndex: routes[0].LinkIndex,
 		Gw:        routes[0].Gw,
-		Src:       source.AsSlice(),
+		Src:       p.from.AsSlice(),
 	})
 	if err != nil {
-		s.tb.Fatalf("route to %v from %v in %s: %v", to, source, s.client.Name, err)
+		s.tb.Fatalf("route to %v from %v in %s: %v", to, p.from, s.client.Name, err)
 	}
 }
 

@@ -17,11 +17,25 @@ type topology struct {
 	kinds []load.Kind
 	// peers are compared there with direct.
 	peers []peer
-	// build makes the network, with so many addresses for the client.
-	build func(l *lab.Lab, v variant, clients int) *site
+	// limits are the ratios over direct that xfwd promises not to exceed.
+	limits map[load.Kind]float64
+	// offloads are the topology's own default; empty: the kernel's.
+	offloads string
+	// build makes the network, with so many lanes.
+	build func(l *lab.Lab, v variant, lanes int) *site
 }
 
-var topologies = []topology{local, localNginx}
+var topologies = []topology{local, localNginx, container, oneArmed}
+
+// everyKind is what the lean server can do.
+var everyKind = []load.Kind{load.Upload, load.Download, load.KeepAlive, load.Connection, load.Datagram}
+
+// frontendPort is what every forwarder publishes, backendPort where the server
+// listens.
+const (
+	frontendPort = 80
+	backendPort  = 30080
+)
 
 // variant is what can be chosen about any topology.
 type variant struct {
@@ -32,11 +46,20 @@ type variant struct {
 // The choices of variant.offloads.
 const (
 	// offloadsDefault is as the kernel makes a veth: segmentation and checksums
-	// are left to the receiver, which does not coalesce (GRO).
+	// are left to the receiver, which does not coalesce (GRO). A topology may have
+	// another default.
 	offloadsDefault = "default"
 	offloadsOn      = "on"
 	offloadsOff     = "off"
 )
+
+// within is the variant with the defaults of a topology.
+func (v variant) within(t topology) variant {
+	if v.offloads == offloadsDefault && t.offloads != "" {
+		v.offloads = t.offloads
+	}
+	return v
+}
 
 // apply sets a device's offloads.
 func (v variant) apply(ns *lab.Namespace, device string) {
@@ -51,6 +74,21 @@ func (v variant) of(a lab.Addresses) netip.Addr {
 		return a.V6
 	}
 	return a.V4
+}
+
+// subnet is where a topology has addresses beside the lab's own.
+type subnet struct{ v4, v6 string }
+
+// machine is the address of one machine in a subnet, which has fewer than 256.
+func (v variant) machine(s subnet, number byte) netip.Addr {
+	if v.ipv6 {
+		a := netip.MustParseAddr(s.v6).As16()
+		a[15] = number
+		return netip.AddrFrom16(a)
+	}
+	a := netip.MustParseAddr(s.v4).As4()
+	a[3] = number
+	return netip.AddrFrom4(a)
 }
 
 // settle gives a namespace the TCP settings that a kernel starts with. A new

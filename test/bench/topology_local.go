@@ -12,14 +12,20 @@ import (
 // localPeers can publish a port of the host itself.
 var localPeers = []peer{iptablesRedirect{}, nftablesRedirect{}, haproxy{}, xfwd{}, xfwdBystander{}}
 
+// localLimits hold for the lean server and for a real one.
+var localLimits = map[load.Kind]float64{
+	load.Upload: 1.02, load.Download: 1.02, load.KeepAlive: 1.05, load.Connection: 1.05, load.Datagram: 1.08,
+}
+
 // local is client ── host, where the server is a process of the host itself
 // and port 80 is published on port 30080.
 var local = topology{
 	name:   "local",
 	title:  "Port 80 → 30080 on one host",
 	server: leanServer,
-	kinds:  []load.Kind{load.Upload, load.Download, load.KeepAlive, load.Connection, load.Datagram},
+	kinds:  everyKind,
 	peers:  localPeers,
+	limits: localLimits,
 	build:  buildLocal,
 }
 
@@ -31,21 +37,26 @@ var localNginx = topology{
 	server: nginxServer,
 	kinds:  []load.Kind{load.KeepAlive, load.Connection},
 	peers:  localPeers,
+	limits: localLimits,
 	build:  buildLocal,
 }
 
-func buildLocal(l *lab.Lab, v variant, clients int) *site {
+func buildLocal(l *lab.Lab, v variant, lanes int) *site {
 	n := l.Direct()
 	settle(n.Client)
 	settle(n.Host)
 	v.apply(n.Client, "eth0")
 	v.apply(n.Host, "eth0")
-	host := v.of(n.HostAddr)
-	return &site{
-		client: n.Client, forwarder: n.Host, server: n.Host,
-		direct:   netip.AddrPortFrom(host, 30080),
-		frontend: netip.AddrPortFrom(host, 80),
-		backend:  netip.AddrPortFrom(host, 30080),
-		clients:  clientAddresses(n.Client, "eth0", v.of(n.ClientAddr), clients),
+	frontend := netip.AddrPortFrom(v.of(n.HostAddr), frontendPort)
+	backend := netip.AddrPortFrom(v.of(n.HostAddr), backendPort)
+	s := &site{client: n.Client, forwarder: n.Host, server: n.Host, listen: []netip.AddrPort{backend}}
+	for _, from := range moreAddresses(n.Client, "eth0", v.of(n.ClientAddr), lanes) {
+		s.lanes = append(s.lanes, lane{
+			site:     s,
+			direct:   path{from, backend},
+			frontend: path{from, frontend},
+			backend:  backend,
+		})
 	}
+	return s
 }

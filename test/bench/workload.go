@@ -11,16 +11,26 @@ type workload struct {
 	// title heads the column, unit is what the cost is given per.
 	title, unit string
 	units       int
-	// limit is the ratio over direct that xfwd promises not to exceed.
-	limit float64
 }
 
 var workloads = []workload{
-	{load.Upload, "bulk TCP up", "MiB", 1024, 1.02},
-	{load.Download, "bulk TCP down", "MiB", 1024, 1.02},
-	{load.KeepAlive, "HTTP keep-alive", "request", 30_000, 1.05},
-	{load.Connection, "new connection", "connection", 6_000, 1.05},
-	{load.Datagram, "UDP packet", "packet", 100_000, 1.08},
+	{load.Upload, "bulk TCP up", "MiB", 1024},
+	{load.Download, "bulk TCP down", "MiB", 1024},
+	{load.KeepAlive, "HTTP keep-alive", "request", 30_000},
+	{load.Connection, "new connection", "connection", 6_000},
+	{load.Datagram, "UDP packet", "packet", 100_000},
+}
+
+// perWire is how much smaller a sample of bulk TCP is where each packet fits the
+// MTU, because it costs so much more.
+const perWire = 8
+
+// in is the workload as it is with the offloads of a variant.
+func (w workload) in(v variant) workload {
+	if v.offloads == offloadsOff && (w.kind == load.Upload || w.kind == load.Download) {
+		w.units /= perWire
+	}
+	return w
 }
 
 // scaled is the workload with another size of its samples.

@@ -17,10 +17,20 @@ import (
 // chunk is how many bytes one read or write of a bulk transfer moves.
 const chunk = 256 << 10
 
+// role is what a descriptor of the server is.
+type role uint8
+
+const (
+	connected role = iota
+	listening
+	echoing
+)
+
 // server is the state of Serve.
 type server struct {
-	poll          *poller
-	listener, udp int
+	poll *poller
+	// roles are those of descriptors, as far as they are not connections.
+	roles []role
 	// upload is how many bytes of a PUT each connection still sends, by
 	// descriptor.
 	upload map[int]int
@@ -28,12 +38,12 @@ type server struct {
 	zeros  []byte
 }
 
-// Serve answers TCP and UDP on at, prints a line when it can, and returns
-// only when it fails.
-func Serve(at netip.AddrPort, out io.Writer) error {
+// Serve answers TCP and UDP at some addresses, prints a line when it can, and
+// returns only when it fails.
+func Serve(at []netip.AddrPort, out io.Writer) error {
 	settle()
 	s := &server{upload: map[int]int{}, buf: make([]byte, chunk), zeros: make([]byte, chunk)}
-	if err := s.listen(at); err != nil {
+	if err := s.open(at); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(out, "listening"); err != nil {
@@ -45,11 +55,11 @@ func Serve(at netip.AddrPort, out io.Writer) error {
 			return err
 		}
 		for _, ev := range events {
-			switch fd := int(ev.Fd); fd {
-			case s.listener:
-				err = s.accept()
-			case s.udp:
-				err = s.echo()
+			switch fd := int(ev.Fd); s.role(fd) {
+			case listening:
+				err = s.accept(fd)
+			case echoing:
+				err = s.echo(fd)
 			default:
 				err = s.serve(fd)
 			}
@@ -60,42 +70,58 @@ func Serve(at netip.AddrPort, out io.Writer) error {
 	}
 }
 
-func (s *server) listen(at netip.AddrPort) (err error) {
+// role is what a descriptor is.
+func (s *server) role(fd int) role {
+	if fd < len(s.roles) {
+		return s.roles[fd]
+	}
+	return connected
+}
+
+// open makes the sockets that clients reach first.
+func (s *server) open(at []netip.AddrPort) (err error) {
 	if s.poll, err = newPoller(); err != nil {
 		return err
 	}
-	local := newSockaddr(at)
-	if s.listener, err = socket(at, unix.SOCK_STREAM|unix.SOCK_NONBLOCK); err != nil {
-		return err
-	}
-	if err := unix.SetsockoptInt(s.listener, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-		return os.NewSyscallError("setsockopt", err)
-	}
-	if err := bind(s.listener, &local); err != nil {
-		return err
-	}
-	if err := unix.Listen(s.listener, 1024); err != nil {
-		return os.NewSyscallError("listen", err)
-	}
-	if s.udp, err = socket(at, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK); err != nil {
-		return err
-	}
-	if err := bind(s.udp, &local); err != nil {
-		return err
-	}
-	for _, fd := range []int{s.listener, s.udp} {
-		if err := s.poll.watch(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN); err != nil {
+	for _, address := range at {
+		if err := s.serveAt(address, unix.SOCK_STREAM, listening); err != nil {
+			return err
+		}
+		if err := s.serveAt(address, unix.SOCK_DGRAM, echoing); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// serveAt makes one of them.
+func (s *server) serveAt(address netip.AddrPort, kind uintptr, as role) error {
+	fd, err := socket(address, kind|unix.SOCK_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
+	local := newSockaddr(address)
+	if err := bind(fd, &local); err != nil {
+		return err
+	}
+	if as == listening {
+		if err := unix.Listen(fd, 1024); err != nil {
+			return os.NewSyscallError("listen", err)
+		}
+	}
+	s.roles = append(s.roles, make([]role, fd+1-len(s.roles))...)
+	s.roles[fd] = as
+	return s.poll.watch(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN)
+}
+
 // accept takes every connection that waits. They are blocking: a large
 // answer is written to its end before anything else is served.
-func (s *server) accept() error {
+func (s *server) accept(listener int) error {
 	for {
-		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(s.listener), 0, 0, unix.SOCK_CLOEXEC, 0, 0)
+		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), 0, 0, unix.SOCK_CLOEXEC, 0, 0)
 		switch errno {
 		case 0:
 			if err := s.poll.watch(unix.EPOLL_CTL_ADD, int(fd), unix.EPOLLIN); err != nil {
@@ -110,17 +136,17 @@ func (s *server) accept() error {
 }
 
 // echo sends back every datagram that waits.
-func (s *server) echo() error {
+func (s *server) echo(socket int) error {
 	var from sockaddr
 	for {
 		from.length = uint32(len(from.raw))
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.udp), uintptr(unsafe.Pointer(&s.buf[0])), uintptr(len(s.buf)),
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(socket), uintptr(unsafe.Pointer(&s.buf[0])), uintptr(len(s.buf)),
 			0, uintptr(unsafe.Pointer(&from.raw[0])), uintptr(unsafe.Pointer(&from.length)))
 		if errno == unix.EAGAIN {
 			return nil
 		}
 		if errno == 0 {
-			_, _, errno = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(s.udp), uintptr(unsafe.Pointer(&s.buf[0])), n,
+			_, _, errno = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(socket), uintptr(unsafe.Pointer(&s.buf[0])), n,
 				0, uintptr(unsafe.Pointer(&from.raw[0])), uintptr(from.length))
 		}
 		if errno != 0 {
