@@ -19,6 +19,7 @@ commands() {
 	bench) echo nft=nftables iptables-nft=iptables haproxy=haproxy nginx=nginx-light ;;
 	# A test takes a sample of each benchmark.
 	test) echo curl=curl iperf3=iperf3 dig=bind9-dnsutils tracepath=iputils-tracepath ip=iproute2 tc=iproute2 \
+		wrk=wrk psql=postgresql-client pg_ctlcluster=postgresql ssh=openssh-client sshd=openssh-server \
 		"bpftool=$(bpftool_package)" && commands bench ;;
 	lint) echo clang-format-19=clang-format-19 shellcheck=shellcheck systemd-analyze=systemd ;;
 	generate) echo clang-19=clang-19 llvm-strip-19=llvm-19 ;;
@@ -98,10 +99,11 @@ install_packages() {
 		fail "apt-get cannot install $*"
 }
 
-# disable_service NAME: keeps it from starting at the next boot.
+# disable_service NAME: keeps it, and the socket that may stand for it, from starting at the next boot.
 disable_service() {
 	if command -v systemctl >/dev/null; then
 		quietly as_root systemctl disable "$1"
+		[ ! -e "/lib/systemd/system/$1.socket" ] || quietly as_root systemctl disable "$1.socket"
 	else
 		quietly as_root update-rc.d "$1" disable
 	fi
@@ -144,6 +146,8 @@ for group in "$@"; do
 		packages[$package]=1
 		case $command in
 		nginx | haproxy) services[$command]=1 ;;
+		pg_ctlcluster) services[postgresql]=1 ;;
+		sshd) services[ssh]=1 ;;
 		esac
 	done
 done
