@@ -34,17 +34,28 @@ func (l *Lab) Veth(a *Namespace, aDevice string, b *Namespace, bDevice string, m
 // Bridge makes a bridge of devices that exist.
 func (n *Namespace) Bridge(name string, ports ...string) {
 	n.lab.tb.Helper()
-	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
-	if err := n.links.LinkAdd(bridge); err != nil {
+	n.makeBridge(name)
+	for _, port := range ports {
+		n.Port(name, port)
+	}
+	n.awaitCarrier(name)
+}
+
+// makeBridge makes a bridge that is up, but has no carrier before it has ports.
+func (n *Namespace) makeBridge(name string) {
+	n.lab.tb.Helper()
+	if err := n.links.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}); err != nil {
 		n.lab.tb.Fatalf("making bridge %s in %s: %v", name, n.Name, err)
 	}
-	for _, port := range ports {
-		if err := n.links.LinkSetMaster(n.link(port), bridge); err != nil {
-			n.lab.tb.Fatalf("making %s a port of %s in %s: %v", port, name, n.Name, err)
-		}
-	}
 	n.Up(name)
-	n.awaitCarrier(name)
+}
+
+// Port makes a device a port of a bridge.
+func (n *Namespace) Port(bridge, device string) {
+	n.lab.tb.Helper()
+	if err := n.links.LinkSetMaster(n.link(device), n.link(bridge)); err != nil {
+		n.lab.tb.Fatalf("making %s a port of %s in %s: %v", device, bridge, n.Name, err)
+	}
 }
 
 // LinkLocal is the IPv6 link-local address of a device.
