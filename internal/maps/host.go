@@ -12,6 +12,19 @@ import (
 type Device struct {
 	// Primary4 and Primary6 are its first global addresses, or the zero Addr.
 	Primary4, Primary6 netip.Addr
+	// Network is the ifindex of the device where its IP layer is: its own, or
+	// that of the bridge that it is a port of.
+	Network uint32
+	// MTU is how many bytes an IP packet may have that leaves by it.
+	MTU uint32
+	// Address is the link-layer address of Network, if Ethernet is set: its
+	// packets begin with an Ethernet header.
+	Address  [6]byte
+	Ethernet bool
+	// Peer is set for one of a pair, the other of which is in another namespace.
+	Peer bool
+	// XDP is set if our XDP program is in its driver.
+	XDP bool
 }
 
 // PutDevices makes the programs know these devices, by ifindex, and no others.
@@ -19,19 +32,27 @@ func (s *Set) PutDevices(devices map[uint32]Device) error {
 	want := make(map[uint32]bpf.XfwdDevice, len(devices))
 	for ifindex, d := range devices {
 		want[ifindex] = bpf.XfwdDevice{
-			Primary4: addressToKernel(d.Primary4),
-			Primary6: addressToKernel(d.Primary6),
+			Primary4:       addressToKernel(d.Primary4),
+			Primary6:       addressToKernel(d.Primary6),
+			NetworkIfindex: d.Network,
+			Mtu:            d.MTU,
+			Address:        d.Address,
+			Flags:          d.flags(),
 		}
 	}
 	return replace(s.maps.Devices, want)
 }
 
-// PutLocalAddresses makes the programs know these addresses of the host and no
-// others.
-func (s *Set) PutLocalAddresses(addresses []netip.Addr) error {
-	want := make(map[bpf.XfwdAddress]uint8, len(addresses))
-	for _, a := range addresses {
-		want[addressToKernel(a)] = 1
+func (d Device) flags() uint8 {
+	var flags bpf.XfwdDeviceFlag
+	if d.Ethernet {
+		flags |= bpf.XfwdDeviceFlagDEVICE_ETHERNET
 	}
-	return replace(s.maps.LocalAddresses, want)
+	if d.Peer {
+		flags |= bpf.XfwdDeviceFlagDEVICE_PEER
+	}
+	if d.XDP {
+		flags |= bpf.XfwdDeviceFlagDEVICE_XDP
+	}
+	return uint8(flags)
 }

@@ -15,7 +15,7 @@ import (
 
 // Layout is the version of the layout that this package reads and writes; it
 // follows LAYOUT_VERSION of abi.h.
-const Layout = 1
+const Layout = 2
 
 // Settings are what the dataplane is told when it is loaded, and the epoch.
 type Settings struct {
@@ -30,7 +30,16 @@ type Settings struct {
 	NetNSCookie uint64
 	// Build identifies the programs.
 	Build uint64
+	// RouteGeneration is raised when routes, links or neighbours have changed:
+	// the programs then look every next hop up again.
+	RouteGeneration uint32
+	// Masquerade are the ports that masqueraded flows get, and Ephemeral those
+	// that the kernel gives to the host's own sockets.
+	Masquerade, Ephemeral PortRange
 }
+
+// PortRange is a range of ports in host order, both ends included.
+type PortRange struct{ First, Last uint16 }
 
 // Settings reads the settings.
 func (s *Set) Settings() (Settings, error) {
@@ -46,6 +55,10 @@ func (s *Set) Settings() (Settings, error) {
 		MaxFlows:    k.MaxFlows,
 		NetNSCookie: k.NetnsCookie,
 		Build:       k.Build,
+
+		RouteGeneration: k.RouteGeneration,
+		Masquerade:      PortRange{k.MasqueradeFirst, k.MasqueradeLast},
+		Ephemeral:       PortRange{k.EphemeralFirst, k.EphemeralLast},
 	}, nil
 }
 
@@ -60,6 +73,12 @@ func (s *Set) PutSettings(v Settings) error {
 		MaxFlows:    v.MaxFlows,
 		NetnsCookie: v.NetNSCookie,
 		Build:       v.Build,
+
+		RouteGeneration: v.RouteGeneration,
+		MasqueradeFirst: v.Masquerade.First,
+		MasqueradeLast:  v.Masquerade.Last,
+		EphemeralFirst:  v.Ephemeral.First,
+		EphemeralLast:   v.Ephemeral.Last,
 	})
 }
 
