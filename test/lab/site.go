@@ -2,7 +2,11 @@
 
 package lab
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+)
 
 // Server is another machine, a virtual machine or a container.
 type Server struct {
@@ -105,6 +109,30 @@ func (s *Site) ThroughHost() {
 	s.Lab.tb.Helper()
 	for _, server := range s.Servers {
 		server.DefaultRoutes(s.HostSide)
+	}
+}
+
+// Offloads switches the offloads of all Ethernet devices of client, host and
+// servers; what is above them follows.
+func (s *Site) Offloads(on bool) {
+	s.Lab.tb.Helper()
+	machines := []*Namespace{s.Client, s.Host}
+	for _, server := range s.Servers {
+		machines = append(machines, server.Namespace)
+	}
+	if s.Alone.Namespace != nil {
+		machines = append(machines, s.Alone.Namespace)
+	}
+	for _, machine := range machines {
+		links, err := machine.links.LinkList()
+		if err != nil {
+			s.Lab.tb.Fatalf("devices of %s: %v", machine.Name, err)
+		}
+		for _, link := range links {
+			if _, ok := link.(*netlink.Veth); ok {
+				machine.Offloads(link.Attrs().Name, on)
+			}
+		}
 	}
 }
 
