@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What senders are told whose packets go no further: a TCP reset or an ICMP error, from the address that
+ * they sent to, back by the device that the packet came by. The skb becomes the answer.
+ */
+#ifndef XFWD_ANSWER_H
+#define XFWD_ANSWER_H
+
+#include "checksum.h"
+#include "config.h"
+#include "scratch.h"
+
+/* What changes the length of an skb, at its end and behind its link-layer header. */
+static long (*const bpf_skb_change_tail)(struct __sk_buff *skb, __u32 length,
+					 __u64 flags) = (void *)38;
+static long (*const bpf_skb_adjust_room)(struct __sk_buff *skb, __s32 difference, __u32 mode,
+					 __u64 flags) = (void *)50;
+#define BPF_ADJ_ROOM_MAC 1
+
+#define ICMP_HOST_UNREACHABLE 1
+#define ICMP_PORT_UNREACHABLE 3
+#define ICMP_FRAGMENTATION_NEEDED 4
+#define ICMPV6_NO_ROUTE 0
+#define ICMPV6_PORT_UNREACHABLE 4
+#define ICMPV6_PACKET_TOO_BIG 2
+#define ICMPV6_TIME_EXCEEDED 3
+
+#define TOS_INTERNETWORK_CONTROL 0xc0 /* of an error (RFC 1812 4.3.2.5) */
+#define ANSWER_TTL 64
+
+/* How long an error may become by what it quotes, its IP header included: RFC 1812 4.3.2.3, RFC 4443 2.4(c). */
+#define LONGEST_ERROR 576
+#define LONGEST_ERROR_IPV6 1280
+#define LONGEST_QUOTE (LONGEST_ERROR_IPV6 - sizeof(struct ipv6hdr) - sizeof(struct icmphdr))
+
+/* On each CPU. As many at once, too: neither a traceroute nor a crowd of clients need wait. */
+#define ANSWERS_PER_SECOND 1000
+
+#define NO_CHECKSUM 0xffff /* that of nothing */
+
+#define LONGEST_SUM 512 /* bytes that bpf_csum_diff takes at once */
+#define SUMS 3		/* of them for the longest error */
+
+#define ANSWER_CUT 512 /* bytes, more than a packet's headers have */
+
+enum answer {
+	ANSWER_NONE,
+	ANSWER_REFUSED, /* nobody serves this port */
+	ANSWER_NO_ROUTE,
+	ANSWER_TOO_BIG,	      /* and what would not be */
+	ANSWER_TIME_EXCEEDED, /* of the TTL or hop limit */
+};
+
+/* Room to build an answer in. Either IP header ends where the message begins. */
+struct answering {
+	__u64 full_at; /* now() when ANSWERS_PER_SECOND may be sent at once */
+	union {
+		struct ipv6hdr ipv6;
+		struct {
+			__u8 unused[sizeof(struct ipv6hdr) - sizeof(struct iphdr)];
+			struct iphdr ipv4;
+		};
+	};
+	union {
+		struct tcphdr tcp;
+		struct {
+			struct icmphdr icmp;
+			__u8 quote[SUMS * LONGEST_SUM - sizeof(struct icmphdr)];
+		};
+	};
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct answering);
+} answers SEC(".maps");
+
+static __always_inline enum answer answer_for(enum reason reason)
+{
+	switch (reason) {
+	case REASON_NO_BACKEND:
+		return ANSWER_REFUSED;
+	case REASON_NO_ROUTE:
+	case REASON_FORWARDING_OFF:
+		return ANSWER_NO_ROUTE;
+	case REASON_TOO_BIG:
+		return ANSWER_TOO_BIG;
+	case REASON_TIME_EXCEEDED:
+		return ANSWER_TIME_EXCEEDED;
+	default:
+		return ANSWER_NONE;
+	}
+}
+
+/* A token bucket for each CPU (RFC 1812 4.3.2.8, RFC 4443 2.4(f)). */
+static __always_inline bool may_answer_now(struct answering *a)
+{
+	__u64 time = now();
+	__u64 full_at = (a->full_at > time ? a->full_at : time) + SECOND / ANSWERS_PER_SECOND;
+
+	if (full_at - time > SECOND)
+		return false;
+	a->full_at = full_at;
+	return true;
+}
+
+/*
+ * Never answered are errors, later fragments, what is not from one node to one other (RFC 1122 3.2.2, RFC 4443
+ * 2.4(e)), and a reset by a reset (RFC 9293 3.10.7.1). Link-layer broadcasts do not come here.
+ */
+static __always_inline bool may_answer(const struct packet *p, bool reset)
+{
+	const struct tuple *t = &p->tuple;
+
+	return p->kind == PACKET_TRANSPORT && !(reset && (p->tcp_flags & TCP_FLAG_RST)) &&
+	       !address_is_unspecified(&t->source) && !address_is_loopback(&t->source) &&
+	       !address_is_multicast(&t->source) && !address_is_multicast(&t->destination);
+}
+
+/* The IP header of an answer to the packet, before a message of `length` bytes. */
+static __always_inline void build_network(struct answering *a, const struct packet *p,
+					  __u8 protocol, __u32 length)
+{
+	const struct tuple *t = &p->tuple;
+
+	if (p->ipv6) {
+		a->ipv6 = (struct ipv6hdr){
+			.payload_len = bpf_htons(length),
+			.nexthdr = protocol,
+			.hop_limit = ANSWER_TTL,
+		};
+		*(__u8 *)&a->ipv6 = 6 << 4; /* version */
+		__builtin_memcpy(&a->ipv6.saddr, &t->destination, sizeof(t->destination));
+		__builtin_memcpy(&a->ipv6.daddr, &t->source, sizeof(t->source));
+		return;
+	}
+	a->ipv4 = (struct iphdr){
+		.tos = protocol == IPPROTO_ICMP ? TOS_INTERNETWORK_CONTROL : 0,
+		.tot_len = bpf_htons(sizeof(struct iphdr) + length),
+		.id = bpf_get_prandom_u32(),
+		.ttl = ANSWER_TTL,
+		.protocol = protocol,
+		.saddr = t->destination.word[3],
+		.daddr = t->source.word[3],
+	};
+	*(__u8 *)&a->ipv4 = 4 << 4 | sizeof(a->ipv4) / 4; /* version, length in words */
+	a->ipv4.check = checksum_change(
+		NO_CHECKSUM, bpf_csum_diff(NULL, 0, (__be32 *)&a->ipv4, sizeof(a->ipv4), 0));
+}
+
+/* The sum of the pseudo header (RFC 9293 3.1, RFC 8200 8.1). IPv4-mapped addresses have the sum of IPv4 ones. */
+static __always_inline __u32 sum_pseudo_header(const struct packet *p, __u8 protocol, __u32 length)
+{
+	return bpf_csum_diff(NULL, 0, (const __be32 *)&p->tuple, 2 * sizeof(struct address),
+			     bpf_htonl(length + protocol));
+}
+
+/* RFC 9293 3.10.7.1. Returns the length of the message. */
+static __always_inline __u32 build_reset(struct answering *a, const struct packet *p)
+{
+	const __u32 length = sizeof(a->tcp);
+	bool acknowledges = p->tcp_flags & TCP_FLAG_ACK;
+
+	a->tcp = (struct tcphdr){
+		.source = p->tuple.destination_port,
+		.dest = p->tuple.source_port,
+		.seq = acknowledges ? bpf_htonl(p->acknowledged) : 0,
+		.ack_seq = acknowledges ? 0 : bpf_htonl(p->sequence + p->sequence_length),
+	};
+	((__u8 *)&a->tcp)[12] = sizeof(a->tcp) / 4 << 4; /* length in words */
+	((__u8 *)&a->tcp)[13] = acknowledges ? TCP_FLAG_RST : TCP_FLAG_RST | TCP_FLAG_ACK;
+	a->tcp.check = checksum_change(NO_CHECKSUM,
+				       bpf_csum_diff(NULL, 0, (__be32 *)&a->tcp, length,
+						     sum_pseudo_header(p, IPPROTO_TCP, length)));
+	build_network(a, p, IPPROTO_TCP, length);
+	return length;
+}
+
+static __always_inline void set_error(struct icmphdr *icmp, bool ipv6, enum answer answer,
+				      __u32 mtu)
+{
+	__u8 type = ipv6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH;
+	__u8 code = ipv6 ? ICMPV6_NO_ROUTE : ICMP_HOST_UNREACHABLE;
+	__u32 value = 0;
+
+	switch (answer) {
+	case ANSWER_REFUSED:
+		code = ipv6 ? ICMPV6_PORT_UNREACHABLE : ICMP_PORT_UNREACHABLE;
+		break;
+	case ANSWER_TOO_BIG:
+		type = ipv6 ? ICMPV6_PACKET_TOO_BIG : type;
+		code = ipv6 ? 0 : ICMP_FRAGMENTATION_NEEDED;
+		value = mtu;
+		break;
+	case ANSWER_TIME_EXCEEDED:
+		type = ipv6 ? ICMPV6_TIME_EXCEEDED : ICMP_TIME_EXCEEDED;
+		code = 0;
+		break;
+	default:
+		break;
+	}
+	/* ICMP's MTU (RFC 1191) is the lower half of the field that ICMPv6 has for it. */
+	*icmp = (struct icmphdr){ .type = type, .code = code, .un.gateway = bpf_htonl(value) };
+}
+
+/* The sum of an error's message, `length` bytes and zeroes up to a whole word. */
+static __always_inline __u32 sum_message(const struct answering *a, __u32 length, __u32 sum)
+{
+	const void *message = &a->icmp;
+	__u32 rest = (length + 3) & ~3U;
+
+	for (int i = 0; i < SUMS; i++) {
+		__u32 size = rest < LONGEST_SUM ? rest : LONGEST_SUM;
+
+		sum = bpf_csum_diff(NULL, 0, message + i * LONGEST_SUM, size, sum);
+		rest -= size;
+	}
+	return sum;
+}
+
+/* An ICMP or ICMPv6 error that quotes the packet. Returns the length of the message, 0 if there is none. */
+static __always_inline __u32 build_error(struct __sk_buff *skb, struct answering *a,
+					 const struct packet *p, enum answer answer, __u32 mtu)
+{
+	__u8 protocol = p->ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+	__u32 longest = p->ipv6 ? LONGEST_QUOTE : LONGEST_ERROR - sizeof(a->ipv4) - sizeof(a->icmp);
+	__u32 quoted = p->end - p->network;
+	__u32 length;
+
+	if (quoted > longest)
+		quoted = longest;
+	if (quoted < sizeof(a->ipv4) || bpf_skb_load_bytes(skb, p->network, a->quote, quoted))
+		return 0;
+	for (int i = 0; i < 3; i++)
+		a->quote[quoted + i] = 0;
+	length = sizeof(a->icmp) + quoted;
+	set_error(&a->icmp, p->ipv6, answer, mtu);
+	a->icmp.checksum = checksum_change(
+		NO_CHECKSUM,
+		sum_message(a, length, p->ipv6 ? sum_pseudo_header(p, protocol, length) : 0));
+	build_network(a, p, protocol, length);
+	return length;
+}
+
+/*
+ * Makes the skb a packet of `length` bytes of which the kernel knows nothing: no segments, no checksum that it
+ * has seen (CHECKSUM_COMPLETE, which growing ends) or that the device is to finish (CHECKSUM_PARTIAL). There is
+ * no call for the latter, but a checksum is finished no more when the bytes that it begins with are cut
+ * away. Older kernels see that at the next cut.
+ */
+static __always_inline long clear_packet(struct __sk_buff *skb, const struct packet *p,
+					 __u32 length)
+{
+	__u32 shortest = p->network + (p->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+
+	for (int i = 0; i < 2; i++)
+		if (bpf_skb_change_tail(skb, shortest + ANSWER_CUT, 0) ||
+		    bpf_skb_adjust_room(skb, -ANSWER_CUT, BPF_ADJ_ROOM_MAC, 0))
+			return -1;
+	return bpf_skb_change_tail(skb, p->network + length, 0);
+}
+
+static __always_inline long swap_link_layer(struct __sk_buff *skb)
+{
+	__u8 addresses[2][6];
+
+	return bpf_skb_load_bytes(skb, 0, addresses, sizeof(addresses)) ||
+	       bpf_skb_store_bytes(skb, 0, addresses[1], sizeof(addresses[1]), 0) ||
+	       bpf_skb_store_bytes(skb, sizeof(addresses[1]), addresses[0], sizeof(addresses[0]),
+				   0);
+}
+
+/*
+ * Answers the packet in scratch, which the skb still has as it came; at ingress only. `answer` is an enum
+ * answer, `mtu` what the packet was too big for. Returns what the program is to return: the answer's way out,
+ * or TCX_DROP if there is none. Global, so that the verifier checks it once.
+ */
+__noinline int answer_skb(struct __sk_buff *skb, __u32 answer, __u32 mtu, int raw)
+{
+	__u32 zero = 0;
+	struct answering *a = bpf_map_lookup_elem(&answers, &zero);
+	struct scratch *s = scratch();
+	const struct packet *p;
+	const void *packet;
+	__u32 message, header;
+	bool reset;
+
+	if (!a || !s)
+		return TCX_DROP;
+	p = &s->packet;
+	reset = answer == ANSWER_REFUSED && p->tuple.protocol == IPPROTO_TCP;
+	if (!may_answer(p, reset) || !may_answer_now(a))
+		return TCX_DROP;
+	message = reset ? build_reset(a, p) : build_error(skb, a, p, answer, mtu);
+	header = p->ipv6 ? sizeof(a->ipv6) : sizeof(a->ipv4);
+	packet = p->ipv6 ? (void *)&a->ipv6 : (void *)&a->ipv4;
+	if (!message || clear_packet(skb, p, header + message) ||
+	    bpf_skb_store_bytes(skb, p->network, packet, header + message, 0) ||
+	    (!raw && swap_link_layer(skb)))
+		return TCX_DROP;
+	/* Our own program is not to translate it on its way out. */
+	skb->tc_index = served_mark;
+	return bpf_redirect(skb->ifindex, 0);
+}
+
+#endif
