@@ -35,24 +35,32 @@ func (s *Set) Counters(forward uint32) (Counters, error) {
 	return sum, nil
 }
 
-// ResetCounters makes an id ready for a new forward.
-func (s *Set) ResetCounters(forward uint32) error {
+// ResetCounters makes ids ready for new forwards.
+func (s *Set) ResetCounters(forwards []uint32) error {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return err
 	}
-	return put(s.maps.Counters, forward, make([]bpf.XfwdCounters, cpus))
+	return putAllPerCPU(s.maps.Counters, forwards, make([]bpf.XfwdCounters, len(forwards)*cpus))
 }
 
-// deleteDrops forgets what a forward has dropped.
-func (s *Set) deleteDrops(forward uint32) error {
-	for reason := firstDrop; reason < reasonCount; reason++ {
-		key := bpf.XfwdForwardReasonKey{Forward: forward, Reason: uint32(reason)}
-		if err := remove(s.maps.ForwardDrops, key); err != nil {
-			return err
+// deleteDrops forgets what forwards have dropped.
+func (s *Set) deleteDrops(forwards []uint32) error {
+	all, err := entries[bpf.XfwdForwardReasonKey, uint64](s.maps.ForwardDrops)
+	if err != nil {
+		return err
+	}
+	gone := make(map[uint32]bool, len(forwards))
+	for _, id := range forwards {
+		gone[id] = true
+	}
+	var keys []bpf.XfwdForwardReasonKey
+	for key := range all {
+		if gone[key.Forward] {
+			keys = append(keys, key)
 		}
 	}
-	return nil
+	return removeAll(s.maps.ForwardDrops, keys)
 }
 
 // Drops reads how many packets each forward has dropped, by reason.

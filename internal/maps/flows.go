@@ -29,6 +29,8 @@ type Flow struct {
 	Established bool
 	// Answered: the target has sent something.
 	Answered bool
+	// Elsewhere: the target is not this host.
+	Elsewhere bool
 	// FinForward, FinReverse, Reset: who has closed a TCP connection, and how.
 	FinForward, FinReverse, Reset bool
 	// Idle is the time since a recent packet of either direction, to about a
@@ -98,6 +100,7 @@ func flowFromKernel(key bpf.XfwdTuple, k bpf.XfwdFlow, established bool, now tim
 		Generation:  k.Generation,
 		Established: established,
 		Answered:    has(bpf.XfwdFlowFlagFLOW_ANSWERED),
+		Elsewhere:   has(bpf.XfwdFlowFlagFLOW_ELSEWHERE),
 		FinForward:  has(bpf.XfwdFlowFlagFLOW_FIN_FORWARD),
 		FinReverse:  has(bpf.XfwdFlowFlagFLOW_FIN_REVERSE),
 		Reset:       has(bpf.XfwdFlowFlagFLOW_RESET),

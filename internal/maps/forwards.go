@@ -4,9 +4,9 @@ package maps
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"net/netip"
+	"time"
 
 	"github.com/xfwd/xfwd/bpf"
 )
@@ -15,8 +15,6 @@ import (
 const (
 	// MaxForwards is the number of forward ids, of which 0 is none.
 	MaxForwards = 16384
-	// MaxBackends is the number of backend ids, of which 0 is none.
-	MaxBackends = 65536
 	// MaxDevices is how many devices a forward can be bound to.
 	MaxDevices = len(bpf.XfwdForwardInfo{}.Devices)
 	// MaxComment is the longest comment, in bytes.
@@ -26,29 +24,63 @@ const (
 // NeverDies is the end of a forward that has none.
 const NeverDies = math.MaxUint64
 
+// Balance is how a new flow finds its backend.
+type Balance uint8
+
+// The choices of a balance.
+const (
+	BalanceMaglev           = Balance(bpf.XfwdBalanceBALANCE_MAGLEV)
+	BalanceRoundRobin       = Balance(bpf.XfwdBalanceBALANCE_ROUND_ROBIN)
+	BalanceRandom           = Balance(bpf.XfwdBalanceBALANCE_RANDOM)
+	BalanceLeastConnections = Balance(bpf.XfwdBalanceBALANCE_LEAST_CONNECTIONS)
+	BalanceSourceHash       = Balance(bpf.XfwdBalanceBALANCE_SOURCE_HASH)
+)
+
+// Source is what the user of a forward asked for as the source address that its
+// backends see.
+type Source uint8
+
+// The choices of a source.
+const (
+	SourceAuto       = Source(bpf.XfwdSourceSOURCE_AUTO)
+	SourcePreserve   = Source(bpf.XfwdSourceSOURCE_PRESERVE)
+	SourceMasquerade = Source(bpf.XfwdSourceSOURCE_MASQUERADE)
+)
+
 // Forward is a forward as the kernel holds it. It is alive in the epochs e with
 // Born <= e < Dies.
 type Forward struct {
 	ID         uint32
 	Born, Dies uint64
-	Protocol   uint8
+	// In the epochs from PoolsChanged on, new flows use the pools After, and
+	// Before until then.
+	PoolsChanged  uint64
+	Before, After Pools
+	Protocol      uint8
 	// Address is the frontend's; the zero Addr is every address of this host.
 	Address             netip.Addr
 	PortFirst, PortLast uint16
-	// PortByPort: the n-th port of the frontend goes to the n-th of the backend.
-	PortByPort bool
-	// Backend is the id of the backend.
-	Backend uint32
-	Devices []string
-	Name    string
-	Comment string
-	// Preserve is set when the user asked for the client's address to be kept.
-	Preserve bool
+	Devices             []string
+	Name                string
+	Comment             string
+	Source              Source
+	Balance             Balance
+	// Affinity is how long a client stays with its backend, in whole seconds;
+	// zero is off.
+	Affinity time.Duration
 }
 
 // Alive says whether packets use the forward in an epoch.
 func (f Forward) Alive(epoch uint64) bool {
 	return f.Born <= epoch && epoch < f.Dies
+}
+
+// Pools are those of an epoch.
+func (f Forward) Pools(epoch uint64) Pools {
+	if epoch < f.PoolsChanged {
+		return f.Before
+	}
+	return f.After
 }
 
 // Forwards reads all forwards, whatever their epochs, by id.
@@ -65,18 +97,21 @@ func (s *Set) Forwards() (map[uint32]Forward, error) {
 	for id, k := range packetPart {
 		info := infos[id]
 		f := Forward{
-			ID:         id,
-			Born:       k.Born,
-			Dies:       k.Dies,
-			Protocol:   info.Protocol,
-			Address:    addressFromKernel(info.Address),
-			PortFirst:  k.PortFirst,
-			PortLast:   k.PortLast,
-			PortByPort: k.Flags&uint8(bpf.XfwdForwardFlagFORWARD_PORT_BY_PORT) != 0,
-			Backend:    k.Backend,
-			Name:       text(info.Name[:]),
-			Comment:    text(info.Comment[:]),
-			Preserve:   info.Source == uint8(bpf.XfwdSourceSOURCE_PRESERVE),
+			ID:           id,
+			Born:         k.Born,
+			Dies:         k.Dies,
+			PoolsChanged: k.PoolsChanged,
+			Before:       poolsFromKernel(&k, 0),
+			After:        poolsFromKernel(&k, 1),
+			Protocol:     info.Protocol,
+			Address:      addressFromKernel(info.Address),
+			PortFirst:    k.PortFirst,
+			PortLast:     k.PortLast,
+			Name:         text(info.Name[:]),
+			Comment:      text(info.Comment[:]),
+			Source:       Source(info.Source),
+			Balance:      Balance(k.Balance),
+			Affinity:     time.Duration(k.Affinity) * time.Second,
 		}
 		for i := range info.Devices {
 			if name := text(info.Devices[i][:]); name != "" {
@@ -88,95 +123,55 @@ func (s *Set) Forwards() (map[uint32]Forward, error) {
 	return forwards, nil
 }
 
-// PutForward writes a forward. What packets need comes last.
-func (s *Set) PutForward(f Forward) error {
-	info := bpf.XfwdForwardInfo{
-		Address:  addressToKernel(f.Address),
-		Protocol: f.Protocol,
+// PutForwards writes forwards. What packets need comes last, and all of one
+// forward at once.
+func (s *Set) PutForwards(forwards []Forward) error {
+	ids := make([]uint32, len(forwards))
+	infos := make([]bpf.XfwdForwardInfo, len(forwards))
+	packetParts := make([]bpf.XfwdForward, len(forwards))
+	for i, f := range forwards {
+		ids[i] = f.ID
+		infos[i] = bpf.XfwdForwardInfo{
+			Address:  addressToKernel(f.Address),
+			Protocol: f.Protocol,
+			Source:   uint8(f.Source),
+		}
+		copy(infos[i].Name[:], f.Name)
+		copy(infos[i].Comment[:], f.Comment)
+		for n, device := range f.Devices {
+			copy(infos[i].Devices[n][:], device)
+		}
+		packetParts[i] = bpf.XfwdForward{
+			Born:         f.Born,
+			Dies:         f.Dies,
+			PoolsChanged: f.PoolsChanged,
+			Affinity:     uint32(f.Affinity / time.Second),
+			PortFirst:    f.PortFirst,
+			PortLast:     f.PortLast,
+			Balance:      uint8(f.Balance),
+		}
+		f.Before.toKernel(&packetParts[i], 0)
+		f.After.toKernel(&packetParts[i], 1)
 	}
-	if f.Preserve {
-		info.Source = uint8(bpf.XfwdSourceSOURCE_PRESERVE)
-	}
-	copy(info.Name[:], f.Name)
-	copy(info.Comment[:], f.Comment)
-	for i, device := range f.Devices {
-		copy(info.Devices[i][:], device)
-	}
-	if err := put(s.maps.ForwardInfos, f.ID, info); err != nil {
+	if err := putAll(s.maps.ForwardInfos, ids, infos); err != nil {
 		return err
 	}
-	k := bpf.XfwdForward{
-		Born:      f.Born,
-		Dies:      f.Dies,
-		Backend:   f.Backend,
-		PortFirst: f.PortFirst,
-		PortLast:  f.PortLast,
-	}
-	if f.PortByPort {
-		k.Flags |= uint8(bpf.XfwdForwardFlagFORWARD_PORT_BY_PORT)
-	}
-	return put(s.maps.Forwards, f.ID, k)
+	return putAll(s.maps.Forwards, ids, packetParts)
 }
 
-// DeleteForward removes what PutForward wrote, and what the forward has dropped.
-func (s *Set) DeleteForward(id uint32) error {
-	if err := remove(s.maps.Forwards, id); err != nil {
+// DeleteForwards removes what PutForwards wrote, and what the forwards have
+// dropped.
+func (s *Set) DeleteForwards(ids []uint32) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := removeAll(s.maps.Forwards, ids); err != nil {
 		return err
 	}
-	if err := s.deleteDrops(id); err != nil {
+	if err := s.deleteDrops(ids); err != nil {
 		return err
 	}
-	return remove(s.maps.ForwardInfos, id)
-}
-
-// BackendState says what flows of a backend may do.
-type BackendState uint8
-
-// The states of a backend slot.
-const (
-	// BackendActive takes new flows.
-	BackendActive = BackendState(bpf.XfwdBackendStateBACKEND_ACTIVE)
-	// BackendGone has only the established TCP flows that it had.
-	BackendGone = BackendState(bpf.XfwdBackendStateBACKEND_GONE)
-)
-
-// Backend is a backend slot.
-type Backend struct {
-	ID uint32
-	// Address is the zero Addr for this host, whatever the address that the
-	// client used.
-	Address             netip.Addr
-	PortFirst, PortLast uint16
-	// Generation tells apart what had the slot one after the other. It only grows.
-	Generation uint32
-	State      BackendState
-}
-
-// Backend reads a backend slot.
-func (s *Set) Backend(id uint32) (Backend, error) {
-	var k bpf.XfwdBackend
-	if err := s.maps.Backends.Lookup(id, &k); err != nil {
-		return Backend{}, fmt.Errorf("read backend %d: %w", id, err)
-	}
-	return Backend{
-		ID:         id,
-		Address:    addressFromKernel(k.Address),
-		PortFirst:  k.PortFirst,
-		PortLast:   k.PortLast,
-		Generation: k.Generation,
-		State:      BackendState(k.State),
-	}, nil
-}
-
-// PutBackend writes a backend slot.
-func (s *Set) PutBackend(b Backend) error {
-	return put(s.maps.Backends, b.ID, bpf.XfwdBackend{
-		Address:    addressToKernel(b.Address),
-		PortFirst:  b.PortFirst,
-		PortLast:   b.PortLast,
-		Generation: b.Generation,
-		State:      uint8(b.State),
-	})
+	return removeAll(s.maps.ForwardInfos, ids)
 }
 
 // text returns a string of the kernel, which zeroes fill up.

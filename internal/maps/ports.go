@@ -43,9 +43,13 @@ func (t *PortTable) AddFrontend(protocol uint8, address netip.Addr, deviceBound 
 	t.mark(protocol, first, last, flag)
 }
 
-// AddTarget marks the ports of a backend on this host.
-func (t *PortTable) AddTarget(protocol uint8, first, last uint16) {
-	t.mark(protocol, first, last, bpf.XfwdPortFlagPORT_TARGET)
+// AddTarget marks the ports of a backend on this host, or elsewhere.
+func (t *PortTable) AddTarget(protocol uint8, elsewhere bool, first, last uint16) {
+	flag := bpf.XfwdPortFlagPORT_TARGET
+	if elsewhere {
+		flag = bpf.XfwdPortFlagPORT_ELSEWHERE
+	}
+	t.mark(protocol, first, last, flag)
 }
 
 // AddLingering marks the frontend of a deleted forward that has flows still. Its

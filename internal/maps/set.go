@@ -47,6 +47,20 @@ func entries[K comparable, V any](m *ebpf.Map) (map[K]V, error) {
 	return all, it.Err()
 }
 
+// readArray reads as many entries of an array as there are values, from the
+// first on.
+func readArray[V any](m *ebpf.Map, values []V) error {
+	var cursor ebpf.MapBatchCursor
+	n, err := m.BatchLookup(&cursor, make([]uint32, len(values)), values, nil)
+	if err := ignoreMissing(err); err != nil {
+		return fmt.Errorf("read map %s: %w", m, err)
+	}
+	if n != len(values) {
+		return fmt.Errorf("read map %s: it has %d entries, not %d", m, n, len(values))
+	}
+	return nil
+}
+
 // batches calls f for every entry of a map, reading many at once. An entry
 // that comes or goes meanwhile may be missed.
 func batches[K comparable, V any](m *ebpf.Map, f func(K, V)) error {
@@ -68,25 +82,83 @@ func batches[K comparable, V any](m *ebpf.Map, f func(K, V)) error {
 	}
 }
 
-// replace makes a hash map hold exactly these entries. What stays is never
-// absent meanwhile.
+// replace makes a hash map or a trie hold exactly these entries. What stays is
+// never absent meanwhile.
 func replace[K, V comparable](m *ebpf.Map, want map[K]V) error {
 	have, err := entries[K, V](m)
 	if err != nil {
 		return err
 	}
+	var keys, gone []K
+	var values []V
 	for key, value := range want {
 		if old, ok := have[key]; !ok || old != value {
-			if err := put(m, key, value); err != nil {
-				return err
-			}
+			keys, values = append(keys, key), append(values, value)
 		}
 	}
 	for key := range have {
 		if _, wanted := want[key]; !wanted {
-			if err := remove(m, key); err != nil {
-				return err
-			}
+			gone = append(gone, key)
+		}
+	}
+	if err := putAll(m, keys, values); err != nil {
+		return err
+	}
+	return removeAll(m, gone)
+}
+
+// putAll inserts or replaces many entries, in this order.
+func putAll[K, V any](m *ebpf.Map, keys []K, values []V) error {
+	return putBatch(m, keys, values, func(i int) any { return values[i] })
+}
+
+// putAllPerCPU is putAll for a per-CPU map, which has a value for each processor.
+func putAllPerCPU[K, V any](m *ebpf.Map, keys []K, values []V) error {
+	return putBatch(m, keys, values, func(i int) any {
+		cpus := len(values) / len(keys)
+		return values[i*cpus : (i+1)*cpus]
+	})
+}
+
+// putBatch puts all values at once, or each by itself if it is the only one or
+// of a kind of map that this kernel has no batches for.
+func putBatch[K any](m *ebpf.Map, keys []K, values any, value func(int) any) error {
+	if len(keys) > 1 {
+		_, err := m.BatchUpdate(keys, values, nil)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ebpf.ErrNotSupported) {
+			return fmt.Errorf("write to map %s: %w", m, err)
+		}
+	}
+	for i, key := range keys {
+		if err := put(m, key, value(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeAll deletes many keys, each of which may be missing.
+func removeAll[K any](m *ebpf.Map, keys []K) error {
+	for len(keys) > 1 {
+		n, err := m.BatchDelete(keys, nil)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, ebpf.ErrNotSupported) {
+			break
+		}
+		if !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("delete from map %s: %w", m, err)
+		}
+		// It stopped at one that is missing.
+		keys = keys[n+1:]
+	}
+	for _, key := range keys {
+		if err := remove(m, key); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -94,10 +166,18 @@ func replace[K, V comparable](m *ebpf.Map, want map[K]V) error {
 
 // remove deletes a key; it is no error when it is not there.
 func remove(m *ebpf.Map, key any) error {
-	if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	if err := ignoreMissing(m.Delete(key)); err != nil {
 		return fmt.Errorf("delete from map %s: %w", m, err)
 	}
 	return nil
+}
+
+// ignoreMissing returns the error unless it says that there is no such key.
+func ignoreMissing(err error) error {
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil
+	}
+	return err
 }
 
 // put inserts or replaces an entry.
