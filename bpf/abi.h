@@ -9,7 +9,7 @@
 
 #include "bpf.h"
 
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 
 #define MAX_FORWARDS 16384
 #define MAX_BACKENDS 65536
@@ -37,11 +37,31 @@ struct tuple {
 	__u8 pad[3];
 } __attribute__((aligned(8)));
 
+/* How a packet gets to the device that it leaves by. */
+enum next_hop_way {
+	WAY_NEIGHBOUR, /* the kernel finds out the neighbour's link-layer address, or has none to find */
+	WAY_ETHERNET, /* its link-layer addresses are known */
+	WAY_PEER, /* so they are, and it is received at the other end of the device, in another namespace */
+};
+
+/* Where the packets of one direction of a flow leave this host, as the routing table said. */
+struct next_hop {
+	__u64 resolved;		     /* now() */
+	__u32 generation;	     /* settings.route_generation at that time */
+	__u32 ifindex;		     /* 0: not known */
+	__u8 destination_address[6]; /* link-layer addresses, in the order of an Ethernet header; */
+	__u8 source_address[6];	     /* not for WAY_NEIGHBOUR */
+	__u16 mtu;		     /* bytes of an IP packet */
+	__u8 way;		     /* enum next_hop_way */
+	__u8 xdp; /* 1: XDP may send there: through a device that has our program in its driver */
+};
+
 /* What a flow entry knows beside its key, which direction it is included. Lives in flows_established or
  * in flows_transitory; see flow.h.
  */
 struct flow {
 	struct tuple to;     /* the tuple after translation */
+	struct next_hop hop; /* only with FLOW_ELSEWHERE */
 	__u64 last_seen;     /* now() of a recent packet, to about a second */
 	__u32 forward;	     /* id of the forward; 0 where a client talks to a target directly */
 	__u32 backend;	     /* id of the backend; 0 likewise */
@@ -58,6 +78,7 @@ enum flow_flag {
 	FLOW_FIN_REVERSE = 8, /* TCP: the target has sent FIN */
 	FLOW_RESET = 16,      /* TCP: either has sent RST */
 	FLOW_SHADOW = 32,     /* in flows_transitory: what is true is in flows_established */
+	FLOW_ELSEWHERE = 64,  /* the target is not this host: packets leave again */
 };
 
 /* A frontend with a single port. */
@@ -90,21 +111,41 @@ struct frontend {
 	__u32 forward[2];
 };
 
-/* A forward, as far as packets are concerned. Alive while born <= epoch < dies. */
+/* How a new flow finds its backend. */
+enum balance {
+	BALANCE_MAGLEV,	     /* by the hash of its tuple */
+	BALANCE_ROUND_ROBIN, /* the next in turn */
+	BALANCE_RANDOM,
+	BALANCE_LEAST_CONNECTIONS, /* the one with the fewest connections for its weight */
+	BALANCE_SOURCE_HASH,	   /* by the hash of the client's address */
+};
+
+/* The backends that new flows of one address family can go to. */
+struct pool {
+	__u32 backend; /* id, if there is just one; 0: none, or see table */
+	__u32 table;   /* its key in backend_tables; 0: there is none */
+	__u32 size;    /* entries of that table */
+	__u32 serves; /* 0: packets of this family are left alone, 1: refused if there is no backend */
+};
+
+#define POOL_IPV4 0
+#define POOL_IPV6 1
+#define POOL_FAMILIES 2
+
+/*
+ * A forward, as far as packets are concerned. Alive while born <= epoch < dies. A change of its backends takes
+ * place at an epoch, too: from pools_changed on the second pair of pools is used.
+ */
 struct forward {
 	__u64 born;
 	__u64 dies;
-	__u32 backend; /* id; the first of backend_count consecutive ones */
-	__u32 backend_count;
+	__u64 pools_changed;
+	struct pool pools[2][POOL_FAMILIES]; /* before, and from pools_changed on */
+	__u32 affinity;	  /* seconds that a client stays with its backend; 0: off */
 	__u16 port_first; /* of the frontend, host order */
 	__u16 port_last;
-	__u8 flags; /* FORWARD_* */
-	__u8 pad[3];
-};
-
-enum forward_flag {
-	FORWARD_PORT_BY_PORT =
-		1, /* the n-th port of the frontend goes to the n-th of the backend */
+	__u8 balance; /* enum balance */
+	__u8 pad[7];
 };
 
 /* A forward, as far as only the control plane is concerned. Strings end with or are filled up by
@@ -123,21 +164,49 @@ struct forward_info {
 enum source {
 	SOURCE_AUTO,
 	SOURCE_PRESERVE,
+	SOURCE_MASQUERADE,
+};
+
+/* Which source address a backend that is not this host sees. One that asks for its own service always sees ours. */
+enum backend_source {
+	BACKEND_KEEPS_SOURCE, /* the client's */
+	/* the client's, unless it came by the device that leads to the backend: then the answer would
+	 * not come back through us */
+	BACKEND_KEEPS_SOURCE_ACROSS,
+	BACKEND_MASQUERADES, /* ours */
 };
 
 /* A backend. Its slot is never freed, so that a generation, once used, does not come back. */
 struct backend {
 	struct address address; /* zero: this host, whatever the address that the client used */
-	__u32 generation;	/* raised when the slot is taken and when its flows must end */
-	__u16 port_first;	/* host order */
+	struct address
+		masquerade; /* our address for it; zero: that of the device that leads there */
+	__u32 generation;   /* raised when the slot is taken and when its flows must end */
+	__u16 port_first;   /* host order; a range maps port by port */
 	__u16 port_last;
-	__u8 state; /* BACKEND_* */
-	__u8 pad[3];
+	__u16 weight;
+	__u8 state;  /* enum backend_state */
+	__u8 source; /* enum backend_source */
+	__u8 pad[4];
 };
 
 enum backend_state {
 	BACKEND_ACTIVE,
-	BACKEND_GONE, /* its forward is deleted; only TCP flows that were established live on */
+	BACKEND_DRAINING, /* takes no new flows; those it has live on */
+	BACKEND_GONE,	  /* deleted; only TCP flows that were established live on */
+};
+
+/*
+ * What only the control plane must know of a backend slot that is in use. A change takes place at an epoch: from
+ * `changed` on the second of each pair holds. What packets see of it, in struct backend, follows.
+ */
+struct backend_info {
+	__u64 changed;
+	__u32 forward;	   /* id */
+	__u32 position[2]; /* among the backends of its forward, as their user ordered them */
+	__u16 weight[2];
+	__u8 state[2]; /* enum backend_state */
+	__u8 pad[6];
 };
 
 /* What the programs must know of each port of one protocol, before they look anything else up. */
@@ -152,12 +221,31 @@ enum port_flag {
 	PORT_FRONTEND_DEVICE = 8,  /* one of these is bound to a device */
 	PORT_TARGET = 16,	   /* a backend on this host has it, or had, and flows live on */
 	PORT_LINGERING = 32,	   /* a frontend of a deleted forward whose flows live on */
+	PORT_ELSEWHERE = 64,	   /* like PORT_TARGET, of a backend that is not this host */
 };
 
-/* A device on which packets arrive. */
+/* A device on which packets arrive or leave. */
 struct device {
 	struct address primary4; /* the first global address, zero if none */
 	struct address primary6;
+	__u32 network_ifindex; /* where its IP layer is: itself, or the bridge that it is a port of */
+	__u32 mtu;	       /* bytes of an IP packet */
+	__u8 address[6];       /* link-layer address of that device, if it has DEVICE_ETHERNET */
+	__u8 flags;	       /* DEVICE_* */
+	__u8 pad;
+};
+
+enum device_flag {
+	DEVICE_ETHERNET = 1, /* packets begin with an Ethernet header */
+	DEVICE_PEER = 2,     /* veth or netkit, whose other end is in another namespace */
+	DEVICE_XDP = 4,	     /* has our XDP program in its driver */
+};
+
+/* What an address is to us; the value of known_addresses. */
+enum address_flag {
+	ADDRESS_LOCAL = 1, /* this host's, when the control plane last looked */
+	ADDRESS_TARGET =
+		2, /* that of a backend which is not this host and sees its clients' addresses */
 };
 
 /* What the control plane may change at run time. */
@@ -169,6 +257,12 @@ struct settings {
 	__u32 max_flows;
 	__u64 netns_cookie; /* of the namespace that the instance belongs to */
 	__u64 build;	    /* of the programs, to see whether a newer command has others */
+	__u32 route_generation; /* raised when routes, links or neighbours have changed, which ends every next hop */
+	__u16 masquerade_first; /* ports for masqueraded flows; host order */
+	__u16 masquerade_last;
+	__u16 ephemeral_first; /* ports that the kernel gives to the host's own sockets; host order */
+	__u16 ephemeral_last;
+	__u8 pad[4];
 };
 
 /* A fragment's datagram (RFC 791, RFC 8200 4.5). */
@@ -180,13 +274,22 @@ struct fragment_key {
 	__u8 pad[3];
 };
 
-/* Where the first fragment of a datagram went, so that the others follow. */
+/* The flow that the first fragment of a datagram belongs to, so that the others follow. */
 struct fragment {
-	struct tuple to; /* what its tuple became; only the addresses concern the others */
-	__u64 seen;	 /* now() */
+	struct tuple key;
+	__u64 seen; /* now() */
+};
+
+/* The backend that a client stays with, of a forward that has an affinity. */
+struct affinity_key {
+	struct address client;
 	__u32 forward;
-	__u8 reverse; /* 1: towards the client */
-	__u8 pad[3];
+};
+
+struct affinity {
+	__u64 last_used; /* now() when a flow was made */
+	__u32 backend;
+	__u32 generation;
 };
 
 /* What a socket reached instead of what its program asked for. */
@@ -232,7 +335,14 @@ enum reason {
 	REASON_ICMP_TRANSLATED,	 /* an ICMP error about a translated packet, translated too */
 	REASON_ICMP_UNRELATED,	 /* an ICMP error about no flow of ours, or no error */
 	REASON_NO_LOCAL_ADDRESS, /* to a virtual address, but the device has no own one */
+	REASON_MARTIAN,		 /* from an address that no packet may be forwarded from */
+	REASON_LEFT_TO_TC,	 /* XDP has no flow with a fresh next hop for it; tc decides */
 	REASON_LOOPBACK,	 /* from outside to a loopback address (RFC 1122 3.2.1.3) */
+	REASON_NO_BACKEND,	 /* no backend takes new flows: refused */
+	REASON_NO_ROUTE,	 /* none to the backend or the client: answered as unreachable */
+	REASON_FORWARDING_OFF,	 /* the kernel forwards nothing on this device: likewise */
+	REASON_TOO_BIG,		 /* for the device that it would leave by: answered so */
+	REASON_TIME_EXCEEDED,	 /* its TTL or hop limit has run out: answered so */
 	REASON_NO_SOURCE_PORT,	 /* the client's port is taken, and so are all tried instead */
 	REASON_FLOW_INSERT,	 /* the kernel refused a flow entry */
 	REASON_REWRITE,		 /* the kernel refused to change the packet */

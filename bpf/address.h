@@ -41,6 +41,22 @@ static __always_inline bool address_is_loopback(const struct address *a)
 	return !a->word[0] && !a->word[1] && !a->word[2] && a->word[3] == bpf_htonl(1);
 }
 
+/* fe80::/10 (RFC 4291 2.5.6) and 169.254.0.0/16 (RFC 3927), which no router forwards. */
+static __always_inline bool address_is_link_local(const struct address *a)
+{
+	if (address_is_ipv4(a))
+		return bpf_ntohl(a->word[3]) >> 16 == 0xa9fe;
+	return bpf_ntohl(a->word[0]) >> 22 == 0xfe80 >> 6;
+}
+
+/* 224.0.0.0/4, 240.0.0.0/4 with its broadcast address, and ff00::/8. */
+static __always_inline bool address_is_multicast(const struct address *a)
+{
+	if (address_is_ipv4(a))
+		return bpf_ntohl(a->word[3]) >> 29 == 7;
+	return bpf_ntohl(a->word[0]) >> 24 == 0xff;
+}
+
 /* 0.0.0.0 and ::, which a program that connects to them means as loopback. */
 static __always_inline bool address_is_unspecified(const struct address *a)
 {

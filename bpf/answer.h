@@ -10,13 +10,6 @@
 #include "config.h"
 #include "scratch.h"
 
-/* What changes the length of an skb, at its end and behind its link-layer header. */
-static long (*const bpf_skb_change_tail)(struct __sk_buff *skb, __u32 length,
-					 __u64 flags) = (void *)38;
-static long (*const bpf_skb_adjust_room)(struct __sk_buff *skb, __s32 difference, __u32 mode,
-					 __u64 flags) = (void *)50;
-#define BPF_ADJ_ROOM_MAC 1
-
 #define ICMP_HOST_UNREACHABLE 1
 #define ICMP_PORT_UNREACHABLE 3
 #define ICMP_FRAGMENTATION_NEEDED 4
@@ -70,11 +63,12 @@ struct answering {
 	};
 };
 
+/* Without the type of the value, for Go has no use for it and no unions. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct answering);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct answering));
 } answers SEC(".maps");
 
 static __always_inline enum answer answer_for(enum reason reason)

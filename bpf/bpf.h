@@ -15,6 +15,7 @@
 
 #define __uint(name, value) int(*name)[value]
 #define __type(name, value) typeof(value) *name
+#define __array(name, value) typeof(value) *name[]
 
 #define NULL ((void *)0)
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -47,13 +48,21 @@ static long (*const bpf_l3_csum_replace)(struct __sk_buff *skb, __u32 offset, __
 					 __u64 flags) = (void *)10;
 static long (*const bpf_l4_csum_replace)(struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to,
 					 __u64 flags) = (void *)11;
+static long (*const bpf_skb_vlan_pop)(struct __sk_buff *skb) = (void *)19;
+static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
 static long (*const bpf_skb_load_bytes)(const void *skb, __u32 offset, void *to,
 					__u32 length) = (void *)26;
 static __s64 (*const bpf_csum_diff)(const __be32 *from, __u32 from_size, const __be32 *to,
 				    __u32 to_size, __u32 seed) = (void *)28;
+static long (*const bpf_skb_change_type)(struct __sk_buff *skb, __u32 type) = (void *)32;
+static long (*const bpf_skb_change_tail)(struct __sk_buff *skb, __u32 length,
+					 __u64 flags) = (void *)38;
 static long (*const bpf_skb_pull_data)(struct __sk_buff *skb, __u32 length) = (void *)39;
 static __s64 (*const bpf_csum_update)(struct __sk_buff *skb, __u32 csum) = (void *)40;
 static __u64 (*const bpf_get_socket_cookie)(void *ctx) = (void *)46;
+static long (*const bpf_skb_adjust_room)(struct __sk_buff *skb, __s32 difference, __u32 mode,
+					 __u64 flags) = (void *)50;
+static long (*const bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)51;
 static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *params, int length,
 				    __u32 flags) = (void *)69;
 static struct bpf_sock *(*const bpf_sk_lookup_tcp)(void *ctx, struct bpf_sock_tuple *tuple,
@@ -67,6 +76,10 @@ static struct bpf_sock *(*const bpf_skc_lookup_tcp)(void *ctx, struct bpf_sock_t
 						    __u32 size, __u64 netns,
 						    __u64 flags) = (void *)99;
 static __u64 (*const bpf_get_netns_cookie)(void *ctx) = (void *)122;
+static long (*const bpf_redirect_neigh)(__u32 ifindex, void *params, int length,
+					__u64 flags) = (void *)152;
+static long (*const bpf_redirect_peer)(__u32 ifindex, __u64 flags) = (void *)155;
 static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)160;
+static __u64 (*const bpf_xdp_get_buff_len)(struct xdp_md *ctx) = (void *)188;
 
 #endif

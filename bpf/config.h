@@ -25,6 +25,12 @@ const volatile __u64 fragment_timeout = 30 * SECOND;
  */
 const volatile __u64 refresh_interval = 1 * SECOND;
 
+/* A next hop is looked up again after this time, for nobody need be there to see that routes or neighbours have
+ * changed. The packet for which that is done is sent by way of the kernel's neighbour table, which so notices
+ * that the neighbour is in use, and asks whether it is still there.
+ */
+const volatile __u64 next_hop_timeout = 2 * SECOND;
+
 /* Linux 5.11 has a clock that costs no reading of the hardware. The verifier drops the other branch
  * before it would reject the unknown helper.
  */
@@ -34,6 +40,11 @@ const volatile bool coarse_clock = false;
  * processes of all namespaces.
  */
 const volatile __u64 netns_cookie = 0;
+
+/* Written into skb->tc_index where a second program of ours may see a packet that one has served. Other values than
+ * another instance's, for the field is kept from one namespace to the next.
+ */
+const volatile __u16 served_mark = 0x7866;
 
 static __always_inline __u64 now(void)
 {

@@ -75,6 +75,7 @@ static __always_inline bool socket_listens(struct bpf_sock_addr *ctx, const stru
 static __always_inline __u32 redirect_remote(struct bpf_sock_addr *ctx, struct remote *to)
 {
 	struct destination destination = {};
+	struct tuple asking = {};
 	struct address primary;
 	bool with_address = false;
 	struct target target;
@@ -93,7 +94,14 @@ static __always_inline __u32 redirect_remote(struct bpf_sock_addr *ctx, struct r
 	destination.port = to->port;
 	destination.protocol = protocol;
 	forward = forward_find(&destination, flags, &with_address);
-	if (!forward || !select_target(forward, &to->address, to->port, &target))
+	if (!forward)
+		return 0;
+	asking.destination = to->address;
+	asking.destination_port = to->port;
+	asking.source_port = bpf_get_socket_cookie(ctx);
+	asking.protocol = protocol;
+	/* Datagrams of one socket go the same way. */
+	if (select_target(forward, &asking, protocol == IPPROTO_UDP, &target) != REASON_NONE)
 		return 0;
 	loopback = address_is_loopback(&to->address) || address_is_unspecified(&to->address);
 	if (!with_address && !loopback && !address_is_known_local(&to->address))

@@ -2,9 +2,9 @@
 /*
  * What to do with a packet. Read this first.
  *
- * A decision needs the parsed packet and the flow table, not the packet's bytes, so it does not know whether
- * tc or XDP asks. It is the tuple that the packet gets, which the hook applies; or NULL, and a reason in the
- * verdict tells whether the packet is left alone or dropped.
+ * A decision needs the parsed packet and the flow table, not the packet's bytes. It is the flow that the packet
+ * follows, whose translation the hook applies; or NULL, and a reason in the verdict tells whether the packet is
+ * left alone, dropped or answered. tc decides about every packet, XDP only follows flows that tc has made.
  */
 #ifndef XFWD_DECIDE_H
 #define XFWD_DECIDE_H
@@ -12,26 +12,30 @@
 #include "flow.h"
 #include "fragment.h"
 #include "local.h"
+#include "masquerade.h"
+#include "route.h"
 #include "select.h"
 
-/* How many source ports are tried for a client whose own is taken. */
-#define SOURCE_PORT_TRIES 16
-/* Source ports given instead are never well-known ones (RFC 4787, REQ-3). */
-#define FIRST_SOURCE_PORT 1024
-
 /* The packet is not ours to change. */
-static __always_inline const struct tuple *leave(struct verdict *v, enum reason reason)
+static __always_inline struct flow *leave(struct verdict *v, enum reason reason)
 {
 	v->reason = reason;
 	return NULL;
 }
 
 /* The packet goes where its flow goes. A flow that translates nothing leaves it as it is. */
-static __always_inline const struct tuple *follow(struct verdict *v, const struct flow *flow)
+static __always_inline struct flow *follow(void *ctx, struct scratch *s, struct flow *flow,
+					   __u32 ifindex, bool arriving)
 {
-	v->forward = flow->forward;
-	v->reverse = flow->flags & FLOW_REVERSE;
-	return &flow->to;
+	s->verdict.forward = flow->forward;
+	s->verdict.reverse = flow->flags & FLOW_REVERSE;
+	if (arriving && (flow->flags & FLOW_ELSEWHERE)) {
+		int reason = prepare_to_leave(ctx, s, flow, ifindex);
+
+		if (unlikely(reason != REASON_NONE))
+			return leave(&s->verdict, reason);
+	}
+	return flow;
 }
 
 /* Whether a socket already serves the tuple of a connection that a client opens: one that was there before
@@ -69,22 +73,23 @@ static __always_inline bool connection_exists(void *ctx, const struct tuple *t)
 
 /*
  * Makes scratch->flow for the packet there. Where the target knows the tuple already, from a client that uses
- * one source port for the frontend and for the target itself, the later of the two gets another source port.
+ * one source port for the frontend and for the target itself, the later of the two gets another source port. So does a
+ * masqueraded flow whose client's port is taken, or not one of ours to take.
  */
 static __always_inline int create_flow(void *ctx, struct scratch *s)
 {
 	struct flow *flow = &s->flow;
+	struct port_range range = source_ports(s);
 	enum claim claim = CLAIM_TAKEN;
 
 	flow->last_seen = now();
 	/* Without SYN it is a connection that we forgot, and the socket is its own. */
-	if (!flow->forward || !(s->packet.tcp_flags & TCP_FLAG_SYN) ||
-	    !connection_exists(ctx, &flow->to))
+	if (may_keep_source_port(s) &&
+	    (!flow->forward || (flow->flags & FLOW_ELSEWHERE) ||
+	     !(s->packet.tcp_flags & TCP_FLAG_SYN) || !connection_exists(ctx, &flow->to)))
 		claim = flow_claim();
 	for (int i = 0; claim == CLAIM_TAKEN && i < SOURCE_PORT_TRIES; i++) {
-		__u32 range = 65536 - FIRST_SOURCE_PORT;
-
-		flow->to.source_port = bpf_htons(FIRST_SOURCE_PORT + bpf_get_prandom_u32() % range);
+		flow->to.source_port = random_port(range);
 		claim = flow_claim();
 	}
 	if (claim == CLAIM_TAKEN)
@@ -94,16 +99,47 @@ static __always_inline int create_flow(void *ctx, struct scratch *s)
 	return REASON_NONE;
 }
 
-/* The flow of a client that talks to a target itself. It claims its tuple, and that is all it does. */
-static __always_inline const struct tuple *decide_direct(void *ctx, struct scratch *s)
+/*
+ * The flow of a client that talks to a target itself, by a port with these flags. It claims its tuple, and that is all
+ * it does. Targets elsewhere that never see a client's address need no such claims, and are not known by their address.
+ */
+static __always_inline struct flow *decide_direct(void *ctx, struct scratch *s, __u8 flags)
 {
+	__u8 address = address_flags(&s->packet.tuple.destination);
 	int reason;
 
-	if (!address_is_known_local(&s->packet.tuple.destination))
+	if (!((address & ADDRESS_LOCAL) && (flags & PORT_TARGET)) &&
+	    !((address & ADDRESS_TARGET) && (flags & PORT_ELSEWHERE)))
 		return leave(&s->verdict, REASON_DIRECT);
-	s->flow = (struct flow){ .to = s->packet.tuple };
+	flow_begin(s);
 	reason = create_flow(ctx, s);
-	return reason == REASON_NONE ? follow(&s->verdict, &s->flow) : leave(&s->verdict, reason);
+	if (reason != REASON_NONE)
+		return leave(&s->verdict, reason);
+	return &s->flow;
+}
+
+/*
+ * Fills in what scratch->flow needs to reach a target elsewhere. Nothing that the kernel would not forward may be
+ * forwarded by us: not from addresses that cannot be a client's, which could be answered nowhere.
+ */
+static __always_inline int plan_elsewhere(void *ctx, struct scratch *s, const struct target *target,
+					  __u32 ifindex)
+{
+	const struct tuple *t = &s->packet.tuple;
+	struct flow *flow = &s->flow;
+	int reason;
+
+	if (address_is_loopback(&t->source) || address_is_unspecified(&t->source) ||
+	    address_is_multicast(&t->source) || address_is_link_local(&t->source) ||
+	    address_is_known_local(&t->source))
+		return REASON_MARTIAN;
+	flow->flags = FLOW_ELSEWHERE;
+	reason = prepare_to_leave(ctx, s, flow, ifindex);
+	if (reason == REASON_NONE && must_masquerade(target, flow, t, ifindex))
+		flow->to.source = masquerade_address(target, flow->hop.ifindex);
+	if (address_is_zero(&flow->to.source))
+		return REASON_NO_LOCAL_ADDRESS;
+	return reason;
 }
 
 /*
@@ -117,6 +153,7 @@ static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u
 	struct target target = {};
 	bool with_address = false;
 	struct flow *flow;
+	int reason;
 
 	if (!ctx || !s)
 		return REASON_NO_FRONTEND;
@@ -125,18 +162,17 @@ static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u
 	destination.ifindex = ifindex;
 	destination.port = t->destination_port;
 	destination.protocol = t->protocol;
-	flow = &s->flow;
-	*flow = (struct flow){ .to = *t };
+	flow = flow_begin(s);
 	flow->forward = forward_find(&destination, flags, &with_address);
-	if (!flow->forward ||
-	    !select_target(flow->forward, &t->destination, t->destination_port, &target)) {
-		flow->forward = 0;
+	if (!flow->forward)
 		return REASON_NO_FRONTEND;
-	}
 	if (address_is_loopback(&t->destination))
 		return REASON_LOOPBACK;
 	if (!with_address && !destination_is_here(ctx, t, ifindex))
 		return REASON_NOT_THIS_HOST;
+	reason = select_target(flow->forward, t, false, &target);
+	if (reason != REASON_NONE)
+		return reason;
 	flow->backend = target.backend;
 	flow->generation = target.generation;
 	flow->to.destination_port = target.port;
@@ -144,24 +180,31 @@ static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u
 		flow->to.destination = target.address;
 	else if (with_address && !address_is_known_local(&t->destination))
 		flow->to.destination = primary_address(ifindex, &t->destination);
-	return address_is_zero(&flow->to.destination) ? REASON_NO_LOCAL_ADDRESS : REASON_NONE;
+	if (address_is_zero(&flow->to.destination))
+		return REASON_NO_LOCAL_ADDRESS;
+	if (!address_is_zero(&target.address) && !address_is_known_local(&target.address))
+		return plan_elsewhere(ctx, s, &target, ifindex);
+	return REASON_NONE;
 }
 
 /* The first packet of a client to a frontend. */
-static __always_inline const struct tuple *decide_new(void *ctx, struct scratch *s, __u32 ifindex,
-						      __u8 flags)
+static __always_inline struct flow *decide_new(void *ctx, struct scratch *s, __u32 ifindex,
+					       __u8 flags)
 {
 	int reason = plan_flow(ctx, s, ifindex, flags);
 
-	if (reason == REASON_NO_FRONTEND && (flags & PORT_TARGET))
-		return decide_direct(ctx, s);
+	if (reason == REASON_NO_FRONTEND && (flags & PORT_ANY_TARGET))
+		return decide_direct(ctx, s, flags);
+	if (reason == REASON_NO_FRONTEND)
+		return leave(&s->verdict, reason);
 	s->verdict.forward = s->flow.forward;
 	if (reason == REASON_NONE)
 		reason = create_flow(ctx, s);
 	if (reason != REASON_NONE)
 		return leave(&s->verdict, reason);
 	count_opened(s->flow.forward);
-	return follow(&s->verdict, &s->flow);
+	count_connection(s->flow.backend, 1);
+	return &s->flow;
 }
 
 /* Whether a client uses the port of a closed connection for a new one, which it may do at once. The new one is
@@ -191,60 +234,65 @@ static __always_inline struct flow *current_flow(const struct packet *p, __u64 t
 	return entry.flow;
 }
 
-/* A packet that has ports, or quotes one that has. */
-static __always_inline const struct tuple *decide_transport(void *ctx, struct scratch *s,
-							    __u32 ifindex, bool from_client)
+/*
+ * A packet that has ports, or quotes one that has. What a target on this host sends is met on its way out; what
+ * one elsewhere sends arrives like what clients send.
+ */
+static __always_inline struct flow *decide_transport(void *ctx, struct scratch *s, __u32 ifindex,
+						     bool arriving)
 {
 	const struct packet *p = &s->packet;
-	__be16 port = from_client ? p->tuple.destination_port : p->tuple.source_port;
-	__u8 flags = port_flags(p->tuple.protocol, port);
+	__u8 from = port_flags(p->tuple.protocol, p->tuple.source_port);
+	__u8 to = arriving ? port_flags(p->tuple.protocol, p->tuple.destination_port) : 0;
 	struct flow *flow;
 
-	if (!(flags &
-	      (from_client ? PORT_ANY_FRONTEND | PORT_TARGET | PORT_LINGERING : PORT_TARGET)))
+	if (!(from & (arriving ? PORT_ELSEWHERE : PORT_TARGET)) &&
+	    !(to & (PORT_ANY_FRONTEND | PORT_ANY_TARGET | PORT_LINGERING)))
 		return leave(&s->verdict, REASON_NO_FRONTEND);
 	flow = current_flow(p, now());
 	if (flow)
-		return follow(&s->verdict, flow);
+		return follow(ctx, s, flow, ifindex, arriving);
 	if (p->kind == PACKET_ICMP_ERROR)
 		return leave(&s->verdict, REASON_ICMP_UNRELATED);
-	if (!from_client)
-		return leave(&s->verdict, REASON_NO_FLOW);
-	if (flags & PORT_ANY_FRONTEND)
-		return decide_new(ctx, s, ifindex, flags);
-	if (flags & PORT_TARGET)
-		return decide_direct(ctx, s);
-	return leave(&s->verdict, REASON_NO_FRONTEND);
+	if (to & PORT_ANY_FRONTEND)
+		return decide_new(ctx, s, ifindex, to);
+	if (to & PORT_ANY_TARGET)
+		return decide_direct(ctx, s, to);
+	return leave(&s->verdict, to ? REASON_NO_FRONTEND : REASON_NO_FLOW);
 }
 
 /* A later fragment of a datagram has no ports: it goes where its first fragment went. */
-static __always_inline const struct tuple *decide_fragment(struct scratch *s)
+static __always_inline struct flow *decide_fragment(void *ctx, struct scratch *s, __u32 ifindex,
+						    bool arriving)
 {
 	struct fragment *f = fragment_find(&s->packet);
+	struct flow_entry entry = {};
 
-	if (!f)
+	if (f)
+		entry = flow_find(&f->key);
+	if (!entry.flow)
 		return leave(&s->verdict, REASON_FRAGMENT_EARLY);
-	s->verdict.forward = f->forward;
-	s->verdict.reverse = f->reverse;
-	return &f->to;
+	return follow(ctx, s, entry.flow, ifindex, arriving);
 }
 
-/* The packet in scratch, which the device with index `ifindex` has received for this host (from_client) or
- * is about to send: returns what its tuple becomes, or NULL.
+/*
+ * The packet in scratch, which was received (arriving) by the device whose IP layer has the index `ifindex`, or is
+ * about to be sent there: returns the flow that it follows, or NULL.
  */
-static __always_inline const struct tuple *decide(void *ctx, struct scratch *s, __u32 ifindex,
-						  bool from_client)
+static __always_inline struct flow *decide(void *ctx, struct scratch *s, __u32 ifindex,
+					   bool arriving)
 {
-	const struct tuple *to;
+	struct flow *flow;
 
 	s->verdict.forward = 0;
 	s->verdict.reverse = false;
+	s->verdict.renewed = false;
 	if (s->packet.kind == PACKET_FRAGMENT)
-		return decide_fragment(s);
-	to = decide_transport(ctx, s, ifindex, from_client);
-	if (to && unlikely(s->packet.first_fragment))
-		fragment_remember(&s->packet, to, &s->verdict);
-	return to;
+		return decide_fragment(ctx, s, ifindex, arriving);
+	flow = decide_transport(ctx, s, ifindex, arriving);
+	if (flow && unlikely(s->packet.first_fragment))
+		fragment_remember(&s->packet);
+	return flow;
 }
 
 #endif

@@ -104,11 +104,21 @@ flow_find_partner(const struct tuple *key, const struct flow *flow, bool establi
 	return partner;
 }
 
+/* Makes scratch->flow one that translates nothing, for the packet there. */
+static __always_inline struct flow *flow_begin(struct scratch *s)
+{
+	__builtin_memset(&s->flow, 0, sizeof(s->flow));
+	s->flow.to = s->packet.tuple;
+	return &s->flow;
+}
+
+/* The next hop of a new entry is looked up by its first packet. */
 static __always_inline void flow_make_partner(const struct tuple *key, const struct flow *flow,
 					      struct flow *partner)
 {
 	*partner = *flow;
 	partner->to = tuple_reversed(key);
+	__builtin_memset(&partner->hop, 0, sizeof(partner->hop));
 	partner->flags ^= FLOW_REVERSE;
 }
 
@@ -120,6 +130,8 @@ static __noinline int flow_delete(const struct tuple *key, const struct flow *fl
 
 	if (!key || !flow)
 		return 0;
+	if (!flow_is_closed(flow))
+		count_connection(flow->backend, -1);
 	partner = flow_find_partner(key, flow, true);
 	partner_key = tuple_reversed(&flow->to);
 	if (partner.flow) {
@@ -134,14 +146,15 @@ static __noinline int flow_delete(const struct tuple *key, const struct flow *fl
 /* Both entries of a transitory flow become established, and leave shadows. */
 static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 {
+	struct scratch *s = scratch();
 	struct tuple partner_key;
-	struct flow partner, *shadow;
+	struct flow *shadow;
 
-	if (!key || !flow)
+	if (!key || !flow || !s)
 		return 0;
 	partner_key = tuple_reversed(&flow->to);
-	flow_make_partner(key, flow, &partner);
-	if (bpf_map_update_elem(&flows_established, &partner_key, &partner, BPF_ANY))
+	flow_make_partner(key, flow, &s->partner);
+	if (bpf_map_update_elem(&flows_established, &partner_key, &s->partner, BPF_ANY))
 		return 0;
 	if (bpf_map_update_elem(&flows_established, key, flow, BPF_ANY)) {
 		bpf_map_delete_elem(&flows_established, &partner_key);
@@ -149,7 +162,7 @@ static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 	}
 	flow->flags |= FLOW_SHADOW;
 	shadow = bpf_map_lookup_elem(&flows_transitory, &partner_key);
-	if (shadow && tuple_equal(&shadow->to, &partner.to))
+	if (shadow && tuple_equal(&shadow->to, &s->partner.to))
 		shadow->flags |= FLOW_SHADOW;
 	return 0;
 }
@@ -172,15 +185,15 @@ static __always_inline void flow_demote(const struct tuple *key, const struct fl
 /* Both entries of an established flow, which has closed, become transitory. */
 static __noinline int flow_close(const struct tuple *key, struct flow *flow, __u64 time)
 {
+	struct scratch *s = scratch();
 	struct tuple partner_key;
-	struct flow partner;
 
-	if (!key || !flow)
+	if (!key || !flow || !s)
 		return 0;
 	flow->last_seen = time;
 	partner_key = tuple_reversed(&flow->to);
-	flow_make_partner(key, flow, &partner);
-	flow_demote(&partner_key, &partner);
+	flow_make_partner(key, flow, &s->partner);
+	flow_demote(&partner_key, &s->partner);
 	flow_demote(key, flow);
 	return 0;
 }
@@ -208,11 +221,11 @@ static __noinline int flow_unshadow(const struct tuple *key, struct flow *flow)
 static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, bool established,
 				   __u64 time)
 {
+	struct scratch *s = scratch();
 	struct tuple partner_key;
 	struct flow_entry found;
-	struct flow partner;
 
-	if (!key || !flow)
+	if (!key || !flow || !s)
 		return 0;
 	flow->last_seen = time;
 	found = flow_find_partner(key, flow, established);
@@ -221,11 +234,11 @@ static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, b
 		return 0;
 	}
 	partner_key = tuple_reversed(&flow->to);
-	flow_make_partner(key, flow, &partner);
+	flow_make_partner(key, flow, &s->partner);
 	if (established)
-		bpf_map_update_elem(&flows_established, &partner_key, &partner, BPF_NOEXIST);
+		bpf_map_update_elem(&flows_established, &partner_key, &s->partner, BPF_NOEXIST);
 	else
-		bpf_map_update_elem(&flows_transitory, &partner_key, &partner, BPF_NOEXIST);
+		bpf_map_update_elem(&flows_transitory, &partner_key, &s->partner, BPF_NOEXIST);
 	return 0;
 }
 
@@ -272,9 +285,14 @@ static __always_inline void flow_track(const struct flow_entry *entry, const str
 		closing |= FLOW_RESET;
 	if (p->tcp_flags & TCP_FLAG_FIN)
 		closing |= reverse ? FLOW_FIN_REVERSE : FLOW_FIN_FORWARD;
-	if (unlikely(closing & ~flow->flags))
+	if (unlikely(closing & ~flow->flags)) {
+		bool was_closed = flow_is_closed(flow);
+
 		flow_mark(&p->tuple, flow, entry->established, closing,
 			  p->sequence + p->sequence_length);
+		if (!was_closed && flow_is_closed(flow))
+			count_connection(flow->backend, -1);
+	}
 	if (entry->established) {
 		if (unlikely(flow_is_closed(flow)))
 			flow_close(&p->tuple, flow, time);
@@ -309,15 +327,15 @@ __noinline int flow_claim(void)
 {
 	struct scratch *s = scratch();
 	struct tuple claim_key;
-	struct flow claim;
+	struct flow *claim;
 
 	if (!s)
 		return CLAIM_FAILED;
 	claim_key = tuple_reversed(&s->flow.to);
-	flow_make_partner(&s->packet.tuple, &s->flow, &claim);
+	claim = &s->partner;
+	flow_make_partner(&s->packet.tuple, &s->flow, claim);
 	for (int i = 0; i < 2; i++) {
-		long taken =
-			bpf_map_update_elem(&flows_transitory, &claim_key, &claim, BPF_NOEXIST);
+		long taken = bpf_map_update_elem(&flows_transitory, &claim_key, claim, BPF_NOEXIST);
 		struct flow_entry holder = {
 			.flow = bpf_map_lookup_elem(&flows_established, &claim_key),
 			.established = true,
@@ -333,8 +351,8 @@ __noinline int flow_claim(void)
 		}
 		if (!holder.flow)
 			return CLAIM_FAILED;
-		if (!tuple_equal(&holder.flow->to, &claim.to) && !flow_is_closed(holder.flow) &&
-		    flow_is_current(&holder, claim.last_seen))
+		if (!tuple_equal(&holder.flow->to, &claim->to) && !flow_is_closed(holder.flow) &&
+		    flow_is_current(&holder, claim->last_seen))
 			return CLAIM_TAKEN;
 		flow_delete(&claim_key, holder.flow);
 	}

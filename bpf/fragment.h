@@ -27,17 +27,11 @@ static __always_inline struct fragment *fragment_find(const struct packet *p)
 	return f;
 }
 
-/* Remembers where the first fragment of a datagram goes. An ICMP error in fragments is nobody's. */
-static __always_inline void fragment_remember(const struct packet *p, const struct tuple *to,
-					      const struct verdict *v)
+/* Remembers which flow the first fragment of a datagram is of. An ICMP error in fragments is nobody's. */
+static __always_inline void fragment_remember(const struct packet *p)
 {
 	struct fragment_key key = fragment_key_of(p);
-	struct fragment f = {
-		.to = *to,
-		.seen = now(),
-		.forward = v->forward,
-		.reverse = v->reverse,
-	};
+	struct fragment f = { .key = p->tuple, .seen = now() };
 
 	if (p->kind == PACKET_TRANSPORT)
 		bpf_map_update_elem(&fragments, &key, &f, BPF_ANY);

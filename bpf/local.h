@@ -9,9 +9,36 @@
 #define AF_INET 2
 #define AF_INET6 10
 
+/* The ADDRESS_* flags of an address. */
+static __always_inline __u8 address_flags(const struct address *address)
+{
+	__u8 *flags = bpf_map_lookup_elem(&known_addresses, address);
+
+	return flags ? *flags : 0;
+}
+
 static __always_inline bool address_is_known_local(const struct address *address)
 {
-	return bpf_map_lookup_elem(&local_addresses, address);
+	return address_flags(address) & ADDRESS_LOCAL;
+}
+
+/* Asks for the route of a packet that came by a device. */
+static __always_inline void fib_ask(struct bpf_fib_lookup *fib, const struct tuple *t,
+				    __u32 ifindex)
+{
+	fib->ifindex = ifindex;
+	fib->l4_protocol = t->protocol;
+	if (address_is_ipv4(&t->destination)) {
+		fib->family = AF_INET;
+		fib->ipv4_src = t->source.word[3];
+		fib->ipv4_dst = t->destination.word[3];
+	} else {
+		fib->family = AF_INET6;
+		for (int i = 0; i < 4; i++) {
+			fib->ipv6_src[i] = t->source.word[i];
+			fib->ipv6_dst[i] = t->destination.word[i];
+		}
+	}
 }
 
 /*
@@ -26,19 +53,7 @@ static __noinline bool destination_is_here(void *ctx, const struct tuple *t, __u
 
 	if (!ctx || !t)
 		return false;
-	fib.ifindex = ifindex;
-	fib.l4_protocol = t->protocol;
-	if (address_is_ipv4(&t->destination)) {
-		fib.family = AF_INET;
-		fib.ipv4_src = t->source.word[3];
-		fib.ipv4_dst = t->destination.word[3];
-	} else {
-		fib.family = AF_INET6;
-		for (int i = 0; i < 4; i++) {
-			fib.ipv6_src[i] = t->source.word[i];
-			fib.ipv6_dst[i] = t->destination.word[i];
-		}
-	}
+	fib_ask(&fib, t, ifindex);
 	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
 	if (result < 0 || result == BPF_FIB_LKUP_RET_FWD_DISABLED)
 		return address_is_known_local(&t->destination);

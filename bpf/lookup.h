@@ -11,6 +11,7 @@
 #define PORT_SET_UDP 1
 
 #define PORT_ANY_FRONTEND (PORT_FRONTEND | PORT_FRONTEND_RANGE)
+#define PORT_ANY_TARGET (PORT_TARGET | PORT_ELSEWHERE)
 
 /* What a destination is to us, and through which device (its ifindex) it was reached. */
 struct destination {

@@ -64,6 +64,58 @@ struct {
 	__type(value, struct backend);
 } backends SEC(".maps");
 
+/* Keyed like backends, but those in use only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_BACKENDS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct backend_info);
+} backend_infos SEC(".maps");
+
+/* Connections that a backend has, for BALANCE_LEAST_CONNECTIONS. What the LRU of the flow tables forgets is
+ * counted still, until the control plane counts anew. Keyed like backends.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_BACKENDS);
+	__type(key, __u32);
+	__type(value, __s64);
+} backend_connections SEC(".maps");
+
+/* A table of backend ids, of which a new flow takes one. The control plane makes it as large as it must be. */
+struct backend_table {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+
+/* Keyed by struct pool's table; 0 is none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+	__uint(max_entries, MAX_FORWARDS * POOL_FAMILIES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__array(values, struct backend_table);
+} backend_tables SEC(".maps");
+
+/* Whose turn it is, of the table of a forward; BALANCE_ROUND_ROBIN. Keyed by the id of the forward. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_FORWARDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} turns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct affinity_key);
+	__type(value, struct affinity);
+} affinities SEC(".maps");
+
 /* Keyed by the index of the device in its namespace. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -73,14 +125,24 @@ struct {
 	__type(value, struct device);
 } devices SEC(".maps");
 
-/* The host's own addresses, as far as the control plane has seen. The value has no meaning. */
+/* Addresses that mean something to us, as far as the control plane has seen; ADDRESS_* flags. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, MAX_BACKENDS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct address);
 	__type(value, __u8);
-} local_addresses SEC(".maps");
+} known_addresses SEC(".maps");
+
+/* Devices that have our XDP program in their driver, which some need to send what XDP redirects to them. Keyed and
+ * valued by ifindex.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} xdp_devices SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -65,12 +65,14 @@ struct packet {
 	__u32 acknowledged;    /* TCP, host order */
 	__u32 sequence_length; /* TCP: how far the segment moves the sequence number */
 	__u32 end;	       /* offset behind the IP packet; a trailer may follow */
-	__u16 network;	       /* offset of the IP header */
-	__u16 transport;       /* offset of the TCP, UDP or ICMP header */
-	__u16 header_length;   /* link layer to TCP or UDP header, both included */
-	__u16 quoted_network;  /* ICMP error: offset of the quoted IP header */
+	__u32 size; /* bytes of IP packet that a device must take at once: of a GSO packet, a segment's */
+	__u16 network;	      /* offset of the IP header */
+	__u16 transport;      /* offset of the TCP, UDP or ICMP header */
+	__u16 header_length;  /* link layer to TCP or UDP header, both included */
+	__u16 quoted_network; /* ICMP error: offset of the quoted IP header */
 	__u16 quoted_transport;
 	__u8 tcp_flags;
+	__u8 ttl;	     /* or hop limit */
 	bool first_fragment; /* of several */
 	bool unchecked;	     /* UDP without checksum */
 	bool ipv6;
@@ -96,6 +98,7 @@ struct network {
 	__u32 fragment_id;
 	__u32 end; /* offset behind the packet by its own length field, or a bound where it has none */
 	__u16 transport; /* offset */
+	__u8 ttl;	 /* or hop limit */
 	__u8 protocol;	 /* of the transport header */
 	bool first_fragment;
 	bool later_fragment;
@@ -124,6 +127,7 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 	fragment = bpf_ntohs(ip->frag_off);
 	*source = address_from_ipv4(ip->saddr);
 	*destination = address_from_ipv4(ip->daddr);
+	n->ttl = ip->ttl;
 	n->protocol = ip->protocol;
 	n->transport = offset + header_length;
 	n->end = offset + total_length;
@@ -153,6 +157,7 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 		total_length = length - offset;
 	*source = address_from_ipv6(ip->saddr.in6_u.u6_addr32);
 	*destination = address_from_ipv6(ip->daddr.in6_u.u6_addr32);
+	n->ttl = ip->hop_limit;
 	n->end = offset + total_length;
 	n->fragment_id = 0;
 	n->first_fragment = false;
@@ -388,6 +393,8 @@ static __always_inline int parse(void *data, void *data_end, __u32 length, bool 
 	p->tuple.protocol = n.protocol;
 	p->transport = n.transport;
 	p->end = n.end;
+	p->size = n.end - network;
+	p->ttl = n.ttl;
 	p->fragment_id = n.fragment_id;
 	p->first_fragment = n.first_fragment;
 	if (n.later_fragment) {

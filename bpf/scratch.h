@@ -13,13 +13,16 @@
 struct verdict {
 	enum reason reason; /* if it becomes nothing else */
 	__u32 forward;	    /* whose traffic the packet is; 0: nobody's */
+	__u32 mtu;	    /* what the packet is too big for, if that is the reason */
 	bool reverse;	    /* towards the client */
+	bool renewed;	    /* the next hop was looked up for this packet */
 };
 
 struct scratch {
 	struct packet packet;
 	struct verdict verdict;
-	struct flow flow; /* to be made */
+	struct flow flow;    /* to be made */
+	struct flow partner; /* its entry for the other direction, or that of another flow */
 };
 
 struct {

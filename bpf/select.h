@@ -1,17 +1,186 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* From a forward to the target of a new flow. */
+/*
+ * From a forward to the backend of a new flow. Weights are in the tables that the control plane makes: a backend
+ * of twice the weight is there twice as often. Which backend a hash leads to depends on the backends and on
+ * the packet only, so that two hosts that publish the same choose alike.
+ */
 #ifndef XFWD_SELECT_H
 #define XFWD_SELECT_H
 
+#include "config.h"
 #include "lookup.h"
+
+/* How many backends are compared for BALANCE_LEAST_CONNECTIONS; of more, so many in a row from a random one on. */
+#define LEAST_CONNECTIONS_COMPARED 16
 
 /* Where a new flow goes. */
 struct target {
-	struct address address; /* zero: this host, the address stays */
+	struct address address;	   /* zero: this host, the address stays */
+	struct address masquerade; /* as in struct backend */
 	__be16 port;
 	__u32 backend;
 	__u32 generation;
+	__u8 source; /* enum backend_source */
 };
+
+/* Mixes two words; the constants are those of MurmurHash3, which is in the public domain. */
+static __always_inline __u32 hash_add(__u32 hash, __u32 word)
+{
+	word *= 0xcc9e2d51;
+	word = word << 15 | word >> 17;
+	hash ^= word * 0x1b873593;
+	hash = hash << 13 | hash >> 19;
+	return hash * 5 + 0xe6546b64;
+}
+
+static __always_inline __u32 hash_end(__u32 hash)
+{
+	hash ^= hash >> 16;
+	hash *= 0x85ebca6b;
+	hash ^= hash >> 13;
+	hash *= 0xc2b2ae35;
+	return hash ^ hash >> 16;
+}
+
+static __always_inline __u32 hash_add_address(__u32 hash, const struct address *a)
+{
+	for (int i = 0; i < 4; i++)
+		hash = hash_add(hash, bpf_ntohl(a->word[i]));
+	return hash;
+}
+
+static __always_inline __u32 hash_of_source(const struct tuple *t)
+{
+	return hash_end(hash_add_address(0, &t->source));
+}
+
+static __always_inline __u32 hash_of_tuple(const struct tuple *t)
+{
+	__u32 hash = hash_add_address(hash_add_address(0, &t->source), &t->destination);
+
+	hash = hash_add(hash,
+			(__u32)bpf_ntohs(t->source_port) << 16 | bpf_ntohs(t->destination_port));
+	return hash_end(hash_add(hash, t->protocol));
+}
+
+static __always_inline struct backend *backend_find(__u32 id)
+{
+	return bpf_map_lookup_elem(&backends, &id);
+}
+
+static __always_inline __u32 table_entry(void *table, __u32 index)
+{
+	__u32 *backend = bpf_map_lookup_elem(table, &index);
+
+	return backend ? *backend : 0;
+}
+
+/* The number of the next turn of a forward. Two processors may be given the same one. */
+static __always_inline __u32 next_turn(__u32 forward)
+{
+	__u64 *turn = bpf_map_lookup_elem(&turns, &forward);
+	__u32 number = 0;
+
+	if (turn) {
+		number = *turn;
+		__sync_fetch_and_add(turn, 1);
+	}
+	return number;
+}
+
+/* The backend with the fewest connections for its weight, the new one included. */
+static __always_inline __u32 least_loaded(void *table, __u32 size)
+{
+	__u32 start = bpf_get_prandom_u32() % size;
+	__u64 best_load = 0, best_weight = 0;
+	__u32 best = 0;
+
+	for (__u32 i = 0; i < LEAST_CONNECTIONS_COMPARED && i < size; i++) {
+		__u32 id = table_entry(table, (start + i) % size);
+		struct backend *b = backend_find(id);
+		__s64 *connections = bpf_map_lookup_elem(&backend_connections, &id);
+		__u64 load;
+
+		if (!b || !connections || !b->weight)
+			continue;
+		load = *connections > 0 ? *connections + 1 : 1;
+		/* load / weight < best_load / best_weight */
+		if (!best || load * best_weight < best_load * b->weight) {
+			best = id;
+			best_load = load;
+			best_weight = b->weight;
+		}
+	}
+	return best;
+}
+
+/*
+ * The id of the backend that the pool gives a new flow of `forward` with the tuple of its first packet; 0: none.
+ * `by_hash`: what has the same tuple must come to the same backend, whatever the balance.
+ */
+static __always_inline __u32 choose_backend(__u32 forward, __u8 balance, const struct pool *pool,
+					    const struct tuple *t, bool by_hash)
+{
+	__u32 key = pool->table;
+	__u32 size = pool->size;
+	void *table;
+
+	if (!key)
+		return pool->backend;
+	table = bpf_map_lookup_elem(&backend_tables, &key);
+	if (!table || !size)
+		return 0;
+	if (by_hash)
+		return table_entry(table, hash_of_tuple(t) % size);
+	switch (balance) {
+	case BALANCE_ROUND_ROBIN:
+		return table_entry(table, next_turn(forward) % size);
+	case BALANCE_RANDOM:
+		return table_entry(table, bpf_get_prandom_u32() % size);
+	case BALANCE_LEAST_CONNECTIONS:
+		return least_loaded(table, size);
+	case BALANCE_SOURCE_HASH:
+		return table_entry(table, hash_of_source(t) % size);
+	}
+	return table_entry(table, hash_of_tuple(t) % size);
+}
+
+/* The backend that a client stays with, if that still takes new flows; 0: none. */
+static __always_inline __u32 recall_backend(const struct affinity_key *key, __u64 duration,
+					    __u64 time)
+{
+	struct affinity *a = bpf_map_lookup_elem(&affinities, key);
+	struct backend *b;
+
+	if (!a || time - a->last_used > duration)
+		return 0;
+	b = backend_find(a->backend);
+	if (!b || b->state != BACKEND_ACTIVE || b->generation != a->generation)
+		return 0;
+	a->last_used = time;
+	return a->backend;
+}
+
+static __always_inline __u32 choose_with_affinity(__u32 forward, const struct forward *f,
+						  const struct pool *pool, const struct tuple *t,
+						  bool by_hash)
+{
+	struct affinity_key key = { .client = t->source, .forward = forward };
+	__u64 duration = f->affinity * SECOND;
+	struct affinity fresh = { .last_used = now() };
+	struct backend *b;
+
+	fresh.backend = recall_backend(&key, duration, fresh.last_used);
+	if (fresh.backend)
+		return fresh.backend;
+	fresh.backend = choose_backend(forward, f->balance, pool, t, by_hash);
+	b = backend_find(fresh.backend);
+	if (b) {
+		fresh.generation = b->generation;
+		bpf_map_update_elem(&affinities, &key, &fresh, BPF_ANY);
+	}
+	return fresh.backend;
+}
 
 /* The port of a target for a port of the frontend: the same place in a range of equal length, or the one
  * port that all go to.
@@ -21,34 +190,50 @@ static __always_inline __be16 target_port(const struct forward *f, const struct 
 {
 	__u16 offset = 0;
 
-	if (f->flags & FORWARD_PORT_BY_PORT)
+	if (b->port_first != b->port_last)
 		offset = bpf_ntohs(frontend_port) - f->port_first;
 	return bpf_htons(b->port_first + offset);
 }
 
+/* The pool of a forward for the family of an address. */
+static __always_inline const struct pool *pool_of(const struct forward *f,
+						  const struct address *address, __u64 epoch)
+{
+	__u32 version = epoch >= f->pools_changed;
+	__u32 family = address_is_ipv4(address) ? POOL_IPV4 : POOL_IPV6;
+
+	return &f->pools[version & 1][family & 1];
+}
+
 /*
- * Chooses the target for packets to `address` and `port` of a forward. False: the forward has none of that
- * family, or has just gone.
+ * Chooses the target for the first packet of a flow, which has the tuple `t`. REASON_NO_BACKEND: there is no backend
+ * of that family that takes new flows.
  */
-static __always_inline bool select_target(__u32 forward, const struct address *address, __be16 port,
-					  struct target *target)
+static __noinline int select_target(__u32 forward, const struct tuple *t, bool by_hash,
+				    struct target *target)
 {
 	struct forward *f = bpf_map_lookup_elem(&forwards, &forward);
+	const struct pool *pool;
 	struct backend *b;
 
-	if (!f)
-		return false;
-	target->backend = f->backend;
-	b = bpf_map_lookup_elem(&backends, &target->backend);
-	if (!b || b->state != BACKEND_ACTIVE)
-		return false;
-	if (!address_is_zero(&b->address) &&
-	    address_is_ipv4(&b->address) != address_is_ipv4(address))
-		return false;
+	if (!t || !target || !f)
+		return REASON_NO_FRONTEND;
+	pool = pool_of(f, &t->destination, current_epoch());
+	if (!pool->serves)
+		return REASON_NO_FRONTEND;
+	if (f->affinity)
+		target->backend = choose_with_affinity(forward, f, pool, t, by_hash);
+	else
+		target->backend = choose_backend(forward, f->balance, pool, t, by_hash);
+	b = target->backend ? backend_find(target->backend) : NULL;
+	if (!b)
+		return REASON_NO_BACKEND;
 	target->generation = b->generation;
 	target->address = b->address;
-	target->port = target_port(f, b, port);
-	return true;
+	target->masquerade = b->masquerade;
+	target->source = b->source;
+	target->port = target_port(f, b, t->destination_port);
+	return REASON_NONE;
 }
 
 #endif

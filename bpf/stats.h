@@ -22,16 +22,30 @@ static __always_inline void count_reason(enum reason reason)
 		++*packets;
 }
 
-static __always_inline void count_forward_drop(__u32 forward, enum reason reason)
+/* A packet is dropped, or answered instead. */
+static __always_inline void count_drop(__u32 forward, enum reason reason)
 {
 	struct forward_reason_key key = { .forward = forward, .reason = reason };
-	__u64 *packets = bpf_map_lookup_elem(&forward_drops, &key);
+	__u64 *packets;
 	__u64 one = 1;
 
+	count_reason(reason);
+	if (!forward)
+		return;
+	packets = bpf_map_lookup_elem(&forward_drops, &key);
 	if (packets)
 		__sync_fetch_and_add(packets, 1);
 	else
 		bpf_map_update_elem(&forward_drops, &key, &one, BPF_ANY);
+}
+
+/* A connection of a backend has begun (1) or ended (-1). */
+static __always_inline void count_connection(__u32 backend, __s64 change)
+{
+	__s64 *connections = bpf_map_lookup_elem(&backend_connections, &backend);
+
+	if (connections)
+		__sync_fetch_and_add(connections, change);
 }
 
 static __always_inline void count_opened(__u32 forward)

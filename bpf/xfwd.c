@@ -3,6 +3,7 @@
 /* The programs. What they do begins in decide.h (packets) and connect.h (sockets). */
 
 #include "apply_skb.h"
+#include "apply_xdp.h"
 #include "connect.h"
 
 /* The kernel grants the helpers that we use to programs that are compatible with its own licence. */
@@ -13,33 +14,56 @@ const struct {
 	enum reason reason;
 	enum flow_flag flow_flag;
 	enum port_flag port_flag;
-	enum forward_flag forward_flag;
+	enum address_flag address_flag;
+	enum balance balance;
 	enum backend_state backend_state;
+	enum backend_source backend_source;
+	enum device_flag device_flag;
+	enum next_hop_way next_hop_way;
 	enum source source;
 } *abi_enums __attribute__((unused));
 
 SEC("tc")
 int xfwd_ingress(struct __sk_buff *skb)
 {
-	return serve_skb(skb, false, true);
+	return serve_ingress(skb, false);
 }
 
 SEC("tc")
 int xfwd_egress(struct __sk_buff *skb)
 {
-	return serve_skb(skb, false, false);
+	return serve_egress(skb, false);
 }
 
 SEC("tc")
 int xfwd_ingress_raw(struct __sk_buff *skb)
 {
-	return serve_skb(skb, true, true);
+	return serve_ingress(skb, true);
 }
 
 SEC("tc")
 int xfwd_egress_raw(struct __sk_buff *skb)
 {
-	return serve_skb(skb, true, false);
+	return serve_egress(skb, true);
+}
+
+SEC("tc")
+int xfwd_port(struct __sk_buff *skb)
+{
+	return serve_port(skb);
+}
+
+SEC("xdp")
+int xfwd_xdp(struct xdp_md *ctx)
+{
+	return serve_xdp(ctx, ctx->data_end - ctx->data);
+}
+
+/* For frames that take more than one buffer, with large MTUs; since Linux 5.18. */
+SEC("xdp.frags")
+int xfwd_xdp_frags(struct xdp_md *ctx)
+{
+	return serve_xdp(ctx, bpf_xdp_get_buff_len(ctx));
 }
 
 SEC("cgroup/connect4")

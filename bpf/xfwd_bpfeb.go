@@ -18,21 +18,73 @@ type XfwdAddress struct {
 	Word [4]uint32
 }
 
+type XfwdAddressFlag uint32
+
+const (
+	XfwdAddressFlagADDRESS_LOCAL  XfwdAddressFlag = 1
+	XfwdAddressFlagADDRESS_TARGET XfwdAddressFlag = 2
+)
+
+type XfwdAffinity struct {
+	_          structs.HostLayout
+	LastUsed   uint64
+	Backend    uint32
+	Generation uint32
+}
+
+type XfwdAffinityKey struct {
+	_       structs.HostLayout
+	Client  XfwdAddress
+	Forward uint32
+}
+
 type XfwdBackend struct {
 	_          structs.HostLayout
 	Address    XfwdAddress
+	Masquerade XfwdAddress
 	Generation uint32
 	PortFirst  uint16
 	PortLast   uint16
+	Weight     uint16
 	State      uint8
-	Pad        [3]uint8
+	Source     uint8
+	Pad        [4]uint8
 }
+
+type XfwdBackendInfo struct {
+	_        structs.HostLayout
+	Changed  uint64
+	Forward  uint32
+	Position [2]uint32
+	Weight   [2]uint16
+	State    [2]uint8
+	Pad      [6]uint8
+}
+
+type XfwdBackendSource uint32
+
+const (
+	XfwdBackendSourceBACKEND_KEEPS_SOURCE        XfwdBackendSource = 0
+	XfwdBackendSourceBACKEND_KEEPS_SOURCE_ACROSS XfwdBackendSource = 1
+	XfwdBackendSourceBACKEND_MASQUERADES         XfwdBackendSource = 2
+)
 
 type XfwdBackendState uint32
 
 const (
-	XfwdBackendStateBACKEND_ACTIVE XfwdBackendState = 0
-	XfwdBackendStateBACKEND_GONE   XfwdBackendState = 1
+	XfwdBackendStateBACKEND_ACTIVE   XfwdBackendState = 0
+	XfwdBackendStateBACKEND_DRAINING XfwdBackendState = 1
+	XfwdBackendStateBACKEND_GONE     XfwdBackendState = 2
+)
+
+type XfwdBalance uint32
+
+const (
+	XfwdBalanceBALANCE_MAGLEV            XfwdBalance = 0
+	XfwdBalanceBALANCE_ROUND_ROBIN       XfwdBalance = 1
+	XfwdBalanceBALANCE_RANDOM            XfwdBalance = 2
+	XfwdBalanceBALANCE_LEAST_CONNECTIONS XfwdBalance = 3
+	XfwdBalanceBALANCE_SOURCE_HASH       XfwdBalance = 4
 )
 
 type XfwdCounters struct {
@@ -45,14 +97,38 @@ type XfwdCounters struct {
 }
 
 type XfwdDevice struct {
-	_        structs.HostLayout
-	Primary4 XfwdAddress
-	Primary6 XfwdAddress
+	_              structs.HostLayout
+	Primary4       XfwdAddress
+	Primary6       XfwdAddress
+	NetworkIfindex uint32
+	Mtu            uint32
+	Address        [6]uint8
+	Flags          uint8
+	Pad            uint8
 }
 
+type XfwdDeviceFlag uint32
+
+const (
+	XfwdDeviceFlagDEVICE_ETHERNET XfwdDeviceFlag = 1
+	XfwdDeviceFlagDEVICE_PEER     XfwdDeviceFlag = 2
+	XfwdDeviceFlagDEVICE_XDP      XfwdDeviceFlag = 4
+)
+
 type XfwdFlow struct {
-	_            structs.HostLayout
-	To           XfwdTuple
+	_   structs.HostLayout
+	To  XfwdTuple
+	Hop struct {
+		_                  structs.HostLayout
+		Resolved           uint64
+		Generation         uint32
+		Ifindex            uint32
+		DestinationAddress [6]uint8
+		SourceAddress      [6]uint8
+		Mtu                uint16
+		Way                uint8
+		Xdp                uint8
+	}
 	LastSeen     uint64
 	Forward      uint32
 	Backend      uint32
@@ -71,25 +147,27 @@ const (
 	XfwdFlowFlagFLOW_FIN_REVERSE XfwdFlowFlag = 8
 	XfwdFlowFlagFLOW_RESET       XfwdFlowFlag = 16
 	XfwdFlowFlagFLOW_SHADOW      XfwdFlowFlag = 32
+	XfwdFlowFlagFLOW_ELSEWHERE   XfwdFlowFlag = 64
 )
 
 type XfwdForward struct {
 	_            structs.HostLayout
 	Born         uint64
 	Dies         uint64
-	Backend      uint32
-	BackendCount uint32
-	PortFirst    uint16
-	PortLast     uint16
-	Flags        uint8
-	Pad          [3]uint8
+	PoolsChanged uint64
+	Pools        [2][2]struct {
+		_       structs.HostLayout
+		Backend uint32
+		Table   uint32
+		Size    uint32
+		Serves  uint32
+	}
+	Affinity  uint32
+	PortFirst uint16
+	PortLast  uint16
+	Balance   uint8
+	Pad       [7]uint8
 }
-
-type XfwdForwardFlag uint32
-
-const (
-	XfwdForwardFlagFORWARD_PORT_BY_PORT XfwdForwardFlag = 1
-)
 
 type XfwdForwardInfo struct {
 	_        structs.HostLayout
@@ -109,12 +187,9 @@ type XfwdForwardReasonKey struct {
 }
 
 type XfwdFragment struct {
-	_       structs.HostLayout
-	To      XfwdTuple
-	Seen    uint64
-	Forward uint32
-	Reverse uint8
-	Pad     [3]uint8
+	_    structs.HostLayout
+	Key  XfwdTuple
+	Seen uint64
 }
 
 type XfwdFragmentKey struct {
@@ -150,6 +225,14 @@ type XfwdFrontendRangeKey struct {
 	Port         uint16
 }
 
+type XfwdNextHopWay uint32
+
+const (
+	XfwdNextHopWayWAY_NEIGHBOUR XfwdNextHopWay = 0
+	XfwdNextHopWayWAY_ETHERNET  XfwdNextHopWay = 1
+	XfwdNextHopWayWAY_PEER      XfwdNextHopWay = 2
+)
+
 type XfwdPortFlag uint32
 
 const (
@@ -159,6 +242,7 @@ const (
 	XfwdPortFlagPORT_FRONTEND_DEVICE  XfwdPortFlag = 8
 	XfwdPortFlagPORT_TARGET           XfwdPortFlag = 16
 	XfwdPortFlagPORT_LINGERING        XfwdPortFlag = 32
+	XfwdPortFlagPORT_ELSEWHERE        XfwdPortFlag = 64
 )
 
 type XfwdPortSet struct {
@@ -180,11 +264,18 @@ const (
 	XfwdReasonREASON_ICMP_TRANSLATED  XfwdReason = 8
 	XfwdReasonREASON_ICMP_UNRELATED   XfwdReason = 9
 	XfwdReasonREASON_NO_LOCAL_ADDRESS XfwdReason = 10
-	XfwdReasonREASON_LOOPBACK         XfwdReason = 11
-	XfwdReasonREASON_NO_SOURCE_PORT   XfwdReason = 12
-	XfwdReasonREASON_FLOW_INSERT      XfwdReason = 13
-	XfwdReasonREASON_REWRITE          XfwdReason = 14
-	XfwdReasonREASON_COUNT            XfwdReason = 15
+	XfwdReasonREASON_MARTIAN          XfwdReason = 11
+	XfwdReasonREASON_LEFT_TO_TC       XfwdReason = 12
+	XfwdReasonREASON_LOOPBACK         XfwdReason = 13
+	XfwdReasonREASON_NO_BACKEND       XfwdReason = 14
+	XfwdReasonREASON_NO_ROUTE         XfwdReason = 15
+	XfwdReasonREASON_FORWARDING_OFF   XfwdReason = 16
+	XfwdReasonREASON_TOO_BIG          XfwdReason = 17
+	XfwdReasonREASON_TIME_EXCEEDED    XfwdReason = 18
+	XfwdReasonREASON_NO_SOURCE_PORT   XfwdReason = 19
+	XfwdReasonREASON_FLOW_INSERT      XfwdReason = 20
+	XfwdReasonREASON_REWRITE          XfwdReason = 21
+	XfwdReasonREASON_COUNT            XfwdReason = 22
 )
 
 type XfwdScratch struct {
@@ -198,37 +289,47 @@ type XfwdScratch struct {
 		Acknowledged    uint32
 		SequenceLength  uint32
 		End             uint32
+		Size            uint32
 		Network         uint16
 		Transport       uint16
 		HeaderLength    uint16
 		QuotedNetwork   uint16
 		QuotedTransport uint16
 		TcpFlags        uint8
+		Ttl             uint8
 		FirstFragment   bool
 		Unchecked       bool
 		Ipv6            bool
-		_               [2]byte
+		_               [5]byte
 	}
 	Verdict struct {
 		_       structs.HostLayout
 		Reason  XfwdReason
 		Forward uint32
+		Mtu     uint32
 		Reverse bool
-		_       [3]byte
+		Renewed bool
+		_       [2]byte
 	}
-	_    [4]byte
-	Flow XfwdFlow
+	Flow    XfwdFlow
+	Partner XfwdFlow
 }
 
 type XfwdSettings struct {
-	_           structs.HostLayout
-	Epoch       uint64
-	Primary4    XfwdAddress
-	Primary6    XfwdAddress
-	Layout      uint32
-	MaxFlows    uint32
-	NetnsCookie uint64
-	Build       uint64
+	_               structs.HostLayout
+	Epoch           uint64
+	Primary4        XfwdAddress
+	Primary6        XfwdAddress
+	Layout          uint32
+	MaxFlows        uint32
+	NetnsCookie     uint64
+	Build           uint64
+	RouteGeneration uint32
+	MasqueradeFirst uint16
+	MasqueradeLast  uint16
+	EphemeralFirst  uint16
+	EphemeralLast   uint16
+	Pad             [4]uint8
 }
 
 type XfwdSocketPeer struct {
@@ -249,8 +350,9 @@ type XfwdSocketPeerKey struct {
 type XfwdSource uint32
 
 const (
-	XfwdSourceSOURCE_AUTO     XfwdSource = 0
-	XfwdSourceSOURCE_PRESERVE XfwdSource = 1
+	XfwdSourceSOURCE_AUTO       XfwdSource = 0
+	XfwdSourceSOURCE_PRESERVE   XfwdSource = 1
+	XfwdSourceSOURCE_MASQUERADE XfwdSource = 2
 )
 
 type XfwdTuple struct {
@@ -267,6 +369,11 @@ type XfwdTuple struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	XfwdMapAffinities            = "affinities"
+	XfwdMapAnswers               = "answers"
+	XfwdMapBackendConnections    = "backend_connections"
+	XfwdMapBackendInfos          = "backend_infos"
+	XfwdMapBackendTables         = "backend_tables"
 	XfwdMapBackends              = "backends"
 	XfwdMapCounters              = "counters"
 	XfwdMapDevices               = "devices"
@@ -278,12 +385,14 @@ const (
 	XfwdMapFragments             = "fragments"
 	XfwdMapFrontendRanges        = "frontend_ranges"
 	XfwdMapFrontends             = "frontends"
-	XfwdMapLocalAddresses        = "local_addresses"
+	XfwdMapKnownAddresses        = "known_addresses"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
 	XfwdMapScratches             = "scratches"
 	XfwdMapSettings              = "settings"
 	XfwdMapSocketPeers           = "socket_peers"
+	XfwdMapTurns                 = "turns"
+	XfwdMapXdpDevices            = "xdp_devices"
 	XfwdProgXfwdConnect4         = "xfwd_connect4"
 	XfwdProgXfwdConnect6         = "xfwd_connect6"
 	XfwdProgXfwdEgress           = "xfwd_egress"
@@ -292,15 +401,20 @@ const (
 	XfwdProgXfwdGetpeername6     = "xfwd_getpeername6"
 	XfwdProgXfwdIngress          = "xfwd_ingress"
 	XfwdProgXfwdIngressRaw       = "xfwd_ingress_raw"
+	XfwdProgXfwdPort             = "xfwd_port"
 	XfwdProgXfwdRecvmsg4         = "xfwd_recvmsg4"
 	XfwdProgXfwdRecvmsg6         = "xfwd_recvmsg6"
 	XfwdProgXfwdSendmsg4         = "xfwd_sendmsg4"
 	XfwdProgXfwdSendmsg6         = "xfwd_sendmsg6"
+	XfwdProgXfwdXdp              = "xfwd_xdp"
+	XfwdProgXfwdXdpFrags         = "xfwd_xdp_frags"
 	XfwdVarAbiEnums              = "abi_enums"
 	XfwdVarCoarseClock           = "coarse_clock"
 	XfwdVarFragmentTimeout       = "fragment_timeout"
 	XfwdVarNetnsCookie           = "netns_cookie"
+	XfwdVarNextHopTimeout        = "next_hop_timeout"
 	XfwdVarRefreshInterval       = "refresh_interval"
+	XfwdVarServedMark            = "served_mark"
 	XfwdVarTcpEstablishedTimeout = "tcp_established_timeout"
 	XfwdVarTcpTransitoryTimeout  = "tcp_transitory_timeout"
 	XfwdVarUdpAnsweredTimeout    = "udp_answered_timeout"
@@ -357,33 +471,43 @@ type XfwdProgramSpecs struct {
 	XfwdGetpeername6 *ebpf.ProgramSpec `ebpf:"xfwd_getpeername6"`
 	XfwdIngress      *ebpf.ProgramSpec `ebpf:"xfwd_ingress"`
 	XfwdIngressRaw   *ebpf.ProgramSpec `ebpf:"xfwd_ingress_raw"`
+	XfwdPort         *ebpf.ProgramSpec `ebpf:"xfwd_port"`
 	XfwdRecvmsg4     *ebpf.ProgramSpec `ebpf:"xfwd_recvmsg4"`
 	XfwdRecvmsg6     *ebpf.ProgramSpec `ebpf:"xfwd_recvmsg6"`
 	XfwdSendmsg4     *ebpf.ProgramSpec `ebpf:"xfwd_sendmsg4"`
 	XfwdSendmsg6     *ebpf.ProgramSpec `ebpf:"xfwd_sendmsg6"`
+	XfwdXdp          *ebpf.ProgramSpec `ebpf:"xfwd_xdp"`
+	XfwdXdpFrags     *ebpf.ProgramSpec `ebpf:"xfwd_xdp_frags"`
 }
 
 // XfwdMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type XfwdMapSpecs struct {
-	Backends         *ebpf.MapSpec `ebpf:"backends"`
-	Counters         *ebpf.MapSpec `ebpf:"counters"`
-	Devices          *ebpf.MapSpec `ebpf:"devices"`
-	FlowsEstablished *ebpf.MapSpec `ebpf:"flows_established"`
-	FlowsTransitory  *ebpf.MapSpec `ebpf:"flows_transitory"`
-	ForwardDrops     *ebpf.MapSpec `ebpf:"forward_drops"`
-	ForwardInfos     *ebpf.MapSpec `ebpf:"forward_infos"`
-	Forwards         *ebpf.MapSpec `ebpf:"forwards"`
-	Fragments        *ebpf.MapSpec `ebpf:"fragments"`
-	FrontendRanges   *ebpf.MapSpec `ebpf:"frontend_ranges"`
-	Frontends        *ebpf.MapSpec `ebpf:"frontends"`
-	LocalAddresses   *ebpf.MapSpec `ebpf:"local_addresses"`
-	Ports            *ebpf.MapSpec `ebpf:"ports"`
-	Reasons          *ebpf.MapSpec `ebpf:"reasons"`
-	Scratches        *ebpf.MapSpec `ebpf:"scratches"`
-	Settings         *ebpf.MapSpec `ebpf:"settings"`
-	SocketPeers      *ebpf.MapSpec `ebpf:"socket_peers"`
+	Affinities         *ebpf.MapSpec `ebpf:"affinities"`
+	Answers            *ebpf.MapSpec `ebpf:"answers"`
+	BackendConnections *ebpf.MapSpec `ebpf:"backend_connections"`
+	BackendInfos       *ebpf.MapSpec `ebpf:"backend_infos"`
+	BackendTables      *ebpf.MapSpec `ebpf:"backend_tables"`
+	Backends           *ebpf.MapSpec `ebpf:"backends"`
+	Counters           *ebpf.MapSpec `ebpf:"counters"`
+	Devices            *ebpf.MapSpec `ebpf:"devices"`
+	FlowsEstablished   *ebpf.MapSpec `ebpf:"flows_established"`
+	FlowsTransitory    *ebpf.MapSpec `ebpf:"flows_transitory"`
+	ForwardDrops       *ebpf.MapSpec `ebpf:"forward_drops"`
+	ForwardInfos       *ebpf.MapSpec `ebpf:"forward_infos"`
+	Forwards           *ebpf.MapSpec `ebpf:"forwards"`
+	Fragments          *ebpf.MapSpec `ebpf:"fragments"`
+	FrontendRanges     *ebpf.MapSpec `ebpf:"frontend_ranges"`
+	Frontends          *ebpf.MapSpec `ebpf:"frontends"`
+	KnownAddresses     *ebpf.MapSpec `ebpf:"known_addresses"`
+	Ports              *ebpf.MapSpec `ebpf:"ports"`
+	Reasons            *ebpf.MapSpec `ebpf:"reasons"`
+	Scratches          *ebpf.MapSpec `ebpf:"scratches"`
+	Settings           *ebpf.MapSpec `ebpf:"settings"`
+	SocketPeers        *ebpf.MapSpec `ebpf:"socket_peers"`
+	Turns              *ebpf.MapSpec `ebpf:"turns"`
+	XdpDevices         *ebpf.MapSpec `ebpf:"xdp_devices"`
 }
 
 // XfwdVariableSpecs contains global variables before they are loaded into the kernel.
@@ -394,7 +518,9 @@ type XfwdVariableSpecs struct {
 	CoarseClock           *ebpf.VariableSpec `ebpf:"coarse_clock"`
 	FragmentTimeout       *ebpf.VariableSpec `ebpf:"fragment_timeout"`
 	NetnsCookie           *ebpf.VariableSpec `ebpf:"netns_cookie"`
+	NextHopTimeout        *ebpf.VariableSpec `ebpf:"next_hop_timeout"`
 	RefreshInterval       *ebpf.VariableSpec `ebpf:"refresh_interval"`
+	ServedMark            *ebpf.VariableSpec `ebpf:"served_mark"`
 	TcpEstablishedTimeout *ebpf.VariableSpec `ebpf:"tcp_established_timeout"`
 	TcpTransitoryTimeout  *ebpf.VariableSpec `ebpf:"tcp_transitory_timeout"`
 	UdpAnsweredTimeout    *ebpf.VariableSpec `ebpf:"udp_answered_timeout"`
@@ -421,27 +547,39 @@ func (o *XfwdObjects) Close() error {
 //
 // It can be passed to LoadXfwdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type XfwdMaps struct {
-	Backends         *ebpf.Map `ebpf:"backends"`
-	Counters         *ebpf.Map `ebpf:"counters"`
-	Devices          *ebpf.Map `ebpf:"devices"`
-	FlowsEstablished *ebpf.Map `ebpf:"flows_established"`
-	FlowsTransitory  *ebpf.Map `ebpf:"flows_transitory"`
-	ForwardDrops     *ebpf.Map `ebpf:"forward_drops"`
-	ForwardInfos     *ebpf.Map `ebpf:"forward_infos"`
-	Forwards         *ebpf.Map `ebpf:"forwards"`
-	Fragments        *ebpf.Map `ebpf:"fragments"`
-	FrontendRanges   *ebpf.Map `ebpf:"frontend_ranges"`
-	Frontends        *ebpf.Map `ebpf:"frontends"`
-	LocalAddresses   *ebpf.Map `ebpf:"local_addresses"`
-	Ports            *ebpf.Map `ebpf:"ports"`
-	Reasons          *ebpf.Map `ebpf:"reasons"`
-	Scratches        *ebpf.Map `ebpf:"scratches"`
-	Settings         *ebpf.Map `ebpf:"settings"`
-	SocketPeers      *ebpf.Map `ebpf:"socket_peers"`
+	Affinities         *ebpf.Map `ebpf:"affinities"`
+	Answers            *ebpf.Map `ebpf:"answers"`
+	BackendConnections *ebpf.Map `ebpf:"backend_connections"`
+	BackendInfos       *ebpf.Map `ebpf:"backend_infos"`
+	BackendTables      *ebpf.Map `ebpf:"backend_tables"`
+	Backends           *ebpf.Map `ebpf:"backends"`
+	Counters           *ebpf.Map `ebpf:"counters"`
+	Devices            *ebpf.Map `ebpf:"devices"`
+	FlowsEstablished   *ebpf.Map `ebpf:"flows_established"`
+	FlowsTransitory    *ebpf.Map `ebpf:"flows_transitory"`
+	ForwardDrops       *ebpf.Map `ebpf:"forward_drops"`
+	ForwardInfos       *ebpf.Map `ebpf:"forward_infos"`
+	Forwards           *ebpf.Map `ebpf:"forwards"`
+	Fragments          *ebpf.Map `ebpf:"fragments"`
+	FrontendRanges     *ebpf.Map `ebpf:"frontend_ranges"`
+	Frontends          *ebpf.Map `ebpf:"frontends"`
+	KnownAddresses     *ebpf.Map `ebpf:"known_addresses"`
+	Ports              *ebpf.Map `ebpf:"ports"`
+	Reasons            *ebpf.Map `ebpf:"reasons"`
+	Scratches          *ebpf.Map `ebpf:"scratches"`
+	Settings           *ebpf.Map `ebpf:"settings"`
+	SocketPeers        *ebpf.Map `ebpf:"socket_peers"`
+	Turns              *ebpf.Map `ebpf:"turns"`
+	XdpDevices         *ebpf.Map `ebpf:"xdp_devices"`
 }
 
 func (m *XfwdMaps) Close() error {
 	return _XfwdClose(
+		m.Affinities,
+		m.Answers,
+		m.BackendConnections,
+		m.BackendInfos,
+		m.BackendTables,
 		m.Backends,
 		m.Counters,
 		m.Devices,
@@ -453,12 +591,14 @@ func (m *XfwdMaps) Close() error {
 		m.Fragments,
 		m.FrontendRanges,
 		m.Frontends,
-		m.LocalAddresses,
+		m.KnownAddresses,
 		m.Ports,
 		m.Reasons,
 		m.Scratches,
 		m.Settings,
 		m.SocketPeers,
+		m.Turns,
+		m.XdpDevices,
 	)
 }
 
@@ -470,7 +610,9 @@ type XfwdVariables struct {
 	CoarseClock           *ebpf.Variable `ebpf:"coarse_clock"`
 	FragmentTimeout       *ebpf.Variable `ebpf:"fragment_timeout"`
 	NetnsCookie           *ebpf.Variable `ebpf:"netns_cookie"`
+	NextHopTimeout        *ebpf.Variable `ebpf:"next_hop_timeout"`
 	RefreshInterval       *ebpf.Variable `ebpf:"refresh_interval"`
+	ServedMark            *ebpf.Variable `ebpf:"served_mark"`
 	TcpEstablishedTimeout *ebpf.Variable `ebpf:"tcp_established_timeout"`
 	TcpTransitoryTimeout  *ebpf.Variable `ebpf:"tcp_transitory_timeout"`
 	UdpAnsweredTimeout    *ebpf.Variable `ebpf:"udp_answered_timeout"`
@@ -489,10 +631,13 @@ type XfwdPrograms struct {
 	XfwdGetpeername6 *ebpf.Program `ebpf:"xfwd_getpeername6"`
 	XfwdIngress      *ebpf.Program `ebpf:"xfwd_ingress"`
 	XfwdIngressRaw   *ebpf.Program `ebpf:"xfwd_ingress_raw"`
+	XfwdPort         *ebpf.Program `ebpf:"xfwd_port"`
 	XfwdRecvmsg4     *ebpf.Program `ebpf:"xfwd_recvmsg4"`
 	XfwdRecvmsg6     *ebpf.Program `ebpf:"xfwd_recvmsg6"`
 	XfwdSendmsg4     *ebpf.Program `ebpf:"xfwd_sendmsg4"`
 	XfwdSendmsg6     *ebpf.Program `ebpf:"xfwd_sendmsg6"`
+	XfwdXdp          *ebpf.Program `ebpf:"xfwd_xdp"`
+	XfwdXdpFrags     *ebpf.Program `ebpf:"xfwd_xdp_frags"`
 }
 
 func (p *XfwdPrograms) Close() error {
@@ -505,10 +650,13 @@ func (p *XfwdPrograms) Close() error {
 		p.XfwdGetpeername6,
 		p.XfwdIngress,
 		p.XfwdIngressRaw,
+		p.XfwdPort,
 		p.XfwdRecvmsg4,
 		p.XfwdRecvmsg6,
 		p.XfwdSendmsg4,
 		p.XfwdSendmsg6,
+		p.XfwdXdp,
+		p.XfwdXdpFrags,
 	)
 }
 

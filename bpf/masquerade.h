@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Whose address and port a target sees as its client's. */
+#ifndef XFWD_MASQUERADE_H
+#define XFWD_MASQUERADE_H
+
+#include "flow.h"
+#include "local.h"
+#include "select.h"
+
+/* How many source ports are tried where the client's own cannot be kept. */
+#define SOURCE_PORT_TRIES 32
+/* Source ports given instead are never well-known ones (RFC 4787, REQ-3). */
+#define FIRST_SOURCE_PORT 1024
+
+/* Ports in host order, both included. */
+struct port_range {
+	__u16 first;
+	__u16 last;
+};
+
+/*
+ * Whether a target elsewhere must see our address, for what it answers would otherwise not come back through us. A
+ * target that asks for its own service never takes its own address as a client's.
+ */
+static __always_inline bool must_masquerade(const struct target *target, const struct flow *flow,
+					    const struct tuple *t, __u32 ifindex)
+{
+	if (address_equal(&t->source, &target->address))
+		return true;
+	if (target->source == BACKEND_KEEPS_SOURCE_ACROSS)
+		return flow->hop.ifindex == ifindex;
+	return target->source == BACKEND_MASQUERADES;
+}
+
+/* Our address for a target that is reached by the device `ifindex`. */
+static __always_inline struct address masquerade_address(const struct target *target, __u32 ifindex)
+{
+	if (!address_is_zero(&target->masquerade))
+		return target->masquerade;
+	return primary_address(ifindex, &target->address);
+}
+
+static __always_inline bool is_masqueraded(const struct scratch *s)
+{
+	return !address_equal(&s->flow.to.source, &s->packet.tuple.source);
+}
+
+/*
+ * Whether the flow in scratch may have the client's own port. With our address, too, unless it is one that the kernel
+ * gives to this host's own sockets: one of these could then have the same tuple, and we would never know.
+ */
+static __always_inline bool may_keep_source_port(const struct scratch *s)
+{
+	__u16 port = bpf_ntohs(s->packet.tuple.source_port);
+	__u32 zero = 0;
+	struct settings *settings_now;
+
+	if (!is_masqueraded(s))
+		return true;
+	settings_now = bpf_map_lookup_elem(&settings, &zero);
+	return settings_now && port >= FIRST_SOURCE_PORT &&
+	       (port < settings_now->ephemeral_first || port > settings_now->ephemeral_last);
+}
+
+/* The ports from which the flow in scratch gets one, if not the client's. */
+static __always_inline struct port_range source_ports(const struct scratch *s)
+{
+	__u32 zero = 0;
+	struct settings *settings_now = bpf_map_lookup_elem(&settings, &zero);
+
+	if (!settings_now || !is_masqueraded(s))
+		return (struct port_range){ FIRST_SOURCE_PORT, 65535 };
+	return (struct port_range){ settings_now->masquerade_first, settings_now->masquerade_last };
+}
+
+static __always_inline __be16 random_port(struct port_range range)
+{
+	__u32 count = (__u32)range.last - range.first + 1;
+
+	return bpf_htons(range.first + bpf_get_prandom_u32() % count);
+}
+
+#endif

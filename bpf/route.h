@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The way out of this host, for packets of flows whose other end is elsewhere. */
+#ifndef XFWD_ROUTE_H
+#define XFWD_ROUTE_H
+
+#include "flow.h"
+#include "local.h"
+
+/* A packet that any route takes, for the length of the real one is compared with the MTU that comes back. */
+#define SHORTEST_PACKET 64
+
+#define ETH_ADDRESSES_LENGTH 12
+
+static __always_inline bool hop_is_fresh(const struct next_hop *hop, __u64 time)
+{
+	__u32 zero = 0;
+	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
+
+	return hop->ifindex && s && hop->generation == s->route_generation &&
+	       elapsed(time, hop->resolved) <= next_hop_timeout;
+}
+
+/* What the device that a packet leaves by needs to know, and whether more than its neighbour table can help. */
+static __always_inline void hop_set_way(struct next_hop *hop, const struct bpf_fib_lookup *fib,
+					bool neighbour_known)
+{
+	struct device *device = bpf_map_lookup_elem(&devices, &hop->ifindex);
+
+	hop->way = WAY_NEIGHBOUR;
+	hop->xdp = 0;
+	/* Linux before 5.12 does not tell, nor does any without a neighbour. */
+	if (hop->mtu == SHORTEST_PACKET)
+		hop->mtu = device ? device->mtu : 0xffff;
+	if (!device || !(device->flags & DEVICE_ETHERNET) || !neighbour_known)
+		return;
+	__builtin_memcpy(hop->destination_address, fib->dmac, sizeof(hop->destination_address));
+	__builtin_memcpy(hop->source_address, fib->smac, sizeof(hop->source_address));
+	hop->way = device->flags & DEVICE_PEER ? WAY_PEER : WAY_ETHERNET;
+	hop->xdp = !!(device->flags & DEVICE_XDP);
+}
+
+/*
+ * Looks up where a packet with the tuple `to` leaves, that came by the device `ifindex`. Returns REASON_NONE, or why
+ * it cannot leave. A route by a lightweight tunnel is none that we can take.
+ */
+static __noinline int route_find(void *ctx, const struct tuple *to, __u32 ifindex,
+				 struct next_hop *hop)
+{
+	struct bpf_fib_lookup fib = {};
+	__u32 zero = 0;
+	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
+	bool neighbour_known;
+	long result;
+
+	if (!ctx || !to || !hop || !s)
+		return REASON_NO_ROUTE;
+	/* First, so that a change which comes now ends this next hop. */
+	hop->generation = s->route_generation;
+	fib_ask(&fib, to, ifindex);
+	fib.tot_len = SHORTEST_PACKET;
+	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return REASON_FORWARDING_OFF;
+	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return REASON_NO_ROUTE;
+	/* Old kernels know neighbours whose address they still have to learn. */
+	neighbour_known =
+		result == BPF_FIB_LKUP_RET_SUCCESS &&
+		(fib.dmac[0] | fib.dmac[1] | fib.dmac[2] | fib.dmac[3] | fib.dmac[4] | fib.dmac[5]);
+	hop->ifindex = fib.ifindex;
+	hop->mtu = fib.mtu_result;
+	hop->resolved = now();
+	hop_set_way(hop, &fib, neighbour_known);
+	return REASON_NONE;
+}
+
+/*
+ * Whether the packet in scratch can leave as the flow's packets do: REASON_NONE, or why not. Looks the next hop up
+ * again when that is due.
+ */
+static __always_inline int prepare_to_leave(void *ctx, struct scratch *s, struct flow *flow,
+					    __u32 ifindex)
+{
+	const struct packet *p = &s->packet;
+
+	if (unlikely(!hop_is_fresh(&flow->hop, now()))) {
+		int reason = route_find(ctx, &flow->to, ifindex, &flow->hop);
+
+		if (reason != REASON_NONE)
+			return reason;
+		s->verdict.renewed = true;
+	}
+	if (p->ttl <= 1)
+		return REASON_TIME_EXCEEDED;
+	s->verdict.mtu = flow->hop.mtu;
+	if (p->size > flow->hop.mtu)
+		return REASON_TOO_BIG;
+	return REASON_NONE;
+}
+
+#endif
