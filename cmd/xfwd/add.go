@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,10 +25,15 @@ func newAdd(a *app) *cobra.Command {
 		GroupID: groupPublish,
 		Short:   "Publish a port",
 		Long: `Publish FRONTEND: what clients send there goes to BACKEND, and replies return
-as if FRONTEND had answered. Adding what is already there changes nothing.`,
+as if FRONTEND had answered. Of several backends each gets its share of the new
+connections, by weight. Adding what is already there changes nothing.
+
+A backend sees the client's address where its answers must come back through
+this host, and otherwise an address of this host; --source forces either.`,
 		Example: `  xfwd add 80 30080                      # to a port of this host
   xfwd add 53/tcp+udp 5353 --name dns
   xfwd add 192.0.2.7:443 30443 --device eth0
+  xfwd add 8080 10.0.1.100:80 10.0.1.101:80,weight=3 --affinity 3h
   xfwd add 9000-9005 30000-30005         # port by port
   xfwd add 80 30081 --replace            # take it from what has it now`,
 		Args: between(2, -1, "xfwd add 80 30080"),
@@ -44,8 +50,8 @@ as if FRONTEND had answered. Adding what is already there changes nothing.`,
 	f.StringVar(&spec.Name, "name", "", "call the forward by this `name`")
 	f.StringArrayVar(&spec.Devices, "device", nil, "only packets that arrive on this `device`; repeatable")
 	f.StringVar(&spec.Source, "source", "", "the source that the backend sees: auto, preserve or masquerade (default auto)")
-	f.StringVar(&spec.Balance, "balance", "", "how a new flow chooses its backend (default maglev)")
-	f.StringVar(&spec.Affinity, "affinity", "", "keep a client with its backend for this `duration`")
+	f.StringVar(&spec.Balance, "balance", "", "how a new connection chooses its backend: "+strings.Join(words(ctl.Balances()), ", ")+" (default maglev)")
+	f.StringVar(&spec.Affinity, "affinity", "", "send a client to the backend that it had within this `duration`")
 	f.StringArrayVar(&spec.Allow, "allow", nil, "only clients of this `prefix`; repeatable")
 	f.StringArrayVar(&spec.Deny, "deny", nil, "no clients of this `prefix`; repeatable")
 	f.StringVar(&spec.Expires, "expires", "", "remove the forward after this `duration`")

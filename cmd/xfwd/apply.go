@@ -53,7 +53,7 @@ func (a *app) apply(ctx context.Context, path string, prune, dryRun bool) error 
 	if err != nil {
 		return err
 	}
-	if len(report.Added) == 0 && len(report.Removed) == 0 {
+	if len(report.Added)+len(report.Removed)+len(report.Changed) == 0 {
 		a.say("nothing to do; %s of %s there already", plural(len(forwards), "forward"), path)
 	}
 	return nil

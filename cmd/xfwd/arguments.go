@@ -14,9 +14,9 @@ func between(least, most int, example string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return ctl.Errorf(ctl.ErrSyntax, "%s needs more words; write for example `%s`", cmd.Name(), example)
+			return ctl.Errorf(ctl.ErrSyntax, "%s needs more words; write for example `%s`", commandWords(cmd), example)
 		case most >= 0 && len(args) > most:
-			return ctl.Errorf(ctl.ErrSyntax, "%s does not take %q; write for example `%s`", cmd.Name(), args[most], example)
+			return ctl.Errorf(ctl.ErrSyntax, "%s does not take %q; write for example `%s`", commandWords(cmd), args[most], example)
 		}
 		return nil
 	}

@@ -3,6 +3,9 @@
 package main
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/xfwd/xfwd/internal/ctl"
@@ -39,11 +42,7 @@ func newCompletion() *cobra.Command {
 
 // completeForwards offers the names and frontends of the live forwards.
 func (a *app) completeForwards(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	instance, err := a.instance()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	forwards, err := instance.Forwards(cmd.Context())
+	forwards, err := a.liveForwards(cmd)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -55,6 +54,51 @@ func (a *app) completeForwards(cmd *cobra.Command, _ []string, _ string) ([]cobr
 		}
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeForward is completeForwards for a command that takes one, first.
+func (a *app) completeForward(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeForwards(cmd, args, word)
+}
+
+// completeBackends offers forwards, then the backends of the one that is there.
+func (a *app) completeBackends(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return a.completeForwards(cmd, args, word)
+	}
+	forwards, err := a.liveForwards(cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	if forwards, err = ctl.Select(forwards, args[:1]); err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var words []cobra.Completion
+	offered := map[string]bool{}
+	for _, given := range args[1:] {
+		place, _, _ := strings.Cut(given, ",")
+		offered[place] = true
+	}
+	for _, f := range forwards {
+		for _, b := range f.Backends {
+			if !offered[b.Place()] {
+				words = append(words, cobra.CompletionWithDesc(b.Place(), fmt.Sprintf("%s, weight %d", b.State, b.Weight)))
+				offered[b.Place()] = true
+			}
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *app) liveForwards(cmd *cobra.Command) ([]ctl.Forward, error) {
+	instance, err := a.instance()
+	if err != nil {
+		return nil, err
+	}
+	return instance.Forwards(cmd.Context())
 }
 
 // completeDevices makes the shell offer network devices for --device. Those of

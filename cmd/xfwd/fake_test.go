@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ type fake struct {
 	flows    []ctl.Flow
 	status   ctl.Status
 	warnings []string
+	notes    []string
 	// err is what every method returns, unless it is nil.
 	err error
 	// existing is what the last Update was told.
@@ -42,7 +44,7 @@ func (f *fake) Update(_ context.Context, change ctl.Change, o ctl.UpdateOptions)
 	if err != nil {
 		return ctl.Report{}, err
 	}
-	report := ctl.Report{Warnings: f.warnings}
+	report := ctl.Report{Warnings: f.warnings, Notes: f.notes}
 	report.Added, report.Removed, report.Changed, report.Kept = ctl.Difference(have, want)
 	if !o.DryRun {
 		f.existing = o.Existing
@@ -67,7 +69,13 @@ func (f *fake) Counters(context.Context) ([]ctl.ForwardCounters, error) {
 	if f.counted != nil {
 		f.counted()
 	}
-	return append([]ctl.ForwardCounters{}, f.forwards...), f.err
+	counted := slices.Clone(f.forwards)
+	for i := range counted {
+		if counted[i].Uses == nil {
+			counted[i].Uses = make([]ctl.BackendUse, len(counted[i].Backends))
+		}
+	}
+	return counted, f.err
 }
 
 func (f *fake) Flows(context.Context) iter.Seq2[ctl.Flow, error] {
@@ -147,6 +155,9 @@ func scripted() {
 		}
 		if reason := os.Getenv("WARN"); reason != "" {
 			f.warnings = []string{reason}
+		}
+		if reason := os.Getenv("NOTE"); reason != "" {
+			f.notes = []string{reason}
 		}
 		file, err := os.ReadFile("have.yaml")
 		if errors.Is(err, fs.ErrNotExist) {

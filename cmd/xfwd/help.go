@@ -8,18 +8,18 @@ import "github.com/spf13/cobra"
 // an error.
 func newHelp() *cobra.Command {
 	return &cobra.Command{
-		Use:     "help [COMMAND]",
+		Use:     "help [COMMAND...]",
 		GroupID: groupSystem,
 		Short:   "Explain a command",
 		Example: `  xfwd help add`,
-		Args:    between(0, 1, "xfwd help add"),
+		Args:    between(0, 2, "xfwd help add"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, rest, err := cmd.Root().Find(args)
 			if err != nil {
 				return err
 			}
 			if len(rest) > 0 {
-				return unknownCommand(cmd.Root(), rest[0])
+				return unknownCommand(target, rest[0])
 			}
 			target.InitDefaultHelpFlag()
 			return target.Help()

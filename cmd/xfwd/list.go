@@ -3,6 +3,9 @@
 package main
 
 import (
+	"cmp"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/xfwd/xfwd/internal/ctl"
@@ -14,7 +17,8 @@ func newList(a *app) *cobra.Command {
 		Aliases: []string{"ls"},
 		GroupID: groupLook,
 		Short:   "List every forward, one line each",
-		Long:    "List every forward, one line each. With -o wide, json or yaml, with counters.",
+		Long: `List every forward, one line each. With -o wide, json or yaml, with every
+backend and with counters.`,
 		Example: `  xfwd list
   xfwd list -o wide
   xfwd list -o json`,
@@ -47,12 +51,12 @@ func (a *app) list(cmd *cobra.Command) error {
 	if a.output != formatWide {
 		return a.encode(countedViews(counted))
 	}
-	t := newTable(text("NAME"), text("FRONTEND"), text("BACKENDS"), text("SOURCE"),
+	t := newTable(text("NAME"), text("FRONTEND"), text("BACKENDS"), text("SOURCE"), text("BALANCE"),
 		number("IN-PKTS"), number("IN-BYTES"), number("OUT-PKTS"), number("OUT-BYTES"),
 		number("OPENED"), number("ACTIVE"), text("COMMENT"))
 	for _, f := range counted {
 		c := f.Counters
-		t.row(f.Name, f.Frontend.Label(), f.BackendsLabel(), string(f.Source),
+		t.row(f.Name, f.Frontend.Label(), allBackends(f.Forward), string(f.Source), string(f.Balance),
 			exact(c.Forward.Packets), exact(c.Forward.Bytes), exact(c.Reverse.Packets), exact(c.Reverse.Bytes),
 			exact(c.Connections.Opened), exact(c.Connections.Active), f.Comment)
 	}
@@ -68,10 +72,11 @@ func (a *app) printForwards(t *table) error {
 	return t.flush(a.stdout)
 }
 
-func countedViews(counted []ctl.ForwardCounters) []ctl.ForwardView {
-	views := []ctl.ForwardView{}
-	for _, f := range counted {
-		views = append(views, f.View(&f.Counters))
+// allBackends lists the backends, however many.
+func allBackends(f ctl.Forward) string {
+	var labels []string
+	for _, b := range f.Backends {
+		labels = append(labels, b.Label())
 	}
-	return views
+	return cmp.Or(strings.Join(labels, ", "), f.BackendsLabel())
 }

@@ -28,6 +28,7 @@ forwards:
 		Connections: ctl.Connections{Opened: 10001, Active: 7},
 		Drops:       map[string]uint64{"no-room": 3, "no-claim": 12, "never": 0},
 	}
+	f.forwards[0].Uses = []ctl.BackendUse{{Active: 7}}
 	client := ctl.FlowEndpoint{Address: netip.MustParseAddr("198.51.100.9"), Port: 40000}
 	target := ctl.FlowEndpoint{Address: netip.MustParseAddr("192.0.2.1"), Port: 30080}
 	f.flows = []ctl.Flow{{
@@ -67,7 +68,6 @@ func TestLook(t *testing.T) {
 		{"show web", `80/tcp -> this host:30080
   name         web
   devices      any
-  backend      this host:30080, active
   source       auto
   balance      maglev
   affinity     none
@@ -77,6 +77,9 @@ func TestLook(t *testing.T) {
   reverse      999 packets, 1099511627776 bytes
   connections  10001 opened, 7 active
   drops        no-claim 12, no-room 3
+
+BACKEND          WEIGHT  STATE   CONNECTIONS  SOURCE
+this host:30080       1  active            7  kept
 `},
 		{"flows", `PROTO  CLIENT              DESTINATION   TARGET           STATE        IDLE
 tcp    198.51.100.9:40000  192.0.2.1:80  192.0.2.1:30080  established    3m
@@ -193,11 +196,47 @@ func TestExisting(t *testing.T) {
 		{"del 80 --existing reset", ctl.ExistingReset},
 		{"add 80 1 --replace", ctl.ExistingKeep},
 		{"add 80 1 --replace --existing reset", ctl.ExistingReset},
+		{"backend del 80 30080", ctl.ExistingKeep},
+		{"backend del 80 30080 --existing reset", ctl.ExistingReset},
 	} {
 		f := busy(t)
 		got := f.test(context.Background(), nil, strings.Fields(test.args)...)
 		if got.status != 0 || f.existing != test.want || f.updates != 1 {
 			t.Errorf("%s: %+v, existing %q, %d updates", test.args, got, f.existing, f.updates)
 		}
+	}
+}
+
+// show says of each backend what it gets and what it sees.
+func TestShowBackends(t *testing.T) {
+	f := newFake(t, `apiVersion: xfwd/v1
+forwards:
+  - frontend: 80
+    backends: ["30080", "10.0.1.101:8443,weight=3,state=draining", "[2001:db8::9]:80,weight=1000", "10.0.1.103:8443,weight=0"]
+`)
+	f.forwards[0].Uses = []ctl.BackendUse{
+		{Active: 12},
+		{Active: 3, Masqueraded: true, MasqueradeAddress: netip.MustParseAddr("192.0.2.1")},
+		{Active: 0, Masqueraded: true},
+		{},
+	}
+	got := f.test(t.Context(), nil, "show", "80")
+	_, table, _ := strings.Cut(got.stdout, "\n\n")
+	if diff := cmp.Diff(`BACKEND           WEIGHT  STATE     CONNECTIONS  SOURCE
+this host:30080        1  active             12  kept
+10.0.1.101:8443        3  draining       3 left  masqueraded as 192.0.2.1
+[2001:db8::9]:80    1000  active              0  masqueraded
+10.0.1.103:8443        0  drained             0  kept
+`, table); diff != "" || got.status != 0 {
+		t.Errorf("%s\n%+v", diff, got)
+	}
+
+	got = f.test(t.Context(), nil, "show", "80", "-o", "json")
+	var forwards []ctl.ForwardView
+	if err := json.Unmarshal([]byte(got.stdout), &forwards); err != nil {
+		t.Fatalf("%v in %+v", err, got)
+	}
+	if b := forwards[0].Backends; *b[0].Active != 12 || *b[1].Active != 3 || b[1].State != ctl.BackendDraining || b[3].State != ctl.BackendDraining {
+		t.Errorf("got %s", got.stdout)
 	}
 }

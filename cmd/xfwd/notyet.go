@@ -11,7 +11,7 @@ import (
 // hideNotYet leaves out of the help of add what ctl.Spec refuses whatever its
 // value.
 func hideNotYet(add *cobra.Command) {
-	for _, flag := range []string{"affinity", "allow", "balance", "deny", "expires"} {
+	for _, flag := range []string{"allow", "deny", "expires"} {
 		if err := add.Flags().MarkHidden(flag); err != nil {
 			panic(err) // the flag is not declared
 		}
@@ -22,9 +22,8 @@ func hideNotYet(add *cobra.Command) {
 func notYet() []*cobra.Command {
 	var commands []*cobra.Command
 	for name, remedy := range map[string]string{
-		"backend": "`xfwd add --replace` changes a backend",
-		"serve":   "forwards work without it, and `xfwd stats -o json` shows the counters",
-		"top":     "`xfwd stats --watch` shows rates",
+		"serve": "forwards work without it, and `xfwd stats -o json` shows the counters",
+		"top":   "`xfwd stats --watch` shows rates",
 	} {
 		commands = append(commands, &cobra.Command{
 			Use:                name,

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,8 +43,9 @@ FRONTEND is [ADDRESS:]PORT[-PORT][/PROTOCOL]: 80, 53/udp, 443/tcp+udp,
 192.0.2.7:80, [2001:db8::7]:80, 9000-9005. Without a protocol it is tcp;
 without an address it is every address of this host.
 
-BACKEND is [ADDRESS:]PORT[-PORT]. Without an address it is this host, and the
-client's address is kept.
+BACKEND is [ADDRESS:]PORT[-PORT][,weight=N]: 30080, 10.0.1.100:80,
+[2001:db8::9]:80,weight=3. Without an address it is this host, and the client's
+address is kept.
 
 Exit status: 0 done, 1 failed, 2 the words are wrong, 3 the frontend is taken,
 4 not found, 5 the kernel or the privileges do not allow it.`,
@@ -84,7 +86,7 @@ Exit status: 0 done, 1 failed, 2 the words are wrong, 3 the frontend is taken,
 		&cobra.Group{ID: groupSystem, Title: "Dataplane:"},
 	)
 	root.AddCommand(
-		newAdd(a), newDel(a),
+		newAdd(a), newDel(a), newBackend(a),
 		newList(a), newShow(a), newStats(a), newFlows(a),
 		newApply(a), newSave(a), newRestore(a),
 		newStatus(a), newUnload(a),
@@ -96,12 +98,21 @@ Exit status: 0 done, 1 failed, 2 the words are wrong, 3 the frontend is taken,
 }
 
 // unknownCommand names what may have been meant.
-func unknownCommand(root *cobra.Command, word string) error {
-	remedy := "`xfwd help` lists the commands"
-	if near := root.SuggestionsFor(word); len(near) > 0 {
-		remedy = fmt.Sprintf("did you mean `xfwd %s`?", near[0])
+func unknownCommand(parent *cobra.Command, word string) error {
+	remedy := fmt.Sprintf("`%s --help` lists the commands", parent.CommandPath())
+	if !parent.HasParent() {
+		remedy = "`xfwd help` lists the commands"
 	}
-	return ctl.Errorf(ctl.ErrSyntax, "there is no command %q; %s", word, remedy)
+	if near := parent.SuggestionsFor(word); len(near) > 0 {
+		remedy = fmt.Sprintf("did you mean `%s %s`?", parent.CommandPath(), near[0])
+	}
+	return ctl.Errorf(ctl.ErrSyntax, "there is no command %q; %s", strings.TrimSpace(commandWords(parent)+" "+word), remedy)
+}
+
+// commandWords are what calls a command, the name of the program aside.
+func commandWords(cmd *cobra.Command) string {
+	_, words, _ := strings.Cut(cmd.CommandPath(), " ")
+	return words
 }
 
 // instance opens the dataplane that the global flags select.
@@ -113,6 +124,23 @@ func (a *app) instance() (dataplane, error) {
 func (a *app) say(format string, args ...any) {
 	if !a.quiet && a.output.isText() {
 		fmt.Fprintf(a.stdout, format+"\n", args...)
+	}
+}
+
+// sayAll is say for lines that are finished.
+func (a *app) sayAll(lines []string) {
+	for _, line := range lines {
+		a.say("%s", line)
+	}
+}
+
+// note tells what was decided for the user, unless that should not be told.
+func (a *app) note(notes []string) {
+	if a.quiet {
+		return
+	}
+	for _, n := range notes {
+		fmt.Fprintf(a.stderr, "note: %s\n", oneLine(n))
 	}
 }
 

@@ -40,7 +40,9 @@ what clients sent, reverse what was sent to them.`,
 				if i > 0 {
 					fmt.Fprintln(a.stdout)
 				}
-				describe(a.stdout, f)
+				if err := describe(a.stdout, f); err != nil {
+					return err
+				}
 			}
 			return nil
 		},
@@ -49,14 +51,11 @@ what clients sent, reverse what was sent to them.`,
 }
 
 // describe prints a forward as a block of lines.
-func describe(w io.Writer, f ctl.ForwardCounters) {
+func describe(w io.Writer, f ctl.ForwardCounters) error {
 	fmt.Fprintln(w, f.Forward)
 	line := func(key, value string) { fmt.Fprintf(w, "  %-12s %s\n", key, value) }
 	line("name", cmp.Or(f.Name, "none"))
 	line("devices", cmp.Or(strings.Join(f.Frontend.Devices, ", "), "any"))
-	for _, b := range f.Backends {
-		line("backend", fmt.Sprintf("%s, %s", b.Label(), b.State))
-	}
 	line("source", string(f.Source))
 	line("balance", string(f.Balance))
 	affinity := "none"
@@ -75,4 +74,39 @@ func describe(w io.Writer, f ctl.ForwardCounters) {
 	line("reverse", fmt.Sprintf("%d packets, %d bytes", c.Reverse.Packets, c.Reverse.Bytes))
 	line("connections", fmt.Sprintf("%d opened, %d active", c.Connections.Opened, c.Connections.Active))
 	line("drops", cmp.Or(byReason(c.Drops), "none"))
+	if len(f.Backends) == 0 {
+		line("backends", "none, clients are refused")
+		return nil
+	}
+	fmt.Fprintln(w)
+	return backendTable(f).flush(w)
+}
+
+// backendTable has a row for each backend of a forward.
+func backendTable(f ctl.ForwardCounters) *table {
+	t := newTable(text("BACKEND"), number("WEIGHT"), text("STATE"), number("CONNECTIONS"), text("SOURCE"))
+	for i, b := range f.Backends {
+		use := f.Uses[i]
+		state, connections := string(b.State), exact(use.Active)
+		switch {
+		case b.State != ctl.BackendDraining:
+		case use.Active == 0:
+			state = "drained"
+		default:
+			connections += " left"
+		}
+		t.row(b.PlaceLabel(), exact(uint64(b.Weight)), state, connections, source(use))
+	}
+	return t
+}
+
+// source says whose address a backend sees.
+func source(use ctl.BackendUse) string {
+	switch {
+	case !use.Masqueraded:
+		return "kept"
+	case !use.MasqueradeAddress.IsValid():
+		return "masqueraded"
+	}
+	return "masqueraded as " + use.MasqueradeAddress.String()
 }

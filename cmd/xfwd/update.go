@@ -6,81 +6,118 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/xfwd/xfwd/internal/ctl"
 )
 
 // update makes a change of the dataplane and prints what came of it. Of the
-// forwards that stay, only those asked for are worth a word.
+// forwards that stay as they are, only those asked for are worth a word.
 func (a *app) update(ctx context.Context, d dataplane, change ctl.Change, asked []ctl.Forward, o ctl.UpdateOptions) (ctl.Report, error) {
-	report, err := d.Update(ctx, change, o)
+	done, err := a.perform(ctx, d, change, o)
 	if err != nil {
 		return ctl.Report{}, err
 	}
-	report.Kept = slices.DeleteFunc(report.Kept, func(f ctl.Forward) bool {
-		return !slices.ContainsFunc(asked, f.Equal)
-	})
-	a.warn(report.Warnings)
+	done.keep(asked)
 	if !a.output.isText() {
-		return report, a.encode(newReportView(report, o.DryRun))
+		return done.Report, a.encode(done.view())
 	}
-	for _, line := range reportLines(report, o.DryRun) {
-		a.say("%s", line)
-	}
-	return report, nil
+	a.sayAll(done.lines("already there"))
+	return done.Report, nil
 }
 
-// reportLines tells a report, one line a forward.
-func reportLines(r ctl.Report, dryRun bool) []string {
-	added, removed, replaced := "added", "removed", "replaced"
-	if dryRun {
-		added, removed, replaced = "would add", "would remove", "would replace"
+// perform makes a change of the dataplane, and prints its warnings and notes.
+func (a *app) perform(ctx context.Context, d dataplane, change ctl.Change, o ctl.UpdateOptions) (outcome, error) {
+	done := outcome{dryRun: o.DryRun}
+	var err error
+	done.Report, err = d.Update(ctx, func(have []ctl.Forward) ([]ctl.Forward, error) {
+		done.before = have
+		return change(have)
+	}, o)
+	if err != nil {
+		return outcome{}, err
 	}
-	before := func(f ctl.Forward) int {
-		return slices.IndexFunc(r.Removed, func(g ctl.Forward) bool { return g.Frontend.Equal(f.Frontend) })
+	a.warn(done.Warnings)
+	a.note(done.Notes)
+	return done, nil
+}
+
+// outcome is what came of a change.
+type outcome struct {
+	ctl.Report
+	dryRun bool
+	// before are the forwards that there were.
+	before []ctl.Forward
+}
+
+// keep forgets the forwards that stay as they are, but for these.
+func (o *outcome) keep(these []ctl.Forward) {
+	o.Kept = slices.DeleteFunc(o.Kept, func(f ctl.Forward) bool {
+		return !slices.ContainsFunc(these, f.Equal)
+	})
+}
+
+// lines tells the outcome, one line a forward; those that stay as they are, by the
+// given word.
+func (o *outcome) lines(kept string) []string {
+	added, removed, replaced, changed := "added", "removed", "replaced", "changed"
+	if o.dryRun {
+		added, removed, replaced, changed = "would add", "would remove", "would replace", "would change"
 	}
 	var lines []string
-	for _, f := range r.Removed {
-		if !slices.ContainsFunc(r.Added, func(g ctl.Forward) bool { return g.Frontend.Equal(f.Frontend) }) {
+	for _, f := range o.Removed {
+		if indexFrontend(o.Added, f) < 0 {
 			lines = append(lines, fmt.Sprintf("%s %s", removed, f))
 		}
 	}
-	for _, f := range r.Added {
-		if i := before(f); i >= 0 {
-			lines = append(lines, fmt.Sprintf("%s %s (was %s)", replaced, f, r.Removed[i].BackendsLabel()))
+	for _, f := range o.Added {
+		if i := indexFrontend(o.Removed, f); i >= 0 {
+			lines = append(lines, fmt.Sprintf("%s %s (was %s)", replaced, f, o.Removed[i].BackendsLabel()))
 		} else {
 			lines = append(lines, fmt.Sprintf("%s %s", added, f))
 		}
 	}
-	for _, f := range r.Kept {
-		lines = append(lines, fmt.Sprintf("already there: %s", f))
+	for _, f := range o.Changed {
+		was := o.before[indexFrontend(o.before, f)]
+		lines = append(lines, fmt.Sprintf("%s %s: %s", changed, f.Frontend.Label(), changeOfBackends(was, f)))
+	}
+	for _, f := range o.Kept {
+		lines = append(lines, fmt.Sprintf("%s: %s", kept, f))
 	}
 	return lines
 }
 
-// reportView is a report as JSON shows it.
-type reportView struct {
-	DryRun   bool              `json:"dryRun"`
-	Added    []ctl.ForwardView `json:"added"`
-	Removed  []ctl.ForwardView `json:"removed"`
-	Kept     []ctl.ForwardView `json:"kept"`
-	Warnings []string          `json:"warnings"`
+// indexFrontend returns the position of the forward that has f's frontend, or -1.
+func indexFrontend(forwards []ctl.Forward, f ctl.Forward) int {
+	return slices.IndexFunc(forwards, func(g ctl.Forward) bool { return g.Frontend.Equal(f.Frontend) })
 }
 
-func newReportView(r ctl.Report, dryRun bool) reportView {
-	return reportView{
-		DryRun:   dryRun,
-		Added:    views(r.Added),
-		Removed:  views(r.Removed),
-		Kept:     views(r.Kept),
-		Warnings: append([]string{}, r.Warnings...),
-	}
-}
+// mostBackendsTold is how many changed backends of a forward are worth reading.
+const mostBackendsTold = 4
 
-func views(forwards []ctl.Forward) []ctl.ForwardView {
-	views := []ctl.ForwardView{}
-	for _, f := range forwards {
-		views = append(views, f.View(nil))
+// changeOfBackends says in a line how the backends of a forward differ.
+func changeOfBackends(was, is ctl.Forward) string {
+	old := map[string]ctl.Backend{}
+	for _, b := range was.Backends {
+		old[b.Place()] = b
 	}
-	return views
+	var parts []string
+	for _, b := range is.Backends {
+		before, found := old[b.Place()]
+		delete(old, b.Place())
+		if !found {
+			parts = append(parts, b.Label()+" new")
+		} else if b != before {
+			parts = append(parts, fmt.Sprintf("%s %s with weight %d", b.PlaceLabel(), b.State, b.Weight))
+		}
+	}
+	for _, b := range was.Backends {
+		if _, gone := old[b.Place()]; gone {
+			parts = append(parts, b.PlaceLabel()+" gone")
+		}
+	}
+	if more := len(parts) - mostBackendsTold; more > 0 {
+		parts = append(parts[:mostBackendsTold], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(parts, ", ")
 }

@@ -109,7 +109,7 @@ func ratesBetween(before, after sample) []ratedForward {
 			return float64(is-was) / seconds
 		}
 		rated = append(rated, ratedForward{
-			ForwardView: f.View(&is),
+			ForwardView: f.CountersView(),
 			Rates: rates{
 				Forward:     trafficRate{perSecond(was.Forward.Packets, is.Forward.Packets), perSecond(was.Forward.Bytes, is.Forward.Bytes)},
 				Reverse:     trafficRate{perSecond(was.Reverse.Packets, is.Reverse.Packets), perSecond(was.Reverse.Bytes, is.Reverse.Bytes)},

@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"cmp"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -13,40 +14,74 @@ const (
 	maxWeight     = 1000
 )
 
-// ParseBackend parses [ADDRESS:]PORT[-PORT][,weight=N]. The backend is active
-// and has weight 1 unless told otherwise. Errors are ErrSyntax.
+// ParseBackend parses [ADDRESS:]PORT[-PORT][,weight=N][,state=STATE]. The
+// backend has weight 1 and is active unless told otherwise; weight 0 is another
+// word for draining. Errors are ErrSyntax.
 func ParseBackend(s string) (Backend, error) {
-	backend, err := parseBackend(s)
-	if err != nil {
-		return Backend{}, Errorf(ErrSyntax, "backend %q: %w", s, err)
-	}
-	return backend, nil
+	w, err := parseBackendWord(s)
+	return w.Backend, err
 }
 
-func parseBackend(s string) (Backend, error) {
+// backendWord is a backend and which of its options were said.
+type backendWord struct {
+	Backend
+	saysWeight, saysState bool
+}
+
+func parseBackendWord(s string) (backendWord, error) {
+	w := backendWord{Backend: Backend{Weight: defaultWeight, State: BackendActive}}
+	if err := w.parse(s); err != nil {
+		return backendWord{}, Errorf(ErrSyntax, "backend %q: %w", s, err)
+	}
+	return w, nil
+}
+
+func (w *backendWord) parse(s string) error {
 	where, options, hasOptions := strings.Cut(s, ",")
-	backend := Backend{Weight: defaultWeight, State: BackendActive}
 	if strings.Contains(where, "/") {
-		return Backend{}, Errorf(ErrSyntax, "a backend has the protocol of its frontend; leave the slash and what follows it out")
+		return Errorf(ErrSyntax, "a backend has the protocol of its frontend; leave the slash and what follows it out")
 	}
 	address, rest, err := splitAddress(where)
 	if err != nil {
-		return Backend{}, err
+		return err
 	}
-	backend.Address = address
-	if backend.Ports, err = parsePorts(rest); err != nil {
-		return Backend{}, err
+	w.Address = address
+	if w.Ports, err = parsePorts(rest); err != nil || !hasOptions {
+		return err
 	}
-	if hasOptions {
-		weight, found := strings.CutPrefix(options, "weight=")
-		if !found {
-			return Backend{}, Errorf(ErrSyntax, "%q is no option of a backend; the only one is weight=N", options)
-		}
-		if backend.Weight, err = parseWeight(weight); err != nil {
-			return Backend{}, err
+	for option := range strings.SplitSeq(options, ",") {
+		if err := w.parseOption(option); err != nil {
+			return err
 		}
 	}
-	return backend, nil
+	if w.Weight == 0 {
+		if w.saysState && w.State == BackendActive {
+			return Errorf(ErrSyntax, "weight=0 means state=draining; leave one of them out")
+		}
+		w.State = BackendDraining
+	}
+	return nil
+}
+
+func (w *backendWord) parseOption(s string) error {
+	option, value, _ := strings.Cut(s, "=")
+	var said *bool
+	var err error
+	switch option {
+	case "weight":
+		said = &w.saysWeight
+		w.Weight, err = parseWeight(value)
+	case "state":
+		said = &w.saysState
+		w.State, err = parseState(value)
+	default:
+		return Errorf(ErrSyntax, "%q is no option of a backend; there are weight=N and state=draining", s)
+	}
+	if *said {
+		return Errorf(ErrSyntax, "%s is given twice; give it once", option)
+	}
+	*said = true
+	return err
 }
 
 func parseWeight(s string) (uint16, error) {
@@ -57,23 +92,49 @@ func parseWeight(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// String returns the backend as ParseBackend reads it: 30080 or
-// [2001:db8::9]:80,weight=3. The state is not part of it.
+func parseState(s string) (BackendState, error) {
+	switch state := BackendState(s); state {
+	case BackendActive, BackendDraining:
+		return state, nil
+	}
+	return "", Errorf(ErrSyntax, "state %q is unknown; choose active or draining", s)
+}
+
+// String returns the backend as ParseBackend reads it, without what goes
+// without saying: 30080 or [2001:db8::9]:80,weight=3,state=draining.
 func (b Backend) String() string {
-	s := joinAddress(b.Address, b.Ports.String())
+	s := b.Place()
 	if b.Weight != defaultWeight {
 		s += ",weight=" + strconv.Itoa(int(b.Weight))
 	}
+	if b.State == BackendDraining && b.Weight != 0 {
+		s += ",state=" + string(b.State)
+	}
 	return s
+}
+
+// Place returns where the backend is, as ParseBackend reads it. No two backends
+// of a forward are in one place.
+func (b Backend) Place() string {
+	return joinAddress(b.Address, b.Ports.String())
 }
 
 // Label is String for people, who are told what no address means: this
 // host:30080.
 func (b Backend) Label() string {
+	return b.forPeople(b.String())
+}
+
+// PlaceLabel is Place for people.
+func (b Backend) PlaceLabel() string {
+	return b.forPeople(b.Place())
+}
+
+func (b Backend) forPeople(s string) string {
 	if b.Address.IsValid() {
-		return b.String()
+		return s
 	}
-	return "this host:" + b.String()
+	return "this host:" + s
 }
 
 // Compare orders backends by address (none first), ports, weight and state.
@@ -84,4 +145,25 @@ func (b Backend) Compare(o Backend) int {
 		cmp.Compare(b.Weight, o.Weight),
 		cmp.Compare(b.State, o.State),
 	)
+}
+
+// backendKey is the place of a backend as the key of a Go map.
+type backendKey struct {
+	address netip.Addr
+	ports   PortRange
+}
+
+func (b Backend) key() backendKey {
+	return backendKey{b.Address, b.Ports}
+}
+
+// canonical sets the state that goes without saying.
+func (b Backend) canonical() Backend {
+	switch {
+	case b.Weight == 0:
+		b.State = BackendDraining
+	case b.State == "":
+		b.State = BackendActive
+	}
+	return b
 }

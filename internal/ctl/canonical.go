@@ -3,8 +3,8 @@
 package ctl
 
 import (
+	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -14,10 +14,8 @@ import (
 func (f Forward) Canonical() Forward {
 	f.Frontend.Devices = canonicalDevices(f.Frontend.Devices)
 	f.Backends = slices.Clone(f.Backends)
-	for i := range f.Backends {
-		if f.Backends[i].State == "" {
-			f.Backends[i].State = BackendActive
-		}
+	for i, b := range f.Backends {
+		f.Backends[i] = b.canonical()
 	}
 	if f.Source == "" {
 		f.Source = SourceAuto
@@ -69,13 +67,23 @@ func (f Forward) String() string {
 	return f.Frontend.Label() + " -> " + f.BackendsLabel()
 }
 
-// BackendsLabel lists the backends for people.
+// backendsWidth is what a line of a terminal has room for beside a frontend.
+const backendsWidth = 40
+
+// BackendsLabel lists the backends for people, as many as fit into a line.
 func (f Forward) BackendsLabel() string {
-	labels := make([]string, len(f.Backends))
-	for i, b := range f.Backends {
-		labels[i] = b.Label()
+	if len(f.Backends) == 0 {
+		return "no backend"
 	}
-	return strings.Join(labels, ", ")
+	list := f.Backends[0].Label()
+	for i, b := range f.Backends[1:] {
+		longer := list + ", " + b.Label()
+		if len(longer) > backendsWidth {
+			return fmt.Sprintf("%s and %d more", list, len(f.Backends)-1-i)
+		}
+		list = longer
+	}
+	return list
 }
 
 // Sort puts forwards in the order in which they are shown: by address, port

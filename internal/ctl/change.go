@@ -36,13 +36,9 @@ func Delete(refs []string, all bool) Change {
 		if all {
 			return nil, nil
 		}
-		selected, err := Select(have, refs)
+		gone, err := selectKeys(have, refs)
 		if err != nil {
 			return nil, err
-		}
-		gone := map[frontendKey]bool{}
-		for _, f := range selected {
-			gone[f.Frontend.key()] = true
 		}
 		var want []Forward
 		for _, f := range have {

@@ -26,6 +26,8 @@ forwards:
     balance: maglev
     comment: "a: b # c"
 `, "192.0.2.1:443/tcp on eth0,eth1 -> 10.0.1.100:8443 web\n192.0.2.1:443/udp on eth0,eth1 -> 10.0.1.100:8443 web\n"},
+		{"spread", "apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: ['10.0.0.5:80,weight=3', '10.0.0.6:80,state=draining'], source: masquerade, balance: random, affinity: 3h}\n", "80/tcp -> 10.0.0.5:80,weight=3 and 1 more\n"},
+		{"no backends", "apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: []}\n", "80/tcp -> no backend\n"},
 		{"one name for one port", "apiVersion: xfwd/v1\nforwards:\n- {frontend: 53, backends: [1], name: dns}\n- {frontend: 53/udp, backends: [2], name: dns}\n", "53/tcp -> this host:1 dns\n53/udp -> this host:2 dns\n"},
 		{"carriage returns", "apiVersion: xfwd/v1\r\nforwards:\r\n  - frontend: 80\r\n    backends: [30080]\r\n", "80/tcp -> this host:30080\n"},
 		{"marks of a document", "---\napiVersion: xfwd/v1\nforwards: []\n---\n", ""},
@@ -67,7 +69,6 @@ func TestParseFileRefuses(t *testing.T) {
 		{"null forward", head + "  -\n", "3: a forward is written in keys; begin it with frontend: 80"},
 		{"no frontend", head + "  - backends: [30080]\n", "3: the forward has no frontend; add one"},
 		{"no backends", head + "  - frontend: 80\n", "3: the forward has no backends; add one"},
-		{"empty backends", head + "  - frontend: 80\n    backends: []\n", "4: 80/tcp has no backend; give one, such as 30080"},
 		{"backends no list", head + "  - frontend: 80\n    backends: 30080\n", "4: backends is a list; write [a] or lines that begin with a dash"},
 		{"bad frontend", head + aForward + "  - frontend: 80-79\n    backends: [1]\n", `5: frontend "80-79": the range runs backwards; write 79-80`},
 		{"frontend in hexadecimal", head + "  - frontend: 0x50\n    backends: [1]\n", `3: frontend "0x50": port "0x50" is not a number; write 1 to 65535`},
@@ -90,9 +91,6 @@ func TestParseFileRefuses(t *testing.T) {
 		{"tab", head + "\t- frontend: 80\n", `3: this is not YAML: found character '\t' that cannot start any token; put words with brackets, braces or colons in quotes`},
 		{"open quote", head + "  - frontend: '80\n", "3: this is not YAML: could not find end character of single-quoted text; put words with brackets, braces or colons in quotes"},
 
-		{"more backends than this version has", head + "  - frontend: 80\n    backends:\n    - 1\n    - 2\n", "6: more than one backend is not in this version of xfwd; give one"},
-		{"a weight", head + "  - frontend: 80\n    backends: ['1,weight=2']\n", "4: a weight other than 1 is not in this version of xfwd; leave it out"},
-		{"an affinity", head + aForward + "    affinity: 3h\n", "5: affinity is not in this version of xfwd; leave it out, one backend gets every client"},
 		{"prefixes", head + aForward + "    allow: [10.0.0.0/8]\n", "5: allow is not in this version of xfwd; leave it out and filter with nftables at the backend's port"},
 		{"an expiry", head + aForward + "    expiresAt: 2030-12-31T23:59:00Z\n", "5: an expiry is not in this version of xfwd; leave it out and run `xfwd del` when it is time"},
 	} {
@@ -145,24 +143,40 @@ forwards:
 	}
 }
 
-// What this version refuses to read is written all the same, for the day when
-// it does not.
 func TestFormatFileWritesEveryKey(t *testing.T) {
-	f := forwards(t, "80 30080")[0]
-	f.Backends = append(f.Backends, Backend{Ports: PortRange{81, 81}, Weight: 2})
+	f := forwards(t, "80 10.0.0.5:80")[0]
+	for _, word := range []string{"10.0.0.6:81,weight=2", "10.0.0.7:80,state=draining,weight=3", "10.0.0.8:80,weight=0"} {
+		b, err := ParseBackend(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Backends = append(f.Backends, b)
+	}
 	f.Source, f.Balance = SourceMasquerade, BalanceSourceHash
 	f.Affinity = 3 * time.Hour
+	none := forwards(t, "81 1")[0]
+	none.Backends = nil
+	checkRoundTrip(t, []Forward{f, none})
+
+	// What this version refuses to read is written all the same, for the day when
+	// it does not.
 	f.ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.FixedZone("", 3600))
 	const want = `apiVersion: xfwd/v1
 forwards:
   - frontend: 80
-    backends: [30080, "81,weight=2"]
+    backends:
+      - "10.0.0.5:80"
+      - "10.0.0.6:81,weight=2"
+      - "10.0.0.7:80,weight=3,state=draining"
+      - "10.0.0.8:80,weight=0"
     source: masquerade
     balance: source-hash
     affinity: 3h
     expiresAt: "2030-12-31T22:59:00Z"
+  - frontend: 81
+    backends: []
 `
-	if got := string(FormatFile([]Forward{f})); got != want {
+	if got := string(FormatFile([]Forward{f, none})); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }

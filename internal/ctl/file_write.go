@@ -55,6 +55,9 @@ func protocolSuffix(p Protocol) string {
 	return "/" + p.String()
 }
 
+// listWidth is how long a list in one line may be, for the line to fit a terminal.
+const listWidth = 64
+
 // writeEntry writes a canonical forward, without what has its default.
 func writeEntry(b *bytes.Buffer, f Forward, suffix string) {
 	bullet := "-"
@@ -73,7 +76,14 @@ func writeEntry(b *bytes.Buffer, f Forward, suffix string) {
 	for _, backend := range f.Backends {
 		backends = append(backends, backend.String())
 	}
-	key(keyBackends, yamlList(backends))
+	if list := yamlList(backends); len(list) <= listWidth {
+		key(keyBackends, list)
+	} else {
+		fmt.Fprintf(b, "    %s:\n", keyBackends)
+		for _, backend := range backends {
+			fmt.Fprintf(b, "      - %s\n", yamlWord(backend))
+		}
+	}
 	if f.Source != SourceAuto {
 		key(keySource, string(f.Source))
 	}

@@ -35,7 +35,8 @@ type Frontend struct {
 	Devices []string
 }
 
-// BackendState says whether a backend gets new flows.
+// BackendState says whether a backend gets new flows. Those that it has stay with
+// it in either state.
 type BackendState string
 
 // The states of a backend.
@@ -50,7 +51,9 @@ type Backend struct {
 	// that the client used.
 	Address netip.Addr
 	// Ports has the length of the frontend's range, or is a single port.
-	Ports  PortRange
+	Ports PortRange
+	// Weight is the share of new flows that the backend gets, relative to the
+	// others': 0 to 1000. One with weight 0 is draining.
 	Weight uint16
 	State  BackendState
 }
@@ -84,6 +87,8 @@ type Forward struct {
 	// frontend share theirs.
 	Name     string
 	Frontend Frontend
+	// Backends are in the order that their user chose, which means nothing. A
+	// forward without any refuses its clients.
 	Backends []Backend
 	Source   Source
 	Balance  Balance

@@ -50,6 +50,7 @@ func FuzzParseFrontend(f *testing.F) {
 func FuzzParseBackend(f *testing.F) {
 	for _, seed := range []string{
 		"30080", "10.0.1.100:80", "[2001:db8::9]:80,weight=3", "9000-9005", "80,weight=0", "80,weight=1000",
+		"80,state=draining", "80,weight=3,state=draining", "80,state=active,weight=0", "80,state=",
 		"", "80,", "80,weight=", "80,weight=01", "80,weight=1001", "80,wieght=1", "80,weight=1,weight=2", "80/tcp", "0.0.0.0:80",
 	} {
 		f.Add(seed)
@@ -64,6 +65,9 @@ func FuzzParseBackend(f *testing.F) {
 		if err != nil || again != backend {
 			t.Errorf("%q is %s, and that is %s, %v", s, backend, again, err)
 		}
+		if backend.canonical() != backend || backend.Weight > maxWeight {
+			t.Errorf("%q is %#v", s, backend)
+		}
 	})
 }
 
@@ -72,6 +76,8 @@ func FuzzParseFile(f *testing.F) {
 		"", "apiVersion: xfwd/v1\nforwards: []\n",
 		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    backends: [30080]\n",
 		"apiVersion: xfwd/v1\nforwards:\n- {name: web, frontend: '192.0.2.1:443/tcp+udp', backends: ['10.0.1.100:8443'], devices: [eth0], source: preserve, comment: \"a: b # c\"}\n",
+		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1, '2,weight=3', '10.0.0.5:1,state=draining'], balance: random, affinity: 3h}\n",
+		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: ['10.0.0.5:1', '[2001:db8::9]:80,weight=0'], source: masquerade}\n- {frontend: 81, backends: []}\n",
 		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    backends: &x [30080]\n  - frontend: 81\n    backends: *x\n",
 		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    frontend: 81\n", "a: [", "a: b: c", "- |\n  x\n", "? a\n: b\n", "%YAML 1.2\n---\na: 1\n",
 	} {
@@ -111,6 +117,7 @@ func checkRoundTrip(t *testing.T, forwards []Forward) {
 func FuzzFormatFile(f *testing.F) {
 	for _, seed := range []string{"", "web", "true", "null", "y", ".inf", "0x10", "1e3", ".inf", "~a", "- a", "a: b", "a #b", "'", "\"", "\\", "{", " a ", "é", "2030-01-01", "a\u0085b", "<<", "*x", "&x", "!x", "%x", "@x", "`x"} {
 		f.Add(seed, seed, seed, uint16(80), byte(0))
+		f.Add(seed, seed, seed, uint16(80), byte(255))
 	}
 	f.Fuzz(func(t *testing.T, name, comment, device string, port uint16, kind byte) {
 		forward := Forward{Name: name, Comment: comment, Frontend: Frontend{Protocol: TCP, Ports: PortRange{port, port}}}
@@ -126,6 +133,19 @@ func FuzzFormatFile(f *testing.F) {
 		}
 		if kind&8 != 0 {
 			forward.Source = SourcePreserve
+		}
+		if kind&32 != 0 {
+			forward.Source, forward.Balance, forward.Affinity = SourceMasquerade, BalanceRandom, time.Duration(port)*time.Second
+			forward.Backends = nil
+		}
+		if kind&64 != 0 {
+			for last := byte(1); last < 1+kind>>4; last++ {
+				b := Backend{Address: netip.AddrFrom4([4]byte{10, 0, 0, last}), Ports: PortRange{port, port}, Weight: port % (maxWeight + 1)}
+				if kind&128 != 0 {
+					b.State = BackendDraining
+				}
+				forward.Backends = append(forward.Backends, b)
+			}
 		}
 		if port == 0 || forward.Validate() != nil {
 			t.Skip()

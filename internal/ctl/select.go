@@ -27,6 +27,19 @@ func Select(forwards []Forward, refs []string) ([]Forward, error) {
 	return selected, nil
 }
 
+// selectKeys is Select for where forwards are looked up.
+func selectKeys(forwards []Forward, refs []string) (map[frontendKey]bool, error) {
+	selected, err := Select(forwards, refs)
+	if err != nil {
+		return nil, err
+	}
+	keys := map[frontendKey]bool{}
+	for _, f := range selected {
+		keys[f.Frontend.key()] = true
+	}
+	return keys, nil
+}
+
 // selectName chooses the forwards of that name.
 func selectName(forwards []Forward, name string, chosen []bool) error {
 	if err := checkName(name); err != nil {

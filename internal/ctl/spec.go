@@ -31,6 +31,7 @@ type Spec struct {
 	Name     string
 	Frontend string
 	Devices  []string
+	// Backends may be empty: then clients are refused.
 	Backends []string
 	Source   string
 	Balance  string

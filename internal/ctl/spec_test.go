@@ -3,6 +3,7 @@
 package ctl
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -34,13 +35,14 @@ func TestSpecRefuses(t *testing.T) {
 		why  string
 	}{
 		{Spec{Frontend: "80-79"}, `frontend "80-79": the range runs backwards; write 79-80`},
-		{Spec{Frontend: "80"}, "80/tcp has no backend; give one, such as 30080"},
 		{Spec{Backends: []string{"0"}}, `backend "0": there is no port 0; ports are 1 to 65535`},
 		{Spec{Frontend: "9000-9005", Backends: []string{"30000-30002"}}, "9000-9005/tcp has 6 ports and backend 30000-30002 has 3; give as many, or one port for all"},
 		{Spec{Backends: []string{"30000-30002"}}, "80/tcp has one port and backend 30000-30002 has 3; give as many, or one port for all"},
 		{Spec{Frontend: "192.0.2.7:80", Backends: []string{"[2001:db8::9]:80"}}, "192.0.2.7:80/tcp is IPv4 and backend [2001:db8::9]:80 is IPv6, and xfwd does not translate between them; give both in one family"},
 		{Spec{Frontend: "[2001:db8::7]:80", Backends: []string{"192.0.2.9:80"}}, "[2001:db8::7]:80/tcp is IPv6 and backend 192.0.2.9:80 is IPv4, and xfwd does not translate between them; give both in one family"},
 		{Spec{Backends: []string{"127.0.0.1:30080"}}, "backend 127.0.0.1:30080 is a loopback address, which the kernel refuses to packets from outside; write 30080, and let the program listen on every address"},
+		{Spec{Backends: manyBackends(4097)}, "80/tcp has 4097 backends; give at most 4096"},
+		{Spec{Backends: []string{"10.0.0.5:1", "2"}, Source: "masquerade"}, "backend 2 is this host itself, whose answers need no masquerade to come back; give it an address or choose source auto"},
 		{Spec{Backends: []string{"1", "1,weight=2"}}, "backend 1,weight=2 is given twice; give it once, with a weight"},
 		{Spec{Name: "80"}, `name "80" could be taken for a port or an address; give it a letter`},
 		{Spec{Name: "192.0.2.7"}, `name "192.0.2.7" could be taken for a port or an address; give it a letter`},
@@ -71,11 +73,6 @@ func TestSpecRefuses(t *testing.T) {
 		{Spec{Devices: strings.Fields("a b c d e f g h i")}, "80/tcp has 9 devices; give at most 8"},
 
 		// What the contract has and this version has not.
-		{Spec{Backends: []string{"1", "2"}}, "more than one backend is not in this version of xfwd; give one"},
-		{Spec{Backends: []string{"1,weight=2"}}, "a weight other than 1 is not in this version of xfwd; leave it out"},
-		{Spec{Source: "masquerade"}, "source masquerade is not in this version of xfwd; leave it out, the backend sees the client's address"},
-		{Spec{Balance: "random"}, "balance random is not in this version of xfwd; leave it out"},
-		{Spec{Affinity: "3h"}, "affinity is not in this version of xfwd; leave it out, one backend gets every client"},
 		{Spec{Allow: []string{"10.0.0.0/8"}}, "allow is not in this version of xfwd; leave it out and filter with nftables at the backend's port"},
 		{Spec{Deny: []string{"10.0.0.0/8"}}, "deny is not in this version of xfwd; leave it out and filter with nftables at the backend's port"},
 		{Spec{Expires: "1h"}, "an expiry is not in this version of xfwd; leave it out and run `xfwd del` when it is time"},
@@ -92,6 +89,62 @@ func TestSpecRefuses(t *testing.T) {
 			_, err := spec.Forwards(time.Unix(0, 0))
 			checkError(t, err, ErrSyntax, test.why)
 		})
+	}
+}
+
+// manyBackends returns words for that many backends.
+func manyBackends(n int) []string {
+	words := make([]string, n)
+	for i := range words {
+		words[i] = fmt.Sprintf("10.0.%d.%d:80", i>>8, i&0xff)
+	}
+	return words
+}
+
+func TestSpecOfManyBackends(t *testing.T) {
+	spec := Spec{
+		Frontend: "80", Backends: append(manyBackends(4094), "[2001:db8::9]:80,weight=1000", "30080,weight=0"),
+		Balance: "least-connections", Affinity: "3h",
+	}
+	forwards, err := spec.Forwards(time.Unix(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := forwards[0]
+	if len(f.Backends) != 4096 || f.Backends[4094].Weight != 1000 || f.Backends[4095].State != BackendDraining {
+		t.Errorf("got %d backends, the last %+v", len(f.Backends), f.Backends[4094:])
+	}
+	if f.Balance != BalanceLeastConnections || f.Affinity != 3*time.Hour {
+		t.Errorf("balance %s, affinity %s", f.Balance, f.Affinity)
+	}
+}
+
+// A forward without backends refuses its clients.
+func TestSpecOfNoBackends(t *testing.T) {
+	forwards, err := Spec{Frontend: "80"}.Forwards(time.Unix(0, 0))
+	if err != nil || lines(forwards) != "80/tcp -> no backend\n" {
+		t.Errorf("got %s, %v", lines(forwards), err)
+	}
+}
+
+func TestBackendsLabel(t *testing.T) {
+	for _, test := range []struct {
+		backends []string
+		want     string
+	}{
+		{nil, "no backend"},
+		{[]string{"30080"}, "this host:30080"},
+		{[]string{"10.0.1.100:8443", "10.0.1.101:80,weight=3"}, "10.0.1.100:8443, 10.0.1.101:80,weight=3"},
+		{[]string{"10.0.1.100:8443", "10.0.1.101:8443", "1"}, "10.0.1.100:8443, 10.0.1.101:8443 and 1 more"},
+		{[]string{"[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:80", "1", "2"}, "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:80 and 2 more"},
+	} {
+		forwards, err := Spec{Frontend: "80", Backends: test.backends}.Forwards(time.Unix(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := forwards[0].BackendsLabel(); got != test.want {
+			t.Errorf("got %s, want %s", got, test.want)
+		}
 	}
 }
 

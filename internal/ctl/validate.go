@@ -13,12 +13,18 @@ import (
 	"github.com/xfwd/xfwd/internal/maps"
 )
 
-// maxAffinity is longer than any session, and its seconds fit 32 bits.
-const maxAffinity = 365 * 24 * time.Hour
+const (
+	// maxBackends keeps every backend of a forward at a fair share of the
+	// largest table that new flows choose from.
+	maxBackends = 4096
+	// maxAffinity is longer than any session, and its seconds fit 32 bits.
+	maxAffinity = 365 * 24 * time.Hour
+)
 
 // Validate reports the first thing that is wrong with the forward taken by
 // itself; whether it goes together with others, the changes Add and ApplyFile
-// check. Errors are ErrSyntax.
+// check. A forward without backends is valid: it refuses its clients. Errors are
+// ErrSyntax.
 func (f Forward) Validate() error {
 	if f.Name != "" {
 		if err := checkName(f.Name); err != nil {
@@ -33,17 +39,18 @@ func (f Forward) Validate() error {
 			return atItem(keyDevices, i, err)
 		}
 	}
-	if len(f.Backends) == 0 {
-		return at(keyBackends, Errorf(ErrSyntax, "%s has no backend; give one, such as 30080", f.Frontend))
+	if n := len(f.Backends); n > maxBackends {
+		return at(keyBackends, Errorf(ErrSyntax, "%s has %d backends; give at most %d", f.Frontend, n, maxBackends))
 	}
+	seen := map[backendKey]bool{}
 	for i, b := range f.Backends {
 		if err := f.checkBackend(b); err != nil {
 			return atItem(keyBackends, i, err)
 		}
-		same := func(o Backend) bool { return o.Address == b.Address && o.Ports == b.Ports }
-		if slices.IndexFunc(f.Backends, same) < i {
+		if seen[b.key()] {
 			return atItem(keyBackends, i, Errorf(ErrSyntax, "backend %s is given twice; give it once, with a weight", b))
 		}
+		seen[b.key()] = true
 	}
 	if f.Affinity < 0 || f.Affinity > maxAffinity || f.Affinity%time.Second != 0 {
 		return at(keyAffinity, Errorf(ErrSyntax, "affinity %s is not in whole seconds up to a year; write one like 3h", f.Affinity))
@@ -59,6 +66,9 @@ func (f Forward) checkBackend(b Backend) error {
 			fe, countPorts(fe.Ports.Len()), b, b.Ports.Len())
 	}
 	if !b.Address.IsValid() {
+		if f.Source == SourceMasquerade {
+			return Errorf(ErrSyntax, "backend %s is this host itself, whose answers need no masquerade to come back; give it an address or choose source auto", b)
+		}
 		return nil
 	}
 	if fe.Address.IsValid() && fe.Address.Is4() != b.Address.Is4() {
@@ -68,7 +78,7 @@ func (f Forward) checkBackend(b Backend) error {
 	onlyOwn := fe.Address.IsLoopback() || slices.Equal(fe.Devices, []string{"lo"})
 	if b.Address.IsLoopback() && !onlyOwn {
 		return Errorf(ErrSyntax, "backend %s is a loopback address, which the kernel refuses to packets from outside; write %s, and let the program listen on every address",
-			b, Backend{Ports: b.Ports, Weight: b.Weight})
+			b, Backend{Ports: b.Ports, Weight: b.Weight, State: b.State})
 	}
 	return nil
 }

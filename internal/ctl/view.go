@@ -40,11 +40,13 @@ type BackendView struct {
 	PortEnd uint16       `json:"portEnd"`
 	Weight  uint16       `json:"weight"`
 	State   BackendState `json:"state"`
+	// Active is how many connections the backend has; it is left out where
+	// that was not read.
+	Active *uint64 `json:"active,omitempty"`
 }
 
-// View returns the forward as JSON shows it, with its counters unless these
-// are nil.
-func (f Forward) View(counters *Counters) ForwardView {
+// View returns the forward as JSON shows it, without counters.
+func (f Forward) View() ForwardView {
 	f = f.Canonical()
 	v := ForwardView{
 		Name:            f.Name,
@@ -67,12 +69,19 @@ func (f Forward) View(counters *Counters) ForwardView {
 	if !f.ExpiresAt.IsZero() {
 		v.ExpiresAt = &f.ExpiresAt
 	}
-	if counters != nil {
-		c := *counters
-		if c.Drops == nil {
-			c.Drops = map[string]uint64{}
-		}
-		v.Counters = &c
+	return v
+}
+
+// CountersView returns the forward as JSON shows it, with counters.
+func (f ForwardCounters) CountersView() ForwardView {
+	v := f.View()
+	c := f.Counters
+	if c.Drops == nil {
+		c.Drops = map[string]uint64{}
+	}
+	v.Counters = &c
+	for i, use := range f.Uses {
+		v.Backends[i].Active = &use.Active
 	}
 	return v
 }

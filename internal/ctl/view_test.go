@@ -16,16 +16,16 @@ func TestView(t *testing.T) {
 		Connections: Connections{Opened: 5, Active: 6}, Drops: map[string]uint64{"no-room": 7},
 	}
 	full := forwards(t, "192.0.2.7:9000-9001/udp 10.0.0.5:1-2 web eth0")[0]
+	full.Backends = append(full.Backends, Backend{Address: full.Backends[0].Address, Ports: PortRange{5, 5}})
 	full.Affinity = 3 * time.Hour
 	full.Comment = "x"
 	full.ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.UTC)
 	for _, test := range []struct {
-		name     string
-		forward  Forward
-		counters *Counters
-		want     string
+		name string
+		view ForwardView
+		want string
 	}{
-		{"least", forwards(t, "80 30080")[0], nil, `{
+		{"least", forwards(t, "80 30080")[0].View(), `{
   "name": "",
   "frontend": {
     "protocol": "tcp",
@@ -49,7 +49,7 @@ func TestView(t *testing.T) {
   "comment": "",
   "expiresAt": null
 }`},
-		{"most", full, &counters, `{
+		{"most", ForwardCounters{full, counters, []BackendUse{{Active: 6}, {}}}.CountersView(), `{
   "name": "web",
   "frontend": {
     "protocol": "udp",
@@ -66,7 +66,16 @@ func TestView(t *testing.T) {
       "port": 1,
       "portEnd": 2,
       "weight": 1,
-      "state": "active"
+      "state": "active",
+      "active": 6
+    },
+    {
+      "address": "10.0.0.5",
+      "port": 5,
+      "portEnd": 5,
+      "weight": 0,
+      "state": "draining",
+      "active": 0
     }
   ],
   "source": "auto",
@@ -94,7 +103,7 @@ func TestView(t *testing.T) {
 }`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := json.MarshalIndent(test.forward.View(test.counters), "", "  ")
+			got, err := json.MarshalIndent(test.view, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +112,7 @@ func TestView(t *testing.T) {
 			}
 		})
 	}
-	if drops := (Forward{}).View(&Counters{}).Counters.Drops; drops == nil {
+	if drops := (ForwardCounters{}).CountersView().Counters.Drops; drops == nil {
 		t.Error("no drops are null, not {}")
 	}
 }
