@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -82,7 +83,29 @@ func collection(namespace *Namespace, maxFlows uint32) (*ebpf.CollectionSpec, er
 	if err := spec.Variables["netns_cookie"].Set(namespace.cookie); err != nil {
 		return nil, err
 	}
+	if err := spec.Variables["served_mark"].Set(servedMark(namespace)); err != nil {
+		return nil, err
+	}
+	delete(spec.Programs, spareXDPProgram())
 	return spec, nil
+}
+
+// servedMark is not zero, and another one for each namespace of a few.
+func servedMark(namespace *Namespace) uint16 {
+	return uint16(1 + namespace.cookie%math.MaxUint16)
+}
+
+// xdpPrograms are the same program, for drivers that hand over each packet in one
+// buffer, and for those that may use more.
+var xdpPrograms = []string{bpf.XfwdProgXfwdXdp, bpf.XfwdProgXfwdXdpFrags}
+
+// spareXDPProgram is the one that this kernel does not need. Linux 5.18 has
+// brought packets of several buffers, and this helper with them.
+func spareXDPProgram() string {
+	if features.HaveProgramHelper(ebpf.XDP, asm.FnXdpGetBuffLen) == nil {
+		return bpf.XfwdProgXfwdXdp
+	}
+	return bpf.XfwdProgXfwdXdpFrags
 }
 
 // build identifies the programs of this command.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -20,6 +21,7 @@ const (
 	mapPins     = "maps"
 	programPins = "programs"
 	linkPins    = "links"
+	notePins    = "notes"
 )
 
 // Dataplane is a loaded dataplane: its maps, programs and the pins of its links.
@@ -50,7 +52,7 @@ func load(namespace *Namespace, directory string, maxFlows uint32) error {
 		return explain("load the programs", err)
 	}
 	defer c.Close()
-	for _, part := range []string{mapPins, programPins, linkPins} {
+	for _, part := range []string{mapPins, programPins, linkPins, notePins} {
 		if err := os.MkdirAll(filepath.Join(directory, part), 0o700); err != nil {
 			return explain("make the pin directory "+directory, err)
 		}
@@ -78,8 +80,13 @@ func load(namespace *Namespace, directory string, maxFlows uint32) error {
 		MaxFlows:    maxFlows,
 		NetNSCookie: namespace.cookie,
 		Build:       build(),
+		Masquerade:  masqueradePorts,
 	})
 }
+
+// masqueradePorts are below those that the kernel gives to the host's sockets, as
+// it comes, and above those that services have.
+var masqueradePorts = maps.PortRange{First: 10000, Last: 29999}
 
 func pinPrograms(c *ebpf.Collection, directory string) error {
 	for name, p := range c.Programs {
@@ -144,7 +151,12 @@ func mapsByName(m bpf.XfwdMaps) map[string]*ebpf.Map {
 func openPrograms(directory string) (bpf.XfwdPrograms, error) {
 	var p bpf.XfwdPrograms
 	err := openPinned(&p, filepath.Join(directory, programPins), func(path string) (*ebpf.Program, error) {
-		return ebpf.LoadPinnedProgram(path, nil)
+		program, err := ebpf.LoadPinnedProgram(path, nil)
+		if errors.Is(err, fs.ErrNotExist) && slices.Contains(xdpPrograms, filepath.Base(path)) {
+			// Just one of these is loaded.
+			return nil, nil
+		}
+		return program, err
 	})
 	return p, err
 }

@@ -4,10 +4,12 @@ package loader
 
 import (
 	"cmp"
-	"net/netip"
+	"net"
 	"slices"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/xfwd/xfwd/internal/maps"
 )
 
 // linkLayer says how a device's packets begin.
@@ -21,54 +23,126 @@ const (
 	foreign
 )
 
-// device is a network device, as far as attaching is concerned.
+// device is a network device.
 type device struct {
 	name    string
 	ifindex int
+	// kind is what rtnetlink calls it, such as veth, or hardwareKind.
+	kind    string
 	layer   linkLayer
+	mtu     int
+	address net.HardwareAddr
+	// master is the device that it is a port of, or nil. The ports of a VRF are
+	// none: they keep their own IP layer.
+	master *device
+	// filtersVLANs is set for a bridge that does.
+	filtersVLANs bool
+	// peer is set for one of a pair, the other of which is in another namespace.
+	peer bool
+	// xdpProgram is the id of the XDP program that it runs, whoever's, or 0.
+	xdpProgram uint32
 	// skip says why packets need not, or must not, be handled here.
 	skip string
 }
 
+// hardwareKind is the kind of devices that no command of rtnetlink makes: those
+// of hardware, emulated hardware included, and few others.
+const hardwareKind = "device"
+
 // listDevices returns all devices of the current namespace, by ifindex, and
-// decides for each whether packets are handled there: where their IP layer ends.
-func listDevices() ([]device, error) {
-	links, err := netlink.LinkList()
+// decides for each whether packets are handled there: where their IP layer ends,
+// and on the ports of a bridge, because there netfilter has not seen them yet.
+func listDevices() ([]*device, error) {
+	var links []netlink.Link
+	err := dump("devices", func() (err error) {
+		links, err = netlink.LinkList()
+		return err
+	})
 	if err != nil {
-		return nil, explain("list the devices", err)
+		return nil, err
 	}
-	byIndex := make(map[int]netlink.Link, len(links))
-	for _, l := range links {
-		byIndex[l.Attrs().Index] = l
+	devices := make([]*device, len(links))
+	byIndex := make(map[int]*device, len(links))
+	for i, l := range links {
+		devices[i] = newDevice(l)
+		byIndex[devices[i].ifindex] = devices[i]
 	}
-	devices := make([]device, 0, len(links))
-	for _, l := range links {
-		a := l.Attrs()
-		d := device{name: a.Name, ifindex: a.Index, layer: linkLayerOf(a.EncapType)}
-		switch {
-		case a.EncapType == "loopback":
-			d.skip = "own connections are served by the socket hooks"
-		case d.layer == foreign:
-			d.skip = "link layer " + a.EncapType + " is not supported"
-		case a.MasterIndex != 0:
-			d.skip = portOf(byIndex[a.MasterIndex])
+	for i, l := range links {
+		d := devices[i]
+		// A master that is not found is in another namespace.
+		if master := byIndex[l.Attrs().MasterIndex]; master != nil && master.kind != "vrf" {
+			d.master = master
 		}
-		devices = append(devices, d)
 	}
-	slices.SortFunc(devices, func(a, b device) int { return cmp.Compare(a.ifindex, b.ifindex) })
+	for i, l := range links {
+		devices[i].skip = devices[i].whySkip(l.Attrs().EncapType)
+	}
+	slices.SortFunc(devices, func(a, b *device) int { return cmp.Compare(a.ifindex, b.ifindex) })
 	return devices, nil
 }
 
-// portOf says why the port of a master is skipped, or nothing: the ports of a
-// VRF keep their own IP layer.
-func portOf(master netlink.Link) string {
-	if master == nil {
-		return "" // it is in another namespace
+func newDevice(l netlink.Link) *device {
+	a := l.Attrs()
+	d := &device{
+		name:    a.Name,
+		ifindex: a.Index,
+		kind:    l.Type(),
+		layer:   linkLayerOf(a.EncapType),
+		mtu:     a.MTU,
+		address: a.HardwareAddr,
 	}
-	if master.Type() == "vrf" {
+	if bridge, is := l.(*netlink.Bridge); is {
+		d.filtersVLANs = bridge.VlanFiltering != nil && *bridge.VlanFiltering
+	}
+	// The kernel tells the other's namespace only if it is not this one.
+	d.peer = (d.kind == "veth" || d.kind == "netkit") && a.NetNsID >= 0
+	if a.Xdp != nil {
+		d.xdpProgram = a.Xdp.ProgId
+	}
+	return d
+}
+
+func (d *device) whySkip(encapsulation string) string {
+	switch {
+	case encapsulation == "loopback":
+		return "own connections are served by the socket hooks"
+	case d.layer == foreign:
+		return "link layer " + encapsulation + " is not supported"
+	case d.master == nil || d.bridgePort():
 		return ""
+	case d.master.kind == "bridge" && d.master.filtersVLANs:
+		return "port of " + d.master.name + ", which filters VLANs: served there"
 	}
-	return "port of " + master.Attrs().Name
+	return "port of " + d.master.name
+}
+
+// bridgePort says whether packets are handled here because the device is the port
+// of a bridge. One that filters VLANs decides by itself what belongs to it.
+func (d *device) bridgePort() bool {
+	return d.master != nil && d.master.kind == "bridge" && !d.master.filtersVLANs && d.layer == ethernet
+}
+
+// network is the device where the IP layer of a device is.
+func (d *device) network() *device {
+	if d.bridgePort() {
+		return d.master
+	}
+	return d
+}
+
+// facts are what the programs must know of a device; they leave out the primary
+// addresses and XDP.
+func (d *device) facts() maps.Device {
+	f := maps.Device{
+		Network:  uint32(d.network().ifindex),
+		MTU:      uint32(d.mtu),
+		Ethernet: d.layer == ethernet,
+		Peer:     d.peer,
+	}
+	if f.Ethernet {
+		copy(f.Address[:], d.network().address)
+	}
+	return f
 }
 
 func linkLayerOf(encapsulation string) linkLayer {
@@ -80,59 +154,4 @@ func linkLayerOf(encapsulation string) linkLayer {
 		return raw
 	}
 	return foreign
-}
-
-// hostAddresses are the addresses of the current namespace.
-type hostAddresses struct {
-	all []netip.Addr
-	// primary are the first global addresses of each device, by ifindex.
-	primary4, primary6 map[int]netip.Addr
-	// host4 and host6 are those of the device with the default route, or else
-	// of the first device that has one.
-	host4, host6 netip.Addr
-}
-
-// listAddresses reads the addresses of the current namespace.
-func listAddresses() (hostAddresses, error) {
-	h := hostAddresses{primary4: make(map[int]netip.Addr), primary6: make(map[int]netip.Addr)}
-	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil {
-		return h, explain("list the addresses", err)
-	}
-	for _, a := range addresses {
-		ip, ok := netip.AddrFromSlice(a.IP)
-		if !ok {
-			continue
-		}
-		ip = ip.Unmap()
-		h.all = append(h.all, ip)
-		primary := h.primary4
-		if ip.Is6() {
-			primary = h.primary6
-		}
-		if _, has := primary[a.LinkIndex]; !has && ip.IsGlobalUnicast() {
-			primary[a.LinkIndex] = ip
-		}
-	}
-	h.host4 = hostAddress(netlink.FAMILY_V4, h.primary4)
-	h.host6 = hostAddress(netlink.FAMILY_V6, h.primary6)
-	return h, nil
-}
-
-func hostAddress(family int, primary map[int]netip.Addr) netip.Addr {
-	routes, err := netlink.RouteListFiltered(family, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
-	if err == nil {
-		for _, r := range routes {
-			if a, ok := primary[r.LinkIndex]; ok {
-				return a
-			}
-		}
-	}
-	first := 0
-	for ifindex := range primary {
-		if first == 0 || ifindex < first {
-			first = ifindex
-		}
-	}
-	return primary[first]
 }

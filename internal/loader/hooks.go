@@ -4,7 +4,6 @@ package loader
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,14 +19,18 @@ const (
 	ModeTCX    = "tcx"
 	ModeClsact = "clsact"
 	ModeCgroup = "cgroup"
-	ModeNone   = "none"
+	// ModeNative is XDP in the driver of a device, ModeGeneric in the kernel
+	// behind it.
+	ModeNative  = "native"
+	ModeGeneric = "generic"
+	ModeNone    = "none"
 )
 
 // Hook is a place where one of our programs is, or could be, attached.
 type Hook struct {
 	// Device is empty for the hooks of sockets.
 	Device string
-	// Name is ingress or egress, or that of a socket hook.
+	// Name is ingress, egress or xdp, or that of a socket hook.
 	Name string
 	Mode string
 	// Why says why so, or why not at all.
@@ -35,6 +38,9 @@ type Hook struct {
 	// Missing is set when nothing is attached although it should be.
 	Missing bool
 }
+
+// whyNotAttached says what has happened to a hook that should have a program.
+const whyNotAttached = "the device has come, or lost its program, since the last change; `xfwd apply` or any `xfwd add` attaches it"
 
 // Attach attaches to every device and to the sockets of the namespace what is
 // not attached yet, or is with an older program, and forgets devices that are
@@ -48,6 +54,10 @@ func (d *Dataplane) Attach() ([]Hook, error) {
 		if err != nil {
 			return err
 		}
+		xdp, err := d.attachXDPHooks(devices)
+		if err != nil {
+			return err
+		}
 		if err := d.forgetDevices(devices); err != nil {
 			return err
 		}
@@ -55,8 +65,8 @@ func (d *Dataplane) Attach() ([]Hook, error) {
 		attached := 0
 		for _, device := range devices {
 			for _, direction := range []direction{ingress, egress} {
-				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.skip}
-				if device.skip == "" {
+				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
+				if hook.Why == "" {
 					hook.Mode, hook.Why, err = d.attachDevice(device, direction)
 					if err == nil {
 						attached++
@@ -68,6 +78,7 @@ func (d *Dataplane) Attach() ([]Hook, error) {
 				}
 				hooks = append(hooks, hook)
 			}
+			hooks = append(hooks, xdp[device.ifindex])
 		}
 		if attached == 0 {
 			return firstErr
@@ -88,15 +99,20 @@ func (d *Dataplane) Hooks() ([]Hook, error) {
 		if err != nil {
 			return err
 		}
+		xdp, err := d.xdpHooks(devices)
+		if err != nil {
+			return err
+		}
 		for _, device := range devices {
 			for _, direction := range []direction{ingress, egress} {
-				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.skip}
-				if device.skip == "" {
+				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
+				if hook.Why == "" {
 					hook.Mode, hook.Why = d.deviceHook(device, direction)
 					hook.Missing = hook.Mode == ModeNone
 				}
 				hooks = append(hooks, hook)
 			}
+			hooks = append(hooks, xdp[device.ifindex])
 		}
 		return nil
 	})
@@ -142,24 +158,42 @@ func (d *Dataplane) pinNew(l link.Link, name string) error {
 	return explain("pin the link "+name, l.Pin(d.linkPath(name)))
 }
 
-// forgetDevices removes the pins of links whose device is gone.
-func (d *Dataplane) forgetDevices(devices []device) error {
-	there := make(map[int]bool)
+// forgetDevices removes the pins of links to tc of devices that are gone or are
+// left alone now, and the notes about devices that are gone.
+func (d *Dataplane) forgetDevices(devices []*device) error {
+	wanted := make(map[string]bool)
+	there := make(map[string]bool)
 	for _, device := range devices {
-		there[device.ifindex] = device.skip == ""
+		there[strconv.Itoa(device.ifindex)] = true
+		for _, direction := range []direction{ingress, egress} {
+			wanted[linkName(device, direction)] = device.whyNot(direction) == ""
+		}
 	}
-	pins, err := os.ReadDir(filepath.Join(d.directory, linkPins))
+	err := removePins(filepath.Join(d.directory, linkPins), func(name string) bool {
+		return isTCLink(name) && !wanted[name]
+	})
 	if err != nil {
-		return explain("list the pinned links", err)
+		return err
+	}
+	return removePins(string(d.notes()), func(name string) bool {
+		number, _, _ := strings.Cut(name, "-")
+		_, err := strconv.Atoi(number)
+		return err == nil && !there[number]
+	})
+}
+
+// removePins removes what is in a directory and has a name that rubbish accepts.
+func removePins(directory string, rubbish func(name string) bool) error {
+	pins, err := os.ReadDir(directory)
+	if err != nil {
+		return explain("list "+directory, err)
 	}
 	for _, pin := range pins {
-		number, _, isDevice := strings.Cut(pin.Name(), "-")
-		ifindex, err := strconv.Atoi(number)
-		if !isDevice || err != nil || there[ifindex] {
+		if !rubbish(pin.Name()) {
 			continue
 		}
-		if err := os.Remove(d.linkPath(pin.Name())); err != nil {
-			return explain(fmt.Sprintf("unpin the link %s", pin.Name()), err)
+		if err := os.Remove(filepath.Join(directory, pin.Name())); err != nil {
+			return explain("remove "+pin.Name(), err)
 		}
 	}
 	return nil

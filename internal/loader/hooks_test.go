@@ -240,7 +240,7 @@ func programOf(t *testing.T, d *Dataplane, link string) uint32 {
 	return uint32(info.Program)
 }
 
-func byName(t *testing.T, devices []device, name string) device {
+func byName(t *testing.T, devices []*device, name string) *device {
 	t.Helper()
 	for _, d := range devices {
 		if d.name == name {
@@ -248,7 +248,7 @@ func byName(t *testing.T, devices []device, name string) device {
 		}
 	}
 	t.Fatalf("there is no device %s", name)
-	return device{}
+	return nil
 }
 
 func hasClsact(t *testing.T, name string) bool {

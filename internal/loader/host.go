@@ -6,62 +6,78 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/xfwd/xfwd/internal/maps"
 )
 
-// Host is what a command knows of the namespace's addresses and devices.
+// Host is what a command knows of the namespace's addresses, devices and routes.
+// It is not safe for concurrent use.
 type Host struct {
+	namespace *Namespace
+	devices   []*device
+	byName    map[string]*device
+	byIndex   map[int]*device
 	addresses hostAddresses
-	ifindexes map[string]int
-	masters   map[string]string
+	routes    *routes
+	// known are the routes that Route has found.
+	known map[netip.Addr]Route
+	// ephemeral are the ports that the kernel gives to the host's own sockets.
+	ephemeral maps.PortRange
 }
 
-// Host looks at the namespace.
+// Host looks at the namespace. What it returns asks for routes until the loader is
+// closed.
 func (l *Loader) Host() (*Host, error) {
-	h := &Host{ifindexes: make(map[string]int), masters: make(map[string]string)}
-	err := l.namespace.Do(func() error {
-		links, err := netlink.LinkList()
-		if err != nil {
-			return explain("list the devices", err)
-		}
-		names := make(map[int]string, len(links))
-		for _, link := range links {
-			names[link.Attrs().Index] = link.Attrs().Name
-			h.ifindexes[link.Attrs().Name] = link.Attrs().Index
-		}
-		devices, err := listDevices()
-		if err != nil {
+	h := &Host{
+		namespace: l.namespace,
+		byName:    make(map[string]*device),
+		byIndex:   make(map[int]*device),
+		known:     make(map[netip.Addr]Route),
+	}
+	err := l.namespace.Do(func() (err error) {
+		if h.devices, err = listDevices(); err != nil {
 			return err
 		}
-		for _, link := range links {
-			a := link.Attrs()
-			skipped := slices.ContainsFunc(devices, func(d device) bool { return d.ifindex == a.Index && d.skip != "" })
-			if skipped && a.MasterIndex != 0 {
-				h.masters[a.Name] = names[a.MasterIndex]
-			}
+		if h.routes, err = listRoutes(); err != nil {
+			return err
 		}
-		h.addresses, err = listAddresses()
+		if h.addresses, err = listAddresses(h.routes); err != nil {
+			return err
+		}
+		h.ephemeral, err = readPortRange(ephemeralPorts)
 		return err
 	})
+	for _, d := range h.devices {
+		h.byName[d.name], h.byIndex[d.ifindex] = d, d
+	}
 	return h, err
 }
 
 // Ifindex returns the number of a device.
 func (h *Host) Ifindex(name string) (ifindex int, ok bool) {
-	ifindex, ok = h.ifindexes[name]
-	return ifindex, ok
+	d, ok := h.byName[name]
+	if !ok {
+		return 0, false
+	}
+	return d.ifindex, true
 }
 
-// Master returns the bridge, bond or team whose port a device is: packets are
-// handled there instead. It is empty for other devices.
-func (h *Host) Master(name string) string { return h.masters[name] }
+// Master returns the bridge, bond or team whose port a device is: that is where
+// packets have arrived, as far as forwards are concerned. It is empty for other
+// devices.
+func (h *Host) Master(name string) string {
+	if d := h.byName[name]; d != nil && d.master != nil {
+		return d.master.name
+	}
+	return ""
+}
 
 // HasAddress says whether an address is the host's.
 func (h *Host) HasAddress(a netip.Addr) bool {
 	return a.IsLoopback() || slices.Contains(h.addresses.all, a)
 }
+
+// Addresses are the host's own addresses, of all devices and both families.
+func (h *Host) Addresses() []netip.Addr { return h.addresses.all }
 
 // Address is the host's own address of the family of an address, or the zero Addr.
 func (h *Host) Address(ipv6 bool) netip.Addr {
@@ -71,24 +87,32 @@ func (h *Host) Address(ipv6 bool) netip.Addr {
 	return h.addresses.host4
 }
 
-// Tell makes the dataplane know the host as it is now.
+// Tell makes the dataplane know the devices of the host and its settings as they
+// are now, and ends every next hop. The caller has attached before, and tells
+// about addresses by itself.
 func (d *Dataplane) Tell(h *Host) error {
-	if err := d.Maps.PutLocalAddresses(h.addresses.all); err != nil {
+	native, err := d.nativeXDP()
+	if err != nil {
 		return err
 	}
-	devices := make(map[uint32]maps.Device)
-	for _, ifindex := range h.ifindexes {
-		devices[uint32(ifindex)] = maps.Device{
-			Primary4: h.addresses.primary4[ifindex],
-			Primary6: h.addresses.primary6[ifindex],
-		}
+	devices := make(map[uint32]maps.Device, len(h.devices))
+	for _, device := range h.devices {
+		facts := device.facts()
+		facts.Primary4 = h.addresses.primary4[device.ifindex]
+		facts.Primary6 = h.addresses.primary6[device.ifindex]
+		facts.XDP = slices.Contains(native, uint32(device.ifindex))
+		devices[uint32(device.ifindex)] = facts
 	}
 	if err := d.Maps.PutDevices(devices); err != nil {
 		return err
 	}
-	if d.Settings.Primary4 == h.addresses.host4 && d.Settings.Primary6 == h.addresses.host6 {
-		return nil
-	}
 	d.Settings.Primary4, d.Settings.Primary6 = h.addresses.host4, h.addresses.host6
+	d.Settings.Ephemeral = h.ephemeral
+	return d.endNextHops()
+}
+
+// endNextHops has the programs look up every next hop again.
+func (d *Dataplane) endNextHops() error {
+	d.Settings.RouteGeneration++
 	return d.Maps.PutSettings(d.Settings)
 }

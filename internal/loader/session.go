@@ -141,17 +141,29 @@ func (s *Session) Load(maxFlows uint32) (*Dataplane, error) {
 // there is nothing. First it stores an epoch in which no forward lives, so that a
 // command which is killed meanwhile has ended all of them and not some.
 func (s *Session) Unload() error {
-	if d, err := s.Open(); err == nil {
-		err := d.Maps.Commit(0)
+	d, err := s.Open()
+	switch {
+	case err == nil:
+		err = d.retire()
 		d.Close()
 		if err != nil {
 			return err
 		}
+	case errors.Is(err, ErrNotLoaded):
+		// What is there belongs to a namespace that is gone, its notes too.
+		if err := os.RemoveAll(s.directory()); err != nil {
+			return explain("remove "+s.directory(), err)
+		}
 	}
-	if err := s.loader.namespace.Do(func() error { return removeFilters(s.directory()) }); err != nil {
+	// Another version's dataplane, which we cannot open, has these as well.
+	err = s.loader.namespace.Do(func() error {
+		n := notes(filepath.Join(s.directory(), notePins))
+		return errors.Join(release(n), removeFilters(n))
+	})
+	if err != nil {
 		return err
 	}
-	err := os.Rename(s.directory(), s.unloadingDirectory())
+	err = os.Rename(s.directory(), s.unloadingDirectory())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -162,4 +174,15 @@ func (s *Session) Unload() error {
 		return fmt.Errorf("unpin the dataplane: %w", err)
 	}
 	return nil
+}
+
+// retire ends every forward, and then takes the programs out of the drivers.
+func (d *Dataplane) retire() error {
+	if err := d.Maps.Commit(0); err != nil {
+		return err
+	}
+	d.Settings.Epoch = 0
+	return d.namespace.Do(func() error {
+		return d.retireXDP(func(xdpLink) bool { return false })
+	})
 }

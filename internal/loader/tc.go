@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -47,28 +47,52 @@ const (
 )
 
 const (
-	whyTCX    = "tc after GRO; tcx link"
-	whyClsact = "tc after GRO; the kernel has no tcx (Linux 6.6)"
+	viaTCX    = "tcx link"
+	viaClsact = "the kernel has no tcx (Linux 6.6)"
 )
 
-func (d *Dataplane) tcProgram(device device, direction direction) *ebpf.Program {
+// whyAttached says why a program is where it is, and so by what.
+func whyAttached(device *device, by string) string {
+	if device.bridgePort() {
+		return "port of " + device.master.name + ": before the bridge's netfilter; " + by
+	}
+	return "tc after GRO; " + by
+}
+
+// whyNot says why a direction of a device has no program, or nothing if it has.
+func (d *device) whyNot(direction direction) string {
+	if d.skip == "" && d.bridgePort() && direction == egress {
+		return "port of " + d.master.name + ": served there"
+	}
+	return d.skip
+}
+
+func (d *Dataplane) tcProgram(device *device, direction direction) *ebpf.Program {
 	p := &d.programs
-	if device.layer == raw {
+	switch {
+	case device.bridgePort():
+		return p.XfwdPort
+	case device.layer == raw:
 		return [...]*ebpf.Program{p.XfwdIngressRaw, p.XfwdEgressRaw}[direction]
 	}
 	return [...]*ebpf.Program{p.XfwdIngress, p.XfwdEgress}[direction]
 }
 
-func linkName(device device, direction direction) string {
+func linkName(device *device, direction direction) string {
 	return fmt.Sprintf("%d-%s", device.ifindex, direction)
+}
+
+// isTCLink says whether a pin has a name that linkName gives.
+func isTCLink(name string) bool {
+	return strings.HasSuffix(name, "-"+ingress.String()) || strings.HasSuffix(name, "-"+egress.String())
 }
 
 // attachDevice attaches to one direction of a device, by tcx where the kernel
 // has it. It returns the mode and why it is that.
-func (d *Dataplane) attachDevice(device device, direction direction) (mode, why string, err error) {
+func (d *Dataplane) attachDevice(device *device, direction direction) (mode, why string, err error) {
 	err = d.attachTCX(device, direction)
 	if err == nil {
-		return ModeTCX, whyTCX, nil
+		return ModeTCX, whyAttached(device, viaTCX), nil
 	}
 	if !errors.Is(err, ebpf.ErrNotSupported) {
 		return ModeNone, "", err
@@ -76,10 +100,10 @@ func (d *Dataplane) attachDevice(device device, direction direction) (mode, why 
 	if err := d.attachFilter(device, direction); err != nil {
 		return ModeNone, "", err
 	}
-	return ModeClsact, whyClsact, nil
+	return ModeClsact, whyAttached(device, viaClsact), nil
 }
 
-func (d *Dataplane) attachTCX(device device, direction direction) error {
+func (d *Dataplane) attachTCX(device *device, direction direction) error {
 	name := linkName(device, direction)
 	program := d.tcProgram(device, direction)
 	old, err := d.pinnedLink(name)
@@ -121,27 +145,26 @@ func tcxIfindex(l link.Link) int {
 }
 
 // deviceHook tells how one direction of a device is attached.
-func (d *Dataplane) deviceHook(device device, direction direction) (mode, why string) {
+func (d *Dataplane) deviceHook(device *device, direction direction) (mode, why string) {
 	if l, err := d.pinnedLink(linkName(device, direction)); err == nil && l != nil {
 		defer l.Close()
 		if tcxIfindex(l) == device.ifindex {
-			return ModeTCX, whyTCX
+			return ModeTCX, whyAttached(device, viaTCX)
 		}
 	}
 	if found, _ := findFilter(device.ifindex, direction); found {
-		return ModeClsact, whyClsact
+		return ModeClsact, whyAttached(device, viaClsact)
 	}
-	return ModeNone, "the device has come, or lost its program, since the last change; `xfwd apply` or any `xfwd add` attaches it"
+	return ModeNone, whyNotAttached
 }
 
 // attachFilter makes or updates our filter, and the clsact qdisc that it needs.
-// That we have made the qdisc is noted beside the links, by a symbolic link, which
-// is what a BPF file system has for notes.
-func (d *Dataplane) attachFilter(device device, direction direction) error {
+// That we have made the qdisc is noted.
+func (d *Dataplane) attachFilter(device *device, direction direction) error {
 	doing := fmt.Sprintf("attach to %s of %s", direction, device.name)
 	err := netlink.QdiscAdd(clsact(device.ifindex))
 	if err == nil {
-		err = os.Symlink("made-by-xfwd", d.linkPath(qdiscNote(device.ifindex)))
+		err = d.notes().write(qdiscNote(device.ifindex), "made by xfwd")
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return explain(doing, err)
@@ -191,9 +214,9 @@ func qdiscNote(ifindex int) string {
 }
 
 // removeFilters removes our filters from all devices of the current namespace,
-// and the qdiscs that we have made there, by the notes in a directory, unless
-// somebody else uses them by now.
-func removeFilters(directory string) error {
+// and the qdiscs that we have made there, by the notes, unless somebody else uses
+// them by now.
+func removeFilters(n notes) error {
 	devices, err := listDevices()
 	if err != nil {
 		return err
@@ -216,7 +239,7 @@ func removeFilters(directory string) error {
 				}
 			}
 		}
-		if _, err := os.Lstat(filepath.Join(directory, linkPins, qdiscNote(device.ifindex))); err != nil || others > 0 {
+		if _, made, err := n.read(qdiscNote(device.ifindex)); err != nil || !made || others > 0 {
 			continue
 		}
 		if err := netlink.QdiscDel(clsact(device.ifindex)); err != nil && !errors.Is(err, fs.ErrNotExist) {

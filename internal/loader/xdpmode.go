@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// XDPMode says how XDP shall be used on a device.
+type XDPMode string
+
+// XDPAuto is native XDP on the devices of hardware and none on the others; on
+// those tc is as fast or faster. Where it is refused, tc serves the device alone.
+const (
+	XDPAuto    XDPMode = "auto"
+	XDPNative  XDPMode = "native"
+	XDPGeneric XDPMode = "generic"
+	XDPOff     XDPMode = "off"
+)
+
+// ParseXDPMode reads a mode by its name.
+func ParseXDPMode(name string) (XDPMode, error) {
+	mode := XDPMode(name)
+	switch mode {
+	case XDPAuto, XDPNative, XDPGeneric, XDPOff:
+		return mode, nil
+	}
+	return "", fmt.Errorf("there is no XDP mode %q; choose from auto, native, generic and off", name)
+}
+
+// Notes about XDP.
+const (
+	// xdpUsedNote is there from the time on when XDP has something to do.
+	xdpUsedNote = "xdp-used"
+	// xdpModesNote holds what SetXDP was told: words such as eth0=native. A
+	// device may have an equals sign in its name, but no space.
+	xdpModesNote = "xdp-modes"
+)
+
+// UseXDP has Attach attach XDP programs, from now on until the dataplane is
+// unloaded, for to attach and to detach resets many a network card. XDP serves
+// only what leaves this host again.
+func (d *Dataplane) UseXDP() error {
+	return d.notes().write(xdpUsedNote, "some backend is not on this host")
+}
+
+// SetXDP remembers the modes of these devices, by name, for the next Attach and
+// all that follow. The empty name is every device that has no mode of its own.
+func (d *Dataplane) SetXDP(modes map[string]XDPMode) error {
+	if len(modes) == 0 {
+		return nil
+	}
+	all, err := d.XDP()
+	if err != nil {
+		return err
+	}
+	maps.Copy(all, modes)
+	words := make([]string, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		words = append(words, name+"="+string(all[name]))
+	}
+	return d.notes().write(xdpModesNote, strings.Join(words, " "))
+}
+
+// XDP returns what SetXDP has been told.
+func (d *Dataplane) XDP() (map[string]XDPMode, error) {
+	modes := make(map[string]XDPMode)
+	text, _, err := d.notes().read(xdpModesNote)
+	for word := range strings.FieldsSeq(text) {
+		equals := strings.LastIndexByte(word, '=')
+		modes[word[:equals]] = XDPMode(word[equals+1:])
+	}
+	return modes, err
+}
+
+// xdpPolicy says what shall be on which device.
+type xdpPolicy struct {
+	used  bool
+	modes map[string]XDPMode
+}
+
+func (d *Dataplane) xdpPolicy() (xdpPolicy, error) {
+	var p xdpPolicy
+	var err error
+	if _, p.used, err = d.notes().read(xdpUsedNote); err != nil {
+		return p, err
+	}
+	p.modes, err = d.XDP()
+	return p, err
+}
+
+// xdpDecision is what a policy means for one device.
+type xdpDecision struct {
+	// mode is ModeNative, ModeGeneric or ModeNone, and why says why that.
+	mode, why string
+	// explicit is set if the user has named it.
+	explicit bool
+}
+
+func (p xdpPolicy) decide(d *device) xdpDecision {
+	asked, named := p.modes[d.name]
+	if !named {
+		asked = p.modes[""]
+	}
+	decision := xdpDecision{mode: ModeNone, explicit: asked == XDPNative || asked == XDPGeneric}
+	switch {
+	case !p.used:
+		decision.why, decision.explicit = "not needed while every backend is on this host", false
+	case d.skip != "":
+		decision.why, decision.explicit = d.skip, decision.explicit && named
+	case d.master != nil:
+		decision.why = "tc alone: port of " + d.master.name
+	case d.layer == raw:
+		decision.why, decision.explicit = "tc alone: its packets have no Ethernet header", decision.explicit && named
+	case asked == XDPOff:
+		decision.why = "tc alone: --xdp off"
+	case decision.explicit:
+		decision.mode, decision.why = string(asked), "--xdp "+string(asked)
+	case d.kind != hardwareKind:
+		decision.why = "tc alone: as fast or faster on a " + d.kind + " device"
+	default:
+		h := readHardware(d.name)
+		if h.bus == "" {
+			decision.why = "tc alone: there is no hardware behind it"
+		} else {
+			decision.mode, decision.why = ModeNative, "in the driver "+h.driver+", for what leaves this host again"
+		}
+	}
+	return decision
+}
