@@ -44,10 +44,7 @@ func addLatencies(ctx context.Context, say *progress) (latencies []latency, err 
 			newLatency("xfwd add, dataplane loaded", loaded, 30),
 		}
 	})
-	if err != nil {
-		return nil, fmt.Errorf("xfwd add: %w", err)
-	}
-	return latencies, nil
+	return latencies, err
 }
 
 func newLatency(title string, runs []lab.Result, limit float64) latency {
@@ -57,4 +54,16 @@ func newLatency(title string, runs []lab.Result, limit float64) latency {
 		cpu = append(cpu, r.CPU.Seconds()*1000)
 	}
 	return latency{title, newSpread(elapsed), newSpread(cpu), limit}
+}
+
+func latencySection(latencies []latency) section {
+	s := section{title: "From start to end of the process", rows: [][]string{{"", "whole process", "CPU time", "shall not exceed"}}}
+	for _, l := range latencies {
+		s.rows = append(s.rows, []string{l.Title, milliseconds(l.Milliseconds), milliseconds(l.CPU), fmt.Sprintf("%.0f ms", l.Limit)})
+	}
+	return s
+}
+
+func milliseconds(s spread) string {
+	return fmt.Sprintf("%.1f ms [%.1f–%.1f]", s.Median, s.Q1, s.Q3)
 }

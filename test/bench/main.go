@@ -67,19 +67,33 @@ func (o options) Run() int {
 	return 0
 }
 
+// part is something to measure that is not traffic.
+type part struct {
+	// word is that of -only.
+	word  string
+	steps int
+	run   func() error
+}
+
 // measure does all that the flags ask for.
 func (o options) measure(ctx context.Context) (report, error) {
 	r := newReport(o)
+	var say *progress
+	parts := []part{
+		{onlyPrograms, o.rounds, func() (err error) { r.Programs, err = o.programCosts(ctx, say); return err }},
+		{onlyFlows, 2 * flowSlices, func() (err error) { r.Flows, err = o.flowCosts(ctx, say); return err }},
+		{onlyAdd, addRuns, func() (err error) { r.Latencies, err = addLatencies(ctx, say); return err }},
+	}
+	parts = slices.DeleteFunc(parts, func(p part) bool { return !slices.Contains(o.only, p.word) })
 	plans := o.plans()
-	adds := slices.Contains(o.only, onlyAdd)
 	steps := 0
 	for _, p := range plans {
 		steps += p.rounds * len(p.workloads)
 	}
-	if adds {
-		steps += addRuns
+	for _, p := range parts {
+		steps += p.steps
 	}
-	say := newProgress(steps)
+	say = newProgress(steps)
 	defer say.end()
 	for _, p := range plans {
 		columns, err := p.run(ctx, say)
@@ -88,10 +102,9 @@ func (o options) measure(ctx context.Context) (report, error) {
 		}
 		r.Topologies = append(r.Topologies, newTopologyReport(p, columns))
 	}
-	if adds {
-		var err error
-		if r.Latencies, err = addLatencies(ctx, say); err != nil {
-			return r, err
+	for _, p := range parts {
+		if err := p.run(); err != nil {
+			return r, fmt.Errorf("%s: %w", p.word, err)
 		}
 	}
 	return r, nil

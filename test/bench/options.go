@@ -24,8 +24,12 @@ type options struct {
 	seed                    uint64
 }
 
-// onlyAdd is the word for the latency of `xfwd add`.
-const onlyAdd = "add"
+// Words of -only for what is not traffic.
+const (
+	onlyPrograms = "programs" // what the programs take for one packet
+	onlyFlows    = "flows"    // a full flow table
+	onlyAdd      = "add"      // the latency of `xfwd add`
+)
 
 func parseOptions(args []string) (options, error) {
 	o := options{output: "table", variant: variant{offloads: offloadsDefault}}
@@ -85,7 +89,7 @@ func kindNames() []string {
 	for _, w := range workloads {
 		names = append(names, string(w.kind))
 	}
-	return append(names, onlyAdd)
+	return append(names, onlyPrograms, onlyFlows, onlyAdd)
 }
 
 func topologyNames() []string {

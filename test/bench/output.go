@@ -8,7 +8,6 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"time"
 )
 
 // print writes the report in one of the formats of -o.
@@ -28,30 +27,49 @@ func (r report) json(to io.Writer) error {
 	return e.Encode(r)
 }
 
+// section is a part of the report for people.
+type section struct {
+	title string
+	// rows are the cells of a table, headings first.
+	rows [][]string
+	// remarks are sentences about them.
+	remarks []string
+}
+
+// sections are all parts of the report.
+func (r report) sections() []section {
+	var all []section
+	for _, t := range r.Topologies {
+		all = append(all, t.section())
+	}
+	if r.Programs != nil {
+		all = append(all, r.Programs.section())
+	}
+	if len(r.Flows) > 0 {
+		all = append(all, flowSection(r.Flows))
+	}
+	if len(r.Latencies) > 0 {
+		all = append(all, latencySection(r.Latencies))
+	}
+	return all
+}
+
 // table is for a terminal.
 func (r report) table(to io.Writer) error {
 	fmt.Fprintln(to, r.conditions())
-	for _, t := range r.Topologies {
-		fmt.Fprintf(to, "\n%s\n\n", t.Title)
+	for _, s := range r.sections() {
+		fmt.Fprintf(to, "\n%s\n\n", s.title)
 		tabs := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-		for _, row := range t.rows() {
+		for _, row := range s.rows {
 			fmt.Fprintln(tabs, strings.Join(row, "\t"))
 		}
 		if err := tabs.Flush(); err != nil {
 			return err
 		}
 		fmt.Fprintln(to)
-		for _, w := range t.Workloads {
-			for _, line := range w.verdicts() {
-				fmt.Fprintln(to, line)
-			}
+		for _, line := range s.remarks {
+			fmt.Fprintln(to, line)
 		}
-	}
-	if len(r.Latencies) > 0 {
-		fmt.Fprintln(to)
-	}
-	for _, l := range r.Latencies {
-		fmt.Fprintf(to, "%s: %s, of which CPU time %s; limit %.0f ms\n", l.Title, cell(l.Milliseconds), cell(l.CPU), l.Limit)
 	}
 	return nil
 }
@@ -59,18 +77,11 @@ func (r report) table(to io.Writer) error {
 // markdown is for docs/benchmarks.md.
 func (r report) markdown(to io.Writer) error {
 	fmt.Fprintln(to, r.conditions())
-	for _, t := range r.Topologies {
-		rows := t.rows()
-		fmt.Fprintf(to, "\n| %s | %s |\n|---%s|\n", t.Title, strings.Join(rows[0][1:], " | "), strings.Repeat("|---", len(rows[0])-1))
-		for _, row := range rows[1:] {
+	for _, s := range r.sections() {
+		fmt.Fprintf(to, "\n| %s | %s |\n|---%s|\n", s.title, strings.Join(s.rows[0][1:], " | "), strings.Repeat("|---", len(s.rows[0])-1))
+		for _, row := range s.rows[1:] {
 			fmt.Fprintf(to, "| %s |\n", strings.Join(row, " | "))
 		}
-	}
-	if len(r.Latencies) > 0 {
-		fmt.Fprint(to, "\n| | whole process | CPU time | limit |\n|---|---|---|---|\n")
-	}
-	for _, l := range r.Latencies {
-		fmt.Fprintf(to, "| %s | %s | %s | %.0f ms |\n", l.Title, cell(l.Milliseconds), cell(l.CPU), l.Limit)
 	}
 	return nil
 }
@@ -88,73 +99,4 @@ func (r report) conditions() string {
 	text := fmt.Sprintf("Kernel %s, %d processors, %s; %s, veth offloads %s; %d rounds.",
 		r.Kernel, r.Processors, where, family, r.Offloads, r.Rounds)
 	return strings.Join(append([]string{text}, r.Notes...), "\n")
-}
-
-// rows are the cells of the table, headings first.
-func (t topologyReport) rows() [][]string {
-	head := []string{""}
-	cost := []string{"direct"}
-	softirqd := []string{"CPU time of ksoftirqd"}
-	others := []string{"time that others took"}
-	limits, limited := []string{"what xfwd shall not exceed"}, false
-	var names []string
-	seen := map[string]bool{}
-	for _, w := range t.Workloads {
-		head = append(head, w.Title)
-		cost = append(cost, fmt.Sprintf("%v a %s", rounded(w.DirectNanoseconds.Median), w.Unit))
-		softirqd = append(softirqd, percent(w.SoftirqdShare))
-		others = append(others, percent(w.OthersShare))
-		limit := "–"
-		if w.Limit > 0 {
-			limit, limited = fmt.Sprintf("%.2f", w.Limit), true
-		}
-		limits = append(limits, limit)
-		for _, p := range w.Peers {
-			if !seen[p.Name] {
-				seen[p.Name] = true
-				names = append(names, p.Name)
-			}
-		}
-	}
-	rows := [][]string{head, cost}
-	for _, name := range names {
-		row := []string{name}
-		for _, w := range t.Workloads {
-			cell := "–"
-			if p, ok := w.peer(name); ok {
-				cell = fmt.Sprintf("%.2f [%.2f–%.2f]", p.Ratio.Median, p.Ratio.Q1, p.Ratio.Q3)
-			}
-			row = append(row, cell)
-		}
-		rows = append(rows, row)
-	}
-	if limited {
-		rows = append(rows, limits)
-	}
-	return append(rows, softirqd, others)
-}
-
-// percent shows a share. None at all is shown as unknown.
-func percent(share float64) string {
-	if share == 0 {
-		return "–"
-	}
-	return fmt.Sprintf("%.1f %%", 100*share)
-}
-
-// rounded is a number of nanoseconds to about three digits.
-func rounded(ns float64) time.Duration {
-	d := time.Duration(ns)
-	switch {
-	case d > 100*time.Microsecond:
-		return d.Round(time.Microsecond)
-	case d > 10*time.Microsecond:
-		return d.Round(100 * time.Nanosecond)
-	}
-	return d.Round(10 * time.Nanosecond)
-}
-
-// cell shows milliseconds.
-func cell(s spread) string {
-	return fmt.Sprintf("%.1f ms [%.1f–%.1f]", s.Median, s.Q1, s.Q3)
 }

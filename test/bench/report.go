@@ -3,9 +3,7 @@
 package main
 
 import (
-	"fmt"
 	"runtime"
-	"slices"
 )
 
 // report is everything that was measured; it is also the JSON output.
@@ -22,6 +20,8 @@ type report struct {
 	Notes []string `json:"notes,omitempty"`
 
 	Topologies []topologyReport `json:"topologies,omitempty"`
+	Programs   *programReport   `json:"programs,omitempty"`
+	Flows      []flowReport     `json:"flows,omitempty"`
 	Latencies  []latency        `json:"latencies,omitempty"`
 }
 
@@ -31,97 +31,6 @@ func newReport(o options) report {
 		CPUs: o.cpus, Rounds: o.rounds, Size: o.size, Seed: o.seed, Notes: bystanders(),
 	}
 }
-
-type topologyReport struct {
-	Name      string           `json:"name"`
-	Title     string           `json:"title"`
-	Workloads []workloadReport `json:"workloads"`
-}
-
-type workloadReport struct {
-	Title string `json:"title"`
-	Unit  string `json:"unit"`
-	Units int    `json:"unitsPerSample"`
-	// DirectNanoseconds is what a unit costs without a forwarder.
-	DirectNanoseconds spread `json:"directNanoseconds"`
-	// SoftirqdShare is the part of the processor time that the kernel's softirq
-	// threads had, OthersShare the part of the time that passed in which none of
-	// this ran; on two processors that is not others' doing alone, and zero.
-	SoftirqdShare float64 `json:"softirqdShare"`
-	OthersShare   float64 `json:"othersShare,omitempty"`
-	// Limit is the ratio that xfwd promises; 0 where it promises none.
-	Limit float64      `json:"limit,omitempty"`
-	Peers []peerReport `json:"peers"`
-}
-
-type peerReport struct {
-	Name string `json:"name"`
-	// Ratio is what the peer costs relative to direct.
-	Ratio spread `json:"ratio"`
-	// Xfwd is what xfwd costs relative to the peer; zero where that was not
-	// measured.
-	Xfwd spread `json:"xfwd"`
-}
-
-func newTopologyReport(p plan, columns []column) topologyReport {
-	t := topologyReport{Name: p.topology.name, Title: p.topology.title}
-	for _, c := range columns {
-		w := workloadReport{
-			Title: c.workload.title, Unit: c.workload.unit, Units: c.workload.units,
-			DirectNanoseconds: c.directCost(), Limit: p.topology.limits[c.workload.kind],
-		}
-		w.SoftirqdShare, w.OthersShare = c.shares()
-		if p.placement.client != p.placement.server {
-			w.OthersShare = 0
-		}
-		for _, peer := range p.peers[1:] {
-			if peer.carries(c.workload.kind) {
-				w.Peers = append(w.Peers, peerReport{peer.name(), c.ratio(peer, direct{}), c.ratio(xfwd{}, peer)})
-			}
-		}
-		t.Workloads = append(t.Workloads, w)
-	}
-	return t
-}
-
-// peer finds what is reported of a peer.
-func (w workloadReport) peer(name string) (p peerReport, ok bool) {
-	i := slices.IndexFunc(w.Peers, func(p peerReport) bool { return p.Name == name })
-	if i < 0 {
-		return peerReport{}, false
-	}
-	return w.Peers[i], true
-}
-
-// verdicts say in words what a workload's figures mean for xfwd.
-func (w workloadReport) verdicts() []string {
-	ours, ok := w.peer(xfwd{}.name())
-	if !ok {
-		return nil
-	}
-	var lines []string
-	if w.Limit > 0 {
-		line := fmt.Sprintf("%s: xfwd %.3f, %s its limit of %.2f", w.Title, ours.Ratio.Median, judge(ours.Ratio.Median, w.Limit), w.Limit)
-		if noise, ok := w.peer(directAgain{}.name()); ok && noise.Ratio.contains(ours.Ratio.Median) {
-			line += "; no more than noise"
-		}
-		lines = append(lines, line)
-	}
-	for _, p := range w.Peers {
-		if slices.Contains(references, p.Name) || p.Name == ours.Name || p.Xfwd.Median <= 1 {
-			continue
-		}
-		line := fmt.Sprintf("%s: xfwd costs %.3f [%.3f–%.3f] of %s, BEHIND it", w.Title, p.Xfwd.Median, p.Xfwd.Q1, p.Xfwd.Q3, p.Name)
-		if p.Xfwd.contains(1) {
-			line += ", within noise"
-		}
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-// references are peers that do not do what xfwd does.
-var references = []string{directAgain{}.name(), xfwdBystander{}.name()}
 
 // judge says in a word what a figure means for a limit.
 func judge(figure, limit float64) string {

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/binary"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/xfwd/xfwd/test/lab"
+)
+
+// A test run gives a program the packet as the run before has left it:
+// translated, and with one hop less to live. A feeder is a program that is
+// repeated in its place. It writes the packet anew, as it arrives, and goes on as
+// that program. What the feeder itself costs is known from one that goes on as
+// null.
+
+// Verdicts of programs.
+const (
+	tcNext      = ^uint32(0) // TCX_NEXT, TC_ACT_UNSPEC: -1
+	tcRedirect  = 7          // TC_ACT_REDIRECT
+	xdpPass     = 2
+	xdpTx       = 3
+	xdpRedirect = 4
+	// lost is what a feeder returns that could not go on.
+	lost = 77
+)
+
+// nullVerdicts are what null programs return.
+var nullVerdicts = []uint32{tcNext, xdpPass}
+
+// dataOffsets are where programs of a type find the beginning and the end of
+// the packet in their context: struct __sk_buff or struct xdp_md.
+var dataOffsets = map[ebpf.ProgramType]struct{ data, end int16 }{
+	ebpf.SchedCLS: {76, 80},
+	ebpf.XDP:      {0, 4},
+}
+
+// nullProgram does nothing, at any hook.
+func nullProgram(tb lab.TB, kind ebpf.ProgramType) *ebpf.Program {
+	verdict := int32(-1)
+	if kind == ebpf.XDP {
+		verdict = xdpPass
+	}
+	return loadProgram(tb, kind, asm.Instructions{asm.Mov.Imm(asm.R0, verdict), asm.Return()})
+}
+
+func loadProgram(tb lab.TB, kind ebpf.ProgramType, instructions asm.Instructions) *ebpf.Program {
+	spec := &ebpf.ProgramSpec{Type: kind, License: "Dual BSD/GPL", Instructions: instructions}
+	if kind == ebpf.XDP {
+		spec.AttachType = ebpf.AttachXDP
+	}
+	p, err := ebpf.NewProgram(spec)
+	if err != nil {
+		tb.Fatalf("%v", err)
+	}
+	tb.Cleanup(func() { p.Close() })
+	return p
+}
+
+// newFeeder makes the feeder of a program. Each packet has the header of a
+// frame, and then what vary does to it: it finds the packet in R2, may use all
+// registers but R2 and R6, and must not call.
+func newFeeder(tb lab.TB, of *ebpf.Program, header []byte, vary ...asm.Instruction) *ebpf.Program {
+	next, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		tb.Fatalf("%v", err)
+	}
+	tb.Cleanup(func() { next.Close() })
+	if err := next.Put(uint32(0), of); err != nil {
+		tb.Fatalf("%v", err)
+	}
+	offsets := dataOffsets[of.Type()]
+	feeder := asm.Instructions{
+		asm.Mov.Reg(asm.R6, asm.R1),
+		asm.LoadMem(asm.R2, asm.R1, offsets.data, asm.Word),
+		asm.LoadMem(asm.R3, asm.R1, offsets.end, asm.Word),
+		asm.Mov.Reg(asm.R4, asm.R2),
+		asm.Add.Imm(asm.R4, int32(len(header))),
+		asm.JGT.Reg(asm.R4, asm.R3, "lost"),
+	}
+	feeder = append(feeder, writeHeader(header)...)
+	feeder = append(feeder, vary...)
+	feeder = append(feeder,
+		asm.Mov.Reg(asm.R1, asm.R6),
+		asm.LoadMapPtr(asm.R2, next.FD()),
+		asm.Mov.Imm(asm.R3, 0),
+		asm.FnTailCall.Call(),
+		asm.Mov.Imm(asm.R0, lost).WithSymbol("lost"),
+		asm.Return(),
+	)
+	return loadProgram(tb, of.Type(), feeder)
+}
+
+// writeHeader stores the header of a frame at R2. Each field is stored as a
+// whole, as programs load them: a processor has to wait for a load from two
+// stores that it has just made.
+func writeHeader(header []byte) asm.Instructions {
+	var stores asm.Instructions
+	for at := 0; at < len(header); {
+		size := 4
+		if at+size > len(header) || at < ethernetHeader && at+size > ethernetHeader {
+			size = 2
+		}
+		var word [4]byte
+		copy(word[:], header[at:at+size])
+		value, width := int64(int32(binary.NativeEndian.Uint32(word[:]))), asm.Word
+		if size == 2 {
+			value, width = int64(binary.NativeEndian.Uint16(word[:])), asm.Half
+		}
+		stores = append(stores, asm.StoreImm(asm.R2, int16(at), value, width))
+		at += size
+	}
+	return stores
+}
