@@ -79,6 +79,14 @@ func (n *Namespace) Up(device string) {
 	}
 }
 
+// Down takes a device down.
+func (n *Namespace) Down(device string) {
+	n.lab.tb.Helper()
+	if err := n.links.LinkSetDown(n.link(device)); err != nil {
+		n.lab.tb.Fatalf("taking down %s in %s: %v", device, n.Name, err)
+	}
+}
+
 // MTU changes the size of what a device sends.
 func (n *Namespace) MTU(device string, mtu int) {
 	n.lab.tb.Helper()
@@ -108,6 +116,15 @@ func (n *Namespace) Route(to netip.Prefix, via netip.Addr) {
 	}
 }
 
+// ReplaceRoute is Route for a prefix that may have one already, which goes.
+func (n *Namespace) ReplaceRoute(to netip.Prefix, via netip.Addr) {
+	n.lab.tb.Helper()
+	route := &netlink.Route{Dst: ipNet(to), Gw: via.AsSlice()}
+	if err := n.links.RouteReplace(route); err != nil {
+		n.lab.tb.Fatalf("route to %v via %v in %s: %v", to, via, n.Name, err)
+	}
+}
+
 // DefaultRoutes sends everything of both families to a router.
 func (n *Namespace) DefaultRoutes(via Addresses) {
 	n.lab.tb.Helper()
@@ -126,6 +143,14 @@ func (n *Namespace) Forwarding() {
 func (n *Namespace) MAC(device string) net.HardwareAddr {
 	n.lab.tb.Helper()
 	return n.link(device).Attrs().HardwareAddr
+}
+
+// SetMAC changes the Ethernet address of a device.
+func (n *Namespace) SetMAC(device string, address net.HardwareAddr) {
+	n.lab.tb.Helper()
+	if err := n.links.LinkSetHardwareAddr(n.link(device), address); err != nil {
+		n.lab.tb.Fatalf("address %v of %s in %s: %v", address, device, n.Name, err)
+	}
 }
 
 // Index is the interface index of a device.
