@@ -25,6 +25,7 @@
 #define LONGEST_ERROR 576
 #define LONGEST_ERROR_IPV6 1280
 #define LONGEST_QUOTE (LONGEST_ERROR_IPV6 - sizeof(struct ipv6hdr) - sizeof(struct icmphdr))
+#define QUOTE_MASK 0x7ff /* for the verifier: LONGEST_QUOTE is less */
 
 /* On each CPU. As many at once, too: neither a traceroute nor a crowd of clients need wait. */
 #define ANSWERS_PER_SECOND 1000
@@ -58,7 +59,7 @@ struct answering {
 		struct tcphdr tcp;
 		struct {
 			struct icmphdr icmp;
-			__u8 quote[SUMS * LONGEST_SUM - sizeof(struct icmphdr)];
+			__u8 quote[QUOTE_MASK + 1 + sizeof(__u32)];
 		};
 	};
 };
@@ -206,8 +207,11 @@ static __always_inline __u32 sum_message(const struct answering *a, __u32 length
 	__u32 rest = (length + 3) & ~3U;
 
 	for (int i = 0; i < SUMS; i++) {
-		__u32 size = rest < LONGEST_SUM ? rest : LONGEST_SUM;
+		__u64 size = rest < LONGEST_SUM ? rest : LONGEST_SUM;
 
+		asm volatile("" : "+r"(size));
+		if (size > LONGEST_SUM)
+			break;
 		sum = bpf_csum_diff(NULL, 0, message + i * LONGEST_SUM, size, sum);
 		rest -= size;
 	}
@@ -220,15 +224,18 @@ static __always_inline __u32 build_error(struct __sk_buff *skb, struct answering
 {
 	__u8 protocol = p->ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
 	__u32 longest = p->ipv6 ? LONGEST_QUOTE : LONGEST_ERROR - sizeof(a->ipv4) - sizeof(a->icmp);
-	__u32 quoted = p->end - p->network;
+	__u64 quoted = p->end - p->network;
 	__u32 length;
 
 	if (quoted > longest)
 		quoted = longest;
-	if (quoted < sizeof(a->ipv4) || bpf_skb_load_bytes(skb, p->network, a->quote, quoted))
+	/* Whole words are summed up; these are the last. */
+	__builtin_memset(a->quote + (quoted & QUOTE_MASK), 0, sizeof(__u32));
+	/* For verifiers before Linux 6.12 the compiler must not know the bounds already. */
+	asm volatile("" : "+r"(quoted));
+	if (quoted < sizeof(a->ipv4) || quoted > LONGEST_QUOTE ||
+	    bpf_skb_load_bytes(skb, p->network, a->quote, quoted))
 		return 0;
-	for (int i = 0; i < 3; i++)
-		a->quote[quoted + i] = 0;
 	length = sizeof(a->icmp) + quoted;
 	set_error(&a->icmp, p->ipv6, answer, mtu);
 	a->icmp.checksum = checksum_change(
