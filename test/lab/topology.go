@@ -140,6 +140,14 @@ func subnetAddr(subnet, machine int) Addresses {
 	}
 }
 
+// Join gives a device the addresses of a machine in a subnet that no topology has:
+// one from 10 to 99.
+func (n *Namespace) Join(device string, subnet, machine int) Addresses {
+	n.lab.tb.Helper()
+	n.subnet(device, subnet, machine)
+	return subnetAddr(subnet, machine)
+}
+
 // subnet gives a device its addresses in a subnet.
 func (n *Namespace) subnet(device string, subnet, machine int) {
 	n.lab.tb.Helper()
