@@ -4,6 +4,7 @@ package lab
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/vishvananda/netlink"
 )
@@ -167,6 +168,9 @@ func (s *Site) Routers(mtu int) (routers [2]Server, far Server) {
 		routers[i].DefaultRoutes(s.HostSide)
 	}
 	far.DefaultRoutes(subnetAddr(farSubnet, 2))
-	s.Host.DefaultRoutes(routers[0].Addr)
+	for _, addr := range far.Addr.All() {
+		network := netip.PrefixFrom(addr, map[bool]int{true: 24, false: 64}[addr.Is4()])
+		s.Host.Route(network.Masked(), routers[0].Addr.Of(addr))
+	}
 	return routers, far
 }
