@@ -6,6 +6,8 @@ import (
 	"math"
 	"net/netip"
 	"testing"
+
+	"github.com/xfwd/xfwd/test/lab"
 )
 
 // Every way of balancing gives backends flows by their weights, and none to one
@@ -141,6 +143,79 @@ func TestBackendsOfOneFamily(t *testing.T) {
 	for _, host := range f.HostAddr.All() {
 		if conn := f.Client.MustConnect("tcp", at(host, 80)); conn.Server.Addr() != f.pods[0].Addr.Of(host) {
 			t.Errorf("%v was answered by %v", host, conn.Server)
+		}
+	}
+}
+
+// The ports of a range keep their places on each of several backends.
+func TestRangeOverSeveralBackends(t *testing.T) {
+	t.Parallel()
+	f := newSilentFleet(t, 2)
+	var words []string
+	for _, pod := range f.pods {
+		for _, addr := range pod.Addr.All() {
+			words = append(words, frontend(addr, "30000-30002"))
+			for port := uint16(30000); port <= 30002; port++ {
+				for _, network := range networks {
+					pod.Echo(network, at(addr, port).String())
+				}
+			}
+		}
+	}
+	f.publish(t, "9000-9002/tcp+udp", words, "--balance", "round-robin")
+	for _, network := range networks {
+		for _, host := range f.HostAddr.All() {
+			for offset := range uint16(3) {
+				var got [2]int
+				for range 4 {
+					conn := f.Client.MustConnect(network, at(host, 9000+offset))
+					mustEcho(t, conn)
+					if conn.Server.Port() != 30000+offset {
+						t.Errorf("port %d led to %v", 9000+offset, conn.Server)
+					}
+					got[f.index(t, conn.Server.Addr())]++
+				}
+				if got != [2]int{2, 2} {
+					t.Errorf("%s to %v: backends got %v flows, want 2 each", network, at(host, 9000+offset), got)
+				}
+			}
+		}
+	}
+}
+
+// The host's own connections, also to loopback, are spread like those of others,
+// and none goes to a drained backend.
+func TestOwnConnectionsAreSpread(t *testing.T) {
+	t.Parallel()
+	const backends, drained = 3, 1
+	f := newFleet(t, backends)
+	f.publish(t, "80/tcp+udp", f.all())
+	loopback := lab.Addresses{V4: netip.MustParseAddr("127.0.0.1"), V6: netip.IPv6Loopback()}
+	for _, own := range []lab.Addresses{f.HostAddr, loopback} {
+		for _, host := range own.All() {
+			for _, network := range networks {
+				within(t, f.Network, network+" to "+host.String(), func(t *testing.T) {
+					// That one of three gets none of 60 is a chance of 1 in 10^10.
+					count := func() (got [backends]int) {
+						for range 60 {
+							conn := f.Host.MustConnect(network, at(host, 80))
+							mustEcho(t, conn)
+							got[f.index(t, conn.Server.Addr())]++
+						}
+						return got
+					}
+					for i, flows := range count() {
+						if flows == 0 {
+							t.Errorf("backend %d got none", i)
+						}
+					}
+					f.change(t, "drain", "80/tcp+udp", f.backends("", drained)...)
+					if got := count(); got[drained] != 0 {
+						t.Errorf("the drained backend got %d", got[drained])
+					}
+					f.change(t, "set", "80/tcp+udp", f.backends("", drained)...)
+				})
+			}
 		}
 	}
 }
