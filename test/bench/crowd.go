@@ -19,8 +19,7 @@ type crowd struct {
 	handshake []fed
 }
 
-// crowdSubnet is where the addresses of a crowd begin: behind the client, who is
-// the host's way to everywhere.
+// crowdSubnet is where the addresses of a crowd begin.
 var crowdSubnet = subnet{"10.0.0.0", "2001:db8:10::"}
 
 // portBits is how many bits of a client's number its port has, on top of the
@@ -36,14 +35,13 @@ func (b *programBench) newCrowd(way programWay) *crowd {
 	b.tb.Cleanup(func() { next.Close() })
 	frontend, backend, device := b.ends(way)
 	client := netip.AddrPortFrom(b.variant.machine(crowdSubnet, 1), 0)
-	request := packet{mac: b.network.Host.MAC("eth0"), from: client, to: frontend}
-	reply := packet{mac: b.network.Host.MAC(device), from: backend, to: client}
-	syn, synAck, ack := request, reply, request
-	syn.transport, synAck.transport, ack.transport = segment(1000, 0, "S"), segment(5000, 1001, "SA"), segment(1001, 5001, "A")
+	request := packet{mac: b.host.MAC("front"), from: client, to: frontend}
+	reply := packet{mac: b.host.MAC(device), from: backend, to: client}
+	syn, synAck, ack := request.with(segment(1000, 0, "S")), reply.with(segment(5000, 1001, "SA")), request.with(segment(1001, 5001, "A"))
 	return &crowd{programBench: b, next: next, handshake: []fed{
-		b.feed(way, way.request, "eth0", syn, nextClient(next, syn.source())...),
+		b.feed(way, way.request, "front", syn, nextClient(next, syn.source())...),
 		b.feed(way, way.reply, device, synAck, nextClient(next, synAck.destination())...),
-		b.feed(way, way.request, "eth0", ack, nextClient(next, ack.source())...),
+		b.feed(way, way.request, "front", ack, nextClient(next, ack.source())...),
 	}}
 }
 

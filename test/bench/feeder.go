@@ -7,6 +7,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
+	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/test/lab"
 )
@@ -38,6 +40,9 @@ var dataOffsets = map[ebpf.ProgramType]struct{ data, end int16 }{
 	ebpf.XDP:      {0, 4},
 }
 
+// tcIndex is where struct __sk_buff has the field of that name.
+const tcIndex = 44
+
 // nullProgram does nothing, at any hook.
 func nullProgram(tb lab.TB, kind ebpf.ProgramType) *ebpf.Program {
 	verdict := int32(-1)
@@ -51,6 +56,7 @@ func loadProgram(tb lab.TB, kind ebpf.ProgramType, instructions asm.Instructions
 	spec := &ebpf.ProgramSpec{Type: kind, License: "Dual BSD/GPL", Instructions: instructions}
 	if kind == ebpf.XDP {
 		spec.AttachType = ebpf.AttachXDP
+		spec.Flags = xdpFlags()
 	}
 	p, err := ebpf.NewProgram(spec)
 	if err != nil {
@@ -58,6 +64,19 @@ func loadProgram(tb lab.TB, kind ebpf.ProgramType, instructions asm.Instructions
 	}
 	tb.Cleanup(func() { p.Close() })
 	return p
+}
+
+// fragments ends the name of the XDP program that takes packets of several
+// buffers, which is the one that newer kernels have. Only programs of the same
+// kind can go on as each other.
+const fragments = "_frags"
+
+// xdpFlags are those of the kernel's kind.
+func xdpFlags() uint32 {
+	if features.HaveProgramHelper(ebpf.XDP, asm.FnXdpGetBuffLen) == nil {
+		return unix.BPF_F_XDP_HAS_FRAGS
+	}
+	return 0
 }
 
 // newFeeder makes the feeder of a program. Each packet has the header of a
@@ -80,6 +99,10 @@ func newFeeder(tb lab.TB, of *ebpf.Program, header []byte, vary ...asm.Instructi
 		asm.Mov.Reg(asm.R4, asm.R2),
 		asm.Add.Imm(asm.R4, int32(len(header))),
 		asm.JGT.Reg(asm.R4, asm.R3, "lost"),
+	}
+	if of.Type() == ebpf.SchedCLS {
+		// xfwd marks what it has sent on, and leaves alone what has its mark.
+		feeder = append(feeder, asm.StoreImm(asm.R6, tcIndex, 0, asm.Word))
 	}
 	feeder = append(feeder, writeHeader(header)...)
 	feeder = append(feeder, vary...)

@@ -30,6 +30,12 @@ type packet struct {
 	payload int
 }
 
+// with is the packet with another transport header.
+func (p packet) with(transport gopacket.SerializableLayer) packet {
+	p.transport = transport
+	return p
+}
+
 // segment is a TCP header; flags are of "SAP".
 func segment(sequence, acknowledged uint32, flags string) *layers.TCP {
 	t := &layers.TCP{Seq: sequence, Ack: acknowledged, Window: 65535}

@@ -6,9 +6,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 
 	"github.com/cilium/ebpf"
-	"github.com/gopacket/gopacket/layers"
 
 	"github.com/xfwd/xfwd/test/lab"
 )
@@ -17,18 +17,10 @@ import (
 // second, in which no next hop becomes too old.
 const programRuns = 200_000
 
-// maxXDP and maxTC are how many times what a null program takes xfwd's may, for a
-// packet of a flow that it knows.
-const (
-	maxXDP = 4
-	maxTC  = 5
-)
-
 // passage is one packet of a known flow, again and again.
 type passage struct {
 	fed
-	// keep has packets of the same flow pass for real.
-	keep func() error
+	conversation *conversation
 	// nanoseconds and ratios to a null program are one a round.
 	nanoseconds, ratios []float64
 }
@@ -38,19 +30,14 @@ type passage struct {
 func (o options) programCosts(ctx context.Context, say *progress) (report *programReport, err error) {
 	err = within(func(tb lab.TB) {
 		b := newProgramBench(tb, o, 4096)
-		for _, server := range []*lab.Namespace{b.network.Host, b.pod.Namespace} {
-			for _, protocol := range []string{"tcp", "udp"} {
-				server.Echo(protocol, fmt.Sprintf(":%d", backendPort))
-			}
-		}
 		null := map[ebpf.ProgramType]testRun{}
 		nulls := map[ebpf.ProgramType][]float64{}
 		for _, kind := range []ebpf.ProgramType{ebpf.SchedCLS, ebpf.XDP} {
-			null[kind] = testRun{nullProgram(tb, kind), make([]byte, 64), b.network.Host.Index("eth0")}
+			null[kind] = testRun{nullProgram(tb, kind), make([]byte, 64), b.host.Index("front")}
 		}
 		rows := make([][]*passage, len(programWays))
 		for i, way := range programWays {
-			rows[i] = b.passages(way)
+			rows[i] = b.passages(way, uint16(40000+10*i))
 		}
 		random := rand.New(rand.NewPCG(o.seed, 0))
 		for round := range o.rounds {
@@ -71,28 +58,16 @@ func (o options) programCosts(ctx context.Context, say *progress) (report *progr
 	return report, err
 }
 
-// passages are a request and a reply over TCP, and over UDP.
-func (b *programBench) passages(way programWay) []*passage {
-	frontend, backend, device := b.ends(way)
-	host := b.network.Host
+// passages are a request and a reply over TCP, and over UDP, of a client with
+// this port.
+func (b *programBench) passages(way programWay, port uint16) []*passage {
+	client := netip.AddrPortFrom(b.variant.machine(frontSubnet, 2), port)
 	var passages []*passage
 	for _, protocol := range []string{"tcp", "udp"} {
-		conn := b.network.Client.MustConnect(protocol, frontend)
-		keep := func() error { return conn.Echo([]byte("still here")) }
-		// It is the second question that confirms a UDP flow.
-		if err := keep(); err != nil {
-			b.tb.Fatalf("%s, %s: %v", way.title, protocol, err)
-		}
-		request := packet{mac: host.MAC("eth0"), from: conn.Local(), to: frontend, payload: 64}
-		reply := packet{mac: host.MAC(device), from: backend, to: conn.Client, payload: 64}
-		if protocol == "tcp" {
-			request.transport, reply.transport = segment(1, 1, "PA"), segment(1, 1, "PA")
-		} else {
-			request.transport, reply.transport = &layers.UDP{}, &layers.UDP{}
-		}
+		c := b.converse(way, protocol, client)
 		passages = append(passages,
-			&passage{fed: b.feed(way, way.request, "eth0", request), keep: keep},
-			&passage{fed: b.feed(way, way.reply, device, reply), keep: keep})
+			&passage{fed: b.feed(way, way.request, "front", c.request), conversation: c},
+			&passage{fed: b.feed(way, way.reply, c.device, c.reply), conversation: c})
 	}
 	return passages
 }
@@ -100,9 +75,7 @@ func (b *programBench) passages(way programWay) []*passage {
 // sample adds a round's figures to a passage, and returns what a null program
 // takes.
 func (b *programBench) sample(p *passage, null testRun) float64 {
-	if err := p.keep(); err != nil {
-		b.tb.Fatalf("%v: %v", p.run.program, err)
-	}
+	p.conversation.continues()
 	nothing := b.time(null, programRuns, nullVerdicts...)
 	took := b.time(p.run, programRuns, p.verdicts...) - b.time(p.null, programRuns, nullVerdicts...) + nothing
 	p.nanoseconds = append(p.nanoseconds, took)
