@@ -3,6 +3,8 @@
 package ctl
 
 import (
+	"net/netip"
+
 	"github.com/xfwd/xfwd/internal/loader"
 	"github.com/xfwd/xfwd/internal/maps"
 )
@@ -16,107 +18,97 @@ type transaction struct {
 	host *loader.Host
 	// before is what the kernel held, after what it holds once committed.
 	before, after *state
-	// lastForward and lastBackend are the ids that were given last; 0 is none.
-	lastForward, lastBackend uint32
+	draft         draft
+	// slots are what slots hold that the change may take, tables the keys of all
+	// tables, those of the draft included.
+	slots  []maps.Backend
+	tables map[uint32]bool
+	// The ids that were given last; 0 is none.
+	lastForward, lastBackend, lastTable uint32
+	// recount is set if connections must be counted anew.
+	recount bool
 }
 
 // prepare writes everything that the change needs, without effect on packets
 // and readers.
-func prepare(d *loader.Dataplane, host *loader.Host, report Report) (*transaction, error) {
-	before, err := readState(d)
-	if err != nil {
+func prepare(d *loader.Dataplane, p *plan) (*transaction, error) {
+	t := &transaction{d: d, host: p.host, before: p.before}
+	if err := t.undo(); err != nil {
 		return nil, err
 	}
-	t := &transaction{d: d, host: host, before: before}
-	for _, f := range before.unborn() {
-		if err := d.Maps.DeleteForward(f.ID); err != nil {
-			return nil, err
-		}
-		delete(before.all, f.ID)
-	}
-	t.after = before.next()
-	if err := t.decideDeaths(report.Removed); err != nil {
+	t.after = t.before.next()
+	if err := t.begin(p.report); err != nil {
 		return nil, err
 	}
-	for _, f := range report.Added {
-		if err := t.bear(f); err != nil {
-			return nil, err
-		}
-	}
-	if err := d.Maps.PutFrontends(maps.NewFrontendTable(t.frontends(before), t.frontends(t.after))); err != nil {
+	if err := t.decide(p.report); err != nil {
 		return nil, err
 	}
-	return t, d.Maps.PutPorts(ports(before, t.after))
+	if err := t.draft.write(d.Maps); err != nil {
+		return nil, err
+	}
+	return t, t.publish([]*state{t.before, t.after}, maps.NewFrontendTable(t.frontends(t.before), t.frontends(t.after)))
 }
 
-// next returns a state of the following epoch with the same forwards.
-func (s *state) next() *state {
-	n := &state{epoch: s.epoch + 1, all: make(map[uint32]maps.Forward), backends: make(map[uint32]maps.Backend)}
-	for id, f := range s.all {
-		n.all[id] = f
-	}
+// undo takes back what a killed command has prepared and not committed.
+func (t *transaction) undo() error {
+	s := t.before
+	var unused, unborn []uint32
+	var infos []maps.BackendInfo
+	var forwards []maps.Forward
 	for id, b := range s.backends {
-		n.backends[id] = b
+		switch {
+		case b.info.Changed <= s.epoch:
+		case b.info.Before.State == maps.BackendGone:
+			unused = append(unused, id)
+			s.remove(id)
+		default:
+			b.info.Changed, b.info.After = 0, b.info.Before
+			infos = append(infos, b.info)
+			s.put(b)
+		}
 	}
-	return n
+	for id, k := range s.all {
+		switch {
+		case k.Born > s.epoch:
+			unborn = append(unborn, id)
+			delete(s.all, id)
+		case k.PoolsChanged > s.epoch:
+			k.PoolsChanged, k.After = 0, k.Before
+			forwards = append(forwards, k)
+			s.all[id] = k
+		}
+	}
+	if err := t.d.Maps.DeleteBackendInfos(unused); err != nil {
+		return err
+	}
+	if err := t.d.Maps.PutBackendInfos(infos); err != nil {
+		return err
+	}
+	if err := t.d.Maps.DeleteForwards(unborn); err != nil {
+		return err
+	}
+	return t.d.Maps.PutForwards(forwards)
 }
 
-// decideDeaths lets forwards die with the current epoch, and all others live.
-// Among these may be some of which a killed command wanted otherwise.
-func (t *transaction) decideDeaths(removed []Forward) error {
-	dies := make(map[frontendKey]bool)
-	for _, f := range removed {
-		dies[f.Frontend.key()] = true
+// commit makes the change take place.
+func (t *transaction) commit() error {
+	if err := t.d.Maps.Commit(t.after.epoch); err != nil {
+		return err
 	}
-	for key, k := range t.before.byFrontend() {
-		end := uint64(maps.NeverDies)
-		if dies[key] {
-			end = t.after.epoch
-		}
-		if k.Dies == end {
-			continue
-		}
-		k.Dies = end
-		t.after.all[k.ID] = k
-		if err := t.d.Maps.PutForward(k); err != nil {
-			return err
-		}
-	}
+	t.d.Settings.Epoch = t.after.epoch
 	return nil
 }
 
-// bear writes a forward that is born in the next epoch.
-func (t *transaction) bear(f Forward) error {
-	k, b := forwardToKernel(f)
-	k.ID = freeID(t.after.all, &t.lastForward)
-	k.Born = t.after.epoch
-	b.ID = freeID(t.after.backends, &t.lastBackend)
-	k.Backend = b.ID
-	slot, err := t.d.Maps.Backend(b.ID)
-	if err != nil {
+// publish tells the programs what to look at for the forwards of these states,
+// and for the flows of what is gone in them.
+func (t *transaction) publish(states []*state, frontends maps.FrontendTable) error {
+	if err := t.d.Maps.PutFrontends(frontends); err != nil {
 		return err
 	}
-	b.Generation = slot.Generation + 1
-	t.after.all[k.ID] = k
-	t.after.backends[b.ID] = b
-	if err := t.d.Maps.PutBackend(b); err != nil {
+	if err := t.d.Maps.PutPorts(t.ports(states)); err != nil {
 		return err
 	}
-	if err := t.d.Maps.ResetCounters(k.ID); err != nil {
-		return err
-	}
-	return t.d.Maps.PutForward(k)
-}
-
-// freeID returns the lowest id from *next on that is not taken, and moves *next
-// behind it.
-func freeID[V any](taken map[uint32]V, next *uint32) uint32 {
-	for {
-		*next++
-		if _, is := taken[*next]; !is {
-			return *next
-		}
-	}
+	return t.d.Maps.PutKnownAddresses(t.host.Addresses(), t.targets(states))
 }
 
 // frontends returns where the alive forwards of a state are looked up. A device
@@ -144,30 +136,38 @@ func (t *transaction) frontends(s *state) []maps.Frontend {
 	return frontends
 }
 
-// ports returns the table that serves all of these states, and the flows of their
-// dead forwards.
-func ports(states ...*state) *maps.PortTable {
+// ports returns the table that serves all of these states.
+func (t *transaction) ports(states []*state) *maps.PortTable {
 	table := new(maps.PortTable)
 	for _, s := range states {
-		for _, f := range s.alive() {
-			b := s.backends[f.Backend]
-			table.AddFrontend(f.Protocol, f.Address, len(f.Devices) > 0, f.PortFirst, f.PortLast)
-			table.AddTarget(f.Protocol, b.PortFirst, b.PortLast)
+		for _, f := range s.all {
+			if f.Alive(s.epoch) {
+				table.AddFrontend(f.Protocol, f.Address, len(f.Devices) > 0, f.PortFirst, f.PortLast)
+			} else if f.Dies <= s.epoch {
+				table.AddLingering(f.Protocol, f.PortFirst, f.PortLast)
+			}
 		}
-		for _, f := range s.dead() {
-			b := s.backends[f.Backend]
-			table.AddLingering(f.Protocol, f.PortFirst, f.PortLast)
-			table.AddTarget(f.Protocol, b.PortFirst, b.PortLast)
+		for _, b := range s.backends {
+			protocol := s.all[b.info.Forward].Protocol
+			table.AddTarget(protocol, elsewhere(t.host, b.Address), b.PortFirst, b.PortLast)
 		}
 	}
 	return table
 }
 
-// commit makes the change take place.
-func (t *transaction) commit() error {
-	if err := t.d.Maps.Commit(t.after.epoch); err != nil {
-		return err
+// targets returns the addresses of the backends of these states that are not this
+// host.
+func (t *transaction) targets(states []*state) []netip.Addr {
+	var targets []netip.Addr
+	for _, s := range states {
+		for _, b := range s.backends {
+			if elsewhere(t.host, b.Address) {
+				targets = append(targets, b.Address)
+			}
+		}
 	}
-	t.d.Settings.Epoch = t.after.epoch
-	return nil
+	return targets
 }
+
+// leaves says whether packets may leave this host again, of flows that live on too.
+func (t *transaction) leaves() bool { return len(t.targets([]*state{t.after})) > 0 }

@@ -22,10 +22,13 @@ func (i *Instance) Counters(ctx context.Context) ([]ForwardCounters, error) {
 		if err != nil {
 			return err
 		}
-		active := make(map[uint32]uint64)
+		// Those of a forward may be more than those of its backends: the rest are
+		// of backends that are gone.
+		ofForward, ofBackend := make(map[uint32]uint64), make(map[uint32]uint64)
 		err = d.Maps.Flows(func(f maps.Flow) bool {
 			if isActive(f) {
-				active[f.Forward]++
+				ofForward[f.Forward]++
+				ofBackend[f.Backend]++
 			}
 			return true
 		})
@@ -37,13 +40,20 @@ func (i *Instance) Counters(ctx context.Context) ([]ForwardCounters, error) {
 			if err != nil {
 				return err
 			}
-			forward := forwardFromKernel(k, s.backends[k.Backend])
-			result = append(result, ForwardCounters{Forward: forward, Counters: Counters{
+			forward := ForwardCounters{Forward: s.forward(k), Counters: Counters{
 				Forward:     Traffic{Packets: c.ForwardPackets, Bytes: c.ForwardBytes},
 				Reverse:     Traffic{Packets: c.ReversePackets, Bytes: c.ReverseBytes},
-				Connections: Connections{Opened: c.Opened, Active: active[k.ID]},
+				Connections: Connections{Opened: c.Opened, Active: ofForward[k.ID]},
 				Drops:       drops[k.ID],
-			}})
+			}}
+			for _, b := range s.members(k) {
+				use := BackendUse{Active: ofBackend[b.ID]}
+				if b.Source == maps.BackendMasquerades {
+					use.Masqueraded, use.MasqueradeAddress = true, b.Masquerade
+				}
+				forward.Uses = append(forward.Uses, use)
+			}
+			result = append(result, forward)
 		}
 		slices.SortStableFunc(result, func(a, b ForwardCounters) int { return a.Frontend.Compare(b.Frontend) })
 		return nil

@@ -25,7 +25,7 @@ func (i *Instance) Flows(ctx context.Context) iter.Seq2[Flow, error] {
 			err = d.Maps.Flows(func(f maps.Flow) bool {
 				k, known := s.all[f.Forward]
 				if known && !f.Expired() {
-					stopped = !yield(flowOf(f, forwardFromKernel(k, s.backends[k.Backend])), nil)
+					stopped = !yield(flowOf(f, forwardFromKernel(k)), nil)
 				}
 				return !stopped && ctx.Err() == nil
 			})

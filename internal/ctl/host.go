@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/xfwd/xfwd/internal/loader"
 	"github.com/xfwd/xfwd/internal/maps"
@@ -25,9 +26,11 @@ func checkHost(host *loader.Host, f Forward) error {
 		}
 	}
 	for _, b := range f.Backends {
-		if b.Address.IsValid() && !host.HasAddress(b.Address) {
-			return NotInThisVersion(fmt.Sprintf("%s is not an address of this host, and forwarding to other hosts is", b.Address),
-				"leave the address out or give one that `ip address` shows")
+		switch isElsewhere := elsewhere(host, b.Address); {
+		case isElsewhere && b.Address.IsLinkLocalUnicast():
+			return Errorf(ErrSyntax, "%s is a link-local address, to which nothing is forwarded; give another one of that machine", b.Address)
+		case !isElsewhere && f.Source == SourceMasquerade:
+			return Errorf(ErrSyntax, "%s is an address of this host, whose answers need no masquerade to come back; give no source", b.Address)
 		}
 	}
 	return nil
@@ -51,38 +54,43 @@ func hookWarnings(hooks []loader.Hook) []string {
 	return warnings
 }
 
-// mostWarnings is how many warnings about new forwards anybody reads. Looking for
-// more would take its time, too.
-const mostWarnings = 10
-
-// targetWarnings says which of the new forwards take traffic away from a process,
-// and which hand it to nobody. They are guesses, so errors are not told.
-func (i *Instance) targetWarnings(host *loader.Host, added []Forward) []string {
-	var warnings []string
-	listeners := i.loader.Listeners()
+// newForwardWarnings says what may surprise about new forwards: where they take
+// clients away from a process, or where they are bound to no device yet. Looking
+// for more than anybody reads would take its time.
+func newForwardWarnings(host *loader.Host, listeners *loader.Listeners, added []Forward) []string {
+	var warnings messages
 	for n, f := range added {
-		if len(warnings) >= mostWarnings {
-			return append(warnings, fmt.Sprintf("%d more forwards were not looked at", len(added)-n))
+		if warnings.full() {
+			warnings.more = len(added) - n
+			break
 		}
-		warnings = append(warnings, forwardWarnings(host, listeners, f)...)
+		for _, device := range f.Frontend.Devices {
+			if _, found := host.Ifindex(device); !found {
+				warnings.add("there is no device %s: %s takes effect there when it has come and a command of xfwd has run", device, f.Frontend)
+			}
+		}
+		toItself := slices.ContainsFunc(f.Backends, func(b Backend) bool { return !b.Address.IsValid() && b.Ports == f.Frontend.Ports })
+		if !toItself && listeners.Listens(uint8(f.Frontend.Protocol), f.Frontend.Address, f.Frontend.Ports.First, f.Frontend.Ports.Last) {
+			warnings.add("a process of this host listens on %s: its clients now reach %s", f.Frontend, f.BackendsLabel())
+		}
 	}
-	return warnings
+	return warnings.most("forwards")
 }
 
-func forwardWarnings(host *loader.Host, listeners *loader.Listeners, f Forward) []string {
-	var warnings []string
-	for _, device := range f.Frontend.Devices {
-		if _, found := host.Ifindex(device); !found {
-			warnings = append(warnings, fmt.Sprintf("there is no device %s: %s takes effect there when it has come and a command of xfwd has run", device, f.Frontend))
+// answerWarnings says which new backends of this host answer nobody. They are
+// guesses, so errors are not told. Other machines are not asked.
+func answerWarnings(host *loader.Host, listeners *loader.Listeners, targets []target) []string {
+	var warnings messages
+	for n, t := range targets {
+		if warnings.full() {
+			warnings.more = len(targets) - n
+			break
 		}
+		b := t.backend
+		if elsewhere(host, b.Address) || listeners.Answers(host, uint8(t.forward.Frontend.Protocol), b.Address, b.Ports.First, b.Ports.Last) {
+			continue
+		}
+		warnings.add("nobody answers at %s yet: clients of %s are refused until somebody does", b.PlaceLabel(), t.forward.Frontend)
 	}
-	protocol, b := uint8(f.Frontend.Protocol), f.Backends[0]
-	toItself := !b.Address.IsValid() && b.Ports == f.Frontend.Ports
-	if listeners.Listens(protocol, f.Frontend.Address, f.Frontend.Ports.First, f.Frontend.Ports.Last) && !toItself {
-		warnings = append(warnings, fmt.Sprintf("a process of this host listens on %s: its clients now reach %s", f.Frontend, b.Label()))
-	}
-	if !listeners.Answers(host, protocol, b.Address, b.Ports.First, b.Ports.Last) {
-		warnings = append(warnings, fmt.Sprintf("nobody answers at %s yet: clients of %s are refused until somebody does", b.Label(), f.Frontend))
-	}
-	return warnings
+	return warnings.most("backends")
 }

@@ -3,70 +3,61 @@
 package ctl
 
 import (
+	"slices"
+
 	"github.com/xfwd/xfwd/internal/maps"
 )
 
-// settle clears away what the change has left behind: the frontends of dead
-// forwards, their flows that shall not live on, and the forwards themselves when
-// they have no flows any more.
+// settle lets packets see of each backend what the change has made of it, and
+// clears away what it has left behind: flows that shall not live on, then the
+// backends and forwards that have none any more, and tables.
 func (t *transaction) settle(existing Existing) error {
-	dead := t.after.dead()
-	if err := t.closeBackends(dead, existing); err != nil {
-		return err
-	}
-	if len(dead) > 0 {
-		lingering, err := t.endFlows(dead)
-		if err != nil {
+	if existing == ExistingReset {
+		if err := t.reset(); err != nil {
 			return err
 		}
-		for _, f := range dead {
-			if lingering[f.ID] {
-				continue
-			}
-			if err := t.d.Maps.DeleteForward(f.ID); err != nil {
-				return err
-			}
-			delete(t.after.all, f.ID)
-		}
 	}
-	if err := t.d.Maps.PutFrontends(maps.NewFrontendTable(t.frontends(t.after), nil)); err != nil {
+	if err := t.putSlots(); err != nil {
 		return err
 	}
-	return t.d.Maps.PutPorts(ports(t.after))
+	gone := make(map[uint32]backend)
+	for id, b := range t.after.backends {
+		if t.after.gone(b) {
+			gone[id] = b
+		}
+	}
+	survey, err := t.survey(gone)
+	if err != nil {
+		return err
+	}
+	if err := t.forget(gone, survey.lingering); err != nil {
+		return err
+	}
+	if err := t.publish([]*state{t.after}, maps.NewFrontendTable(t.frontends(t.after), nil)); err != nil {
+		return err
+	}
+	return t.deleteTables()
 }
 
-// closeBackends tells the programs that the flows of dead forwards end: all but
-// established TCP, or with reset those too. The sockets of this host are closed
-// first, while what they send to their clients is still translated.
-func (t *transaction) closeBackends(dead []maps.Forward, existing Existing) error {
-	for _, f := range dead {
-		b := t.after.backends[f.Backend]
-		justDied := f.Dies == t.after.epoch
-		switch {
-		case justDied && existing == ExistingReset:
-			if err := t.resetSockets(f); err != nil {
-				return err
-			}
+// reset ends the established TCP connections of backends that went with this
+// change. Sockets of this host are closed while what they send to their clients is
+// still translated. Connections that end elsewhere are reset with their next
+// packet, which finds no flow.
+func (t *transaction) reset() error {
+	going := make(map[uint32]bool)
+	for id, b := range t.after.backends {
+		if was, found := t.before.backends[id]; found && !t.before.gone(was) && t.after.gone(b) {
+			going[id] = true
 			b.Generation++
-		case b.State == maps.BackendGone:
-			continue
-		}
-		b.State = maps.BackendGone
-		t.after.backends[b.ID] = b
-		if err := t.d.Maps.PutBackend(b); err != nil {
-			return err
+			t.after.put(b)
 		}
 	}
-	return nil
-}
-
-// resetSockets resets the connections of a forward whose other end is a process
-// of this host. Those that end elsewhere are reset with their next packet, which
-// finds no flow.
-func (t *transaction) resetSockets(f maps.Forward) error {
+	if len(going) == 0 {
+		return nil
+	}
 	var established []maps.Tuple
 	err := t.d.Maps.Flows(func(flow maps.Flow) bool {
-		if flow.Forward == f.ID && flow.Client.Protocol == uint8(TCP) && !flow.Closed() {
+		if going[flow.Backend] && flow.Client.Protocol == uint8(TCP) && !flow.Elsewhere && !flow.Closed() {
 			established = append(established, flow.Target)
 		}
 		return true
@@ -77,60 +68,68 @@ func (t *transaction) resetSockets(f maps.Forward) error {
 	return t.d.ResetSockets(established)
 }
 
-// endFlows removes the flows of dead forwards that may not live on, and returns
-// which of these forwards still have some.
-//
-// A client that talks to a target directly may have been given another source
-// port because of one of these flows. Then the forward lingers for it, too.
-func (t *transaction) endFlows(dead []maps.Forward) (lingering map[uint32]bool, err error) {
-	byID := make(map[uint32]maps.Forward)
-	for _, f := range dead {
-		byID[f.ID] = f
-	}
-	var ending []maps.Flow
-	lingering = make(map[uint32]bool)
-	err = t.d.Maps.Flows(func(flow maps.Flow) bool {
-		if flow.Forward == 0 {
-			t.lingerForDirect(flow, dead, lingering)
-			return true
-		}
-		f, isDead := byID[flow.Forward]
-		if !isDead {
-			return true
-		}
-		if t.livesOn(flow, t.after.backends[f.Backend]) {
-			lingering[f.ID] = true
-		} else {
-			ending = append(ending, flow)
-		}
-		return true
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, flow := range ending {
-		if err := t.d.Maps.DeleteFlow(flow); err != nil {
-			return nil, err
+// putSlots writes the slots that are not yet, or not any more, what they shall be.
+// The host's routes may have changed, too.
+func (t *transaction) putSlots() error {
+	var different []maps.Backend
+	written := t.written()
+	for id, b := range t.after.backends {
+		b.Backend = t.slot(b)
+		if b.Backend != written[id] {
+			different = append(different, b.Backend)
+			t.after.put(b)
 		}
 	}
-	return lingering, nil
+	return t.d.Maps.PutBackends(different)
 }
 
-// livesOn says of a flow of a dead forward what flow_is_current of the programs
-// says.
-func (t *transaction) livesOn(flow maps.Flow, b maps.Backend) bool {
-	return (flow.Established || flow.Closed()) && flow.Client.Protocol == uint8(TCP) && flow.Generation == b.Generation && !flow.Expired()
+// written returns what the slots in use hold.
+func (t *transaction) written() map[uint32]maps.Backend {
+	written := make(map[uint32]maps.Backend, len(t.after.backends))
+	for id, b := range t.before.backends {
+		written[id] = b.Backend
+	}
+	for _, slot := range t.draft.slots {
+		written[slot.ID] = slot
+	}
+	return written
 }
 
-func (t *transaction) lingerForDirect(flow maps.Flow, dead []maps.Forward, lingering map[uint32]bool) {
-	if flow.Client == flow.Target || flow.Expired() || flow.Closed() {
-		return
-	}
-	port := flow.Client.Destination.Port()
-	for _, f := range dead {
-		b := t.after.backends[f.Backend]
-		if f.Protocol == flow.Client.Protocol && b.PortFirst <= port && port <= b.PortLast {
-			lingering[f.ID] = true
+// forget frees the slots of backends that are gone and have no flows, and removes
+// the dead forwards that have no slots.
+func (t *transaction) forget(gone map[uint32]backend, lingering map[uint32]bool) error {
+	var free, forgotten []uint32
+	for id := range gone {
+		if !lingering[id] {
+			free = append(free, id)
+			t.after.remove(id)
 		}
 	}
+	for _, k := range t.after.dead() {
+		if len(t.after.ofForward[k.ID]) == 0 {
+			forgotten = append(forgotten, k.ID)
+			delete(t.after.all, k.ID)
+		}
+	}
+	// A slot whose forward is missing would become that of the next one with the id.
+	if err := t.d.Maps.DeleteBackendInfos(free); err != nil {
+		return err
+	}
+	return t.d.Maps.DeleteForwards(forgotten)
+}
+
+// deleteTables removes the tables that no pool has in this epoch: those that the
+// change has replaced, and what killed commands have left.
+func (t *transaction) deleteTables() error {
+	for _, k := range t.after.alive() {
+		for _, pool := range k.Pools(t.after.epoch) {
+			delete(t.tables, pool.Table)
+		}
+	}
+	var unused []uint32
+	for key := range t.tables {
+		unused = append(unused, key)
+	}
+	slices.Sort(unused)
+	return t.d.Maps.DeleteTables(unused)
 }

@@ -3,33 +3,90 @@
 package ctl
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/xfwd/xfwd/internal/loader"
 	"github.com/xfwd/xfwd/internal/maps"
 )
 
-// state is what the kernel holds of the forwards at one time.
+// state is what the kernel holds of the forwards in one epoch.
 type state struct {
 	epoch uint64
 	// all forwards by id: those alive; those dead, whose flows may live on; and
 	// those not born, which a killed command has left.
-	all      map[uint32]maps.Forward
-	backends map[uint32]maps.Backend
+	all map[uint32]maps.Forward
+	// backends are the slots in use, by id: those that forwards have, those that
+	// are gone, whose flows may live on, and those that a killed command has left.
+	backends map[uint32]backend
+	// ofForward are the ids of the slots of each forward.
+	ofForward map[uint32][]uint32
+}
+
+// backend is a slot in use: what packets see of it, and what it is to its forward.
+type backend struct {
+	maps.Backend
+	info maps.BackendInfo
+}
+
+func newState(epoch uint64) *state {
+	return &state{
+		epoch:     epoch,
+		all:       make(map[uint32]maps.Forward),
+		backends:  make(map[uint32]backend),
+		ofForward: make(map[uint32][]uint32),
+	}
 }
 
 func readState(d *loader.Dataplane) (*state, error) {
-	all, err := d.Maps.Forwards()
+	s := newState(d.Settings.Epoch)
+	var err error
+	if s.all, err = d.Maps.Forwards(); err != nil {
+		return nil, err
+	}
+	infos, err := d.Maps.BackendInfos()
 	if err != nil {
 		return nil, err
 	}
-	s := &state{epoch: d.Settings.Epoch, all: all, backends: make(map[uint32]maps.Backend)}
-	for _, f := range all {
-		if s.backends[f.Backend], err = d.Maps.Backend(f.Backend); err != nil {
-			return nil, err
-		}
+	last := uint32(0)
+	for id := range infos {
+		last = max(last, id)
+	}
+	slots, err := d.Maps.Backends(last)
+	if err != nil {
+		return nil, err
+	}
+	for id, info := range infos {
+		s.put(backend{slots[id], info})
 	}
 	return s, nil
+}
+
+// next returns a state of the following epoch that holds the same.
+func (s *state) next() *state {
+	n := newState(s.epoch + 1)
+	for id, f := range s.all {
+		n.all[id] = f
+	}
+	for _, b := range s.backends {
+		n.put(b)
+	}
+	return n
+}
+
+// put adds a backend, or changes one.
+func (s *state) put(b backend) {
+	if _, found := s.backends[b.ID]; !found {
+		s.ofForward[b.info.Forward] = append(s.ofForward[b.info.Forward], b.ID)
+	}
+	s.backends[b.ID] = b
+}
+
+// remove forgets a backend.
+func (s *state) remove(id uint32) {
+	forward := s.backends[id].info.Forward
+	s.ofForward[forward] = slices.DeleteFunc(s.ofForward[forward], func(o uint32) bool { return o == id })
+	delete(s.backends, id)
 }
 
 // alive returns the forwards of the current epoch, by id.
@@ -42,11 +99,6 @@ func (s *state) dead() []maps.Forward {
 	return s.those(func(f maps.Forward) bool { return f.Dies <= s.epoch })
 }
 
-// unborn returns the forwards of a change that was never committed.
-func (s *state) unborn() []maps.Forward {
-	return s.those(func(f maps.Forward) bool { return f.Born > s.epoch })
-}
-
 func (s *state) those(is func(maps.Forward) bool) []maps.Forward {
 	var those []maps.Forward
 	for _, f := range s.all {
@@ -54,72 +106,46 @@ func (s *state) those(is func(maps.Forward) bool) []maps.Forward {
 			those = append(those, f)
 		}
 	}
-	slices.SortFunc(those, func(a, b maps.Forward) int { return int(a.ID) - int(b.ID) })
+	slices.SortFunc(those, func(a, b maps.Forward) int { return cmp.Compare(a.ID, b.ID) })
 	return those
+}
+
+// members returns the backends that a forward has, in their user's order.
+func (s *state) members(f maps.Forward) []backend {
+	var members []backend
+	for _, id := range s.ofForward[f.ID] {
+		if b := s.backends[id]; s.role(b).State != maps.BackendGone {
+			members = append(members, b)
+		}
+	}
+	slices.SortFunc(members, func(a, b backend) int {
+		return cmp.Or(cmp.Compare(s.role(a).Position, s.role(b).Position), cmp.Compare(a.ID, b.ID))
+	})
+	return members
+}
+
+func (s *state) role(b backend) maps.BackendRole { return b.info.Role(s.epoch) }
+
+// gone says whether no forward has the backend any more.
+func (s *state) gone(b backend) bool {
+	return s.role(b).State == maps.BackendGone || !s.all[b.info.Forward].Alive(s.epoch)
 }
 
 // forwards returns the alive ones as users know them.
 func (s *state) forwards() []Forward {
 	var forwards []Forward
-	for _, f := range s.alive() {
-		forwards = append(forwards, forwardFromKernel(f, s.backends[f.Backend]))
+	for _, k := range s.alive() {
+		forwards = append(forwards, s.forward(k))
 	}
 	Sort(forwards)
 	return forwards
 }
 
-// byFrontend returns the alive ones by what no two of them share.
-func (s *state) byFrontend() map[frontendKey]maps.Forward {
-	index := make(map[frontendKey]maps.Forward)
-	for _, f := range s.alive() {
-		index[forwardFromKernel(f, s.backends[f.Backend]).Frontend.key()] = f
+// forward returns one forward as its user knows it.
+func (s *state) forward(k maps.Forward) Forward {
+	f := forwardFromKernel(k)
+	for _, b := range s.members(k) {
+		f.Backends = append(f.Backends, backendFromKernel(b.Backend, s.role(b)))
 	}
-	return index
-}
-
-func forwardFromKernel(k maps.Forward, b maps.Backend) Forward {
-	source := SourceAuto
-	if k.Preserve {
-		source = SourcePreserve
-	}
-	return Forward{
-		Name: k.Name,
-		Frontend: Frontend{
-			Protocol: Protocol(k.Protocol),
-			Address:  k.Address,
-			Ports:    PortRange{k.PortFirst, k.PortLast},
-			Devices:  k.Devices,
-		},
-		Backends: []Backend{{
-			Address: b.Address,
-			Ports:   PortRange{b.PortFirst, b.PortLast},
-			Weight:  defaultWeight,
-			State:   BackendActive,
-		}},
-		Source:  source,
-		Balance: BalanceMaglev,
-		Comment: k.Comment,
-	}.Canonical()
-}
-
-// forwardToKernel returns a forward and its backend, which have no ids yet.
-func forwardToKernel(f Forward) (maps.Forward, maps.Backend) {
-	b := f.Backends[0]
-	return maps.Forward{
-			Dies:       maps.NeverDies,
-			Protocol:   uint8(f.Frontend.Protocol),
-			Address:    f.Frontend.Address,
-			PortFirst:  f.Frontend.Ports.First,
-			PortLast:   f.Frontend.Ports.Last,
-			PortByPort: b.Ports.First != b.Ports.Last,
-			Devices:    f.Frontend.Devices,
-			Name:       f.Name,
-			Comment:    f.Comment,
-			Preserve:   f.Source == SourcePreserve,
-		}, maps.Backend{
-			Address:   b.Address,
-			PortFirst: b.Ports.First,
-			PortLast:  b.Ports.Last,
-			State:     maps.BackendActive,
-		}
+	return f.Canonical()
 }

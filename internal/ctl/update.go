@@ -29,87 +29,136 @@ func (i *Instance) Update(ctx context.Context, change Change, o UpdateOptions) (
 	if d != nil {
 		defer func() { d.Close() }()
 	}
-	report, host, err := i.plan(d, change)
+	p, err := i.plan(d, change)
 	if err != nil || o.DryRun {
-		return report, err
+		return p.report, err
 	}
 	if d == nil {
-		if len(report.Added) == 0 {
-			return report, nil
+		if len(p.report.Added) == 0 {
+			return p.report, nil
 		}
 		if d, err = session.Load(i.maxFlows); err != nil {
 			return Report{}, classify(err)
 		}
 		defer func() { d.Close() }()
-		report.Loaded = true
+		p.report.Loaded = true
 	}
-	warnings, err := put(d, host, report, o.Existing)
+	warnings, err := put(d, p, o.Existing)
 	if err != nil {
-		if report.Loaded {
+		if p.report.Loaded {
 			err = errors.Join(err, session.Unload())
 		}
 		return Report{}, classify(err)
 	}
-	report.Warnings = append(report.Warnings, warnings...)
-	report.Warnings = append(report.Warnings, i.targetWarnings(host, report.Added)...)
-	return report, nil
+	p.report.Warnings = append(warnings, p.report.Warnings...)
+	listeners := i.loader.Listeners()
+	p.report.Warnings = append(p.report.Warnings, newForwardWarnings(p.host, listeners, p.report.Added)...)
+	p.report.Warnings = append(p.report.Warnings, answerWarnings(p.host, listeners, p.targets)...)
+	return p.report, nil
+}
+
+// plan is a change that this host can do.
+type plan struct {
+	report Report
+	host   *loader.Host
+	before *state
+	// targets are the backends that are new to their forwards.
+	targets []target
+	// leaves is set if some packets leave this host again.
+	leaves bool
 }
 
 // plan computes what a change means and checks that this host can do it. d is nil
 // if nothing is loaded.
-func (i *Instance) plan(d *loader.Dataplane, change Change) (Report, *loader.Host, error) {
-	var have []Forward
+func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
+	p := &plan{before: newState(0)}
+	var err error
 	if d != nil {
-		s, err := readState(d)
-		if err != nil {
-			return Report{}, nil, err
+		if p.before, err = readState(d); err != nil {
+			return p, err
 		}
-		have = s.forwards()
 	}
+	have := p.before.forwards()
 	want, err := change(have)
 	if err != nil {
-		return Report{}, nil, err
+		return p, err
 	}
-	var report Report
-	report.Added, report.Removed, report.Changed, report.Kept = Difference(have, want)
-	host, err := i.loader.Host()
-	if err != nil {
-		return Report{}, nil, classify(err)
+	if p.host, err = i.loader.Host(); err != nil {
+		return p, classify(err)
 	}
+	r := Report{}
+	r.Added, r.Removed, r.Changed, r.Kept = Difference(have, want)
 	if err := checkCapacity(len(want)); err != nil {
-		return Report{}, nil, err
+		return p, err
 	}
-	for _, f := range report.Added {
-		if err := checkHost(host, f); err != nil {
-			return Report{}, nil, err
+	for _, forwards := range [][]Forward{r.Added, r.Changed} {
+		for _, f := range forwards {
+			if err := checkHost(p.host, f); err != nil {
+				return p, err
+			}
 		}
 	}
 	if d != nil && i.maxFlows != 0 && i.maxFlows != d.Settings.MaxFlows {
-		return Report{}, nil, Errorf(ErrConflict, "the flow table is made for %d flows and cannot be resized; `xfwd save`, `xfwd unload`, then `xfwd restore --max-flows %d`",
+		return p, Errorf(ErrConflict, "the flow table is made for %d flows and cannot be resized; `xfwd save`, `xfwd unload`, then `xfwd restore --max-flows %d`",
 			d.Settings.MaxFlows, i.maxFlows)
 	}
-	return report, host, nil
+	p.targets = newTargets(have, r)
+	p.leaves = anyElsewhere(p.host, want)
+	r.Notes = sourceNotes(p.host, p.targets)
+	r.Warnings = routeWarnings(p.host, p.targets)
+	p.report = r
+	return p, nil
+}
+
+// anyElsewhere says whether some backend is not this host.
+func anyElsewhere(host *loader.Host, forwards []Forward) bool {
+	for _, f := range forwards {
+		for _, b := range f.Backends {
+			if elsewhere(host, b.Address) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // put brings the dataplane up to date with this command and the host, then makes
 // the change.
-func put(d *loader.Dataplane, host *loader.Host, report Report, existing Existing) (warnings []string, err error) {
+func put(d *loader.Dataplane, p *plan, existing Existing) (warnings []string, err error) {
 	if err := d.Upgrade(); err != nil {
 		return nil, err
+	}
+	if p.leaves {
+		if err := d.UseXDP(); err != nil {
+			return nil, err
+		}
 	}
 	hooks, err := d.Attach()
 	if err != nil {
 		return nil, err
 	}
-	if err := d.Tell(host); err != nil {
+	if err := d.Tell(p.host); err != nil {
 		return nil, err
 	}
-	c, err := prepare(d, host, report)
+	if p.leaves {
+		if err := d.ReservePorts(); err != nil {
+			return nil, err
+		}
+	}
+	t, err := prepare(d, p)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.commit(); err != nil {
+	if err := t.commit(); err != nil {
 		return nil, err
 	}
-	return hookWarnings(hooks), c.settle(existing)
+	if err := t.settle(existing); err != nil {
+		return nil, err
+	}
+	if !t.leaves() {
+		if err := d.ReleasePorts(); err != nil {
+			return nil, err
+		}
+	}
+	return hookWarnings(hooks), nil
 }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"github.com/xfwd/xfwd/internal/maps"
+)
+
+// The words of users, and the numbers that the kernel's maps have for them.
+var (
+	sourceNumbers = map[Source]maps.Source{
+		SourceAuto:       maps.SourceAuto,
+		SourcePreserve:   maps.SourcePreserve,
+		SourceMasquerade: maps.SourceMasquerade,
+	}
+	balanceNumbers = map[Balance]maps.Balance{
+		BalanceMaglev:           maps.BalanceMaglev,
+		BalanceRoundRobin:       maps.BalanceRoundRobin,
+		BalanceRandom:           maps.BalanceRandom,
+		BalanceLeastConnections: maps.BalanceLeastConnections,
+		BalanceSourceHash:       maps.BalanceSourceHash,
+	}
+	sourceWords  = inverse(sourceNumbers)
+	balanceWords = inverse(balanceNumbers)
+)
+
+func inverse[W, N comparable](numbers map[W]N) map[N]W {
+	words := make(map[N]W, len(numbers))
+	for word, number := range numbers {
+		words[number] = word
+	}
+	return words
+}
+
+// forwardFromKernel returns a forward without its backends.
+func forwardFromKernel(k maps.Forward) Forward {
+	return Forward{
+		Name: k.Name,
+		Frontend: Frontend{
+			Protocol: Protocol(k.Protocol),
+			Address:  k.Address,
+			Ports:    PortRange{k.PortFirst, k.PortLast},
+			Devices:  k.Devices,
+		},
+		Source:   sourceWords[k.Source],
+		Balance:  balanceWords[k.Balance],
+		Affinity: k.Affinity,
+		Comment:  k.Comment,
+	}
+}
+
+// forwardToKernel returns a forward that has neither id nor backends yet.
+func forwardToKernel(f Forward) maps.Forward {
+	return maps.Forward{
+		Dies:      maps.NeverDies,
+		Protocol:  uint8(f.Frontend.Protocol),
+		Address:   f.Frontend.Address,
+		PortFirst: f.Frontend.Ports.First,
+		PortLast:  f.Frontend.Ports.Last,
+		Devices:   f.Frontend.Devices,
+		Name:      f.Name,
+		Comment:   f.Comment,
+		Source:    sourceNumbers[f.Source],
+		Balance:   balanceNumbers[f.Balance],
+		Affinity:  f.Affinity,
+	}
+}
+
+func backendFromKernel(k maps.Backend, role maps.BackendRole) Backend {
+	b := Backend{
+		Address: k.Address,
+		Ports:   PortRange{k.PortFirst, k.PortLast},
+		Weight:  role.Weight,
+		State:   BackendActive,
+	}
+	if role.State == maps.BackendDraining {
+		b.State = BackendDraining
+	}
+	return b
+}
+
+// roleToKernel returns what a canonical backend is to its forward.
+func roleToKernel(b Backend, position int) maps.BackendRole {
+	role := maps.BackendRole{Position: uint32(position), Weight: b.Weight, State: maps.BackendActive}
+	if b.State == BackendDraining {
+		role.State = maps.BackendDraining
+	}
+	return role
+}

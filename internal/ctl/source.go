@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/xfwd/xfwd/internal/loader"
+	"github.com/xfwd/xfwd/internal/maps"
+)
+
+// elsewhere says whether a backend with this address is not this host.
+func elsewhere(host *loader.Host, address netip.Addr) bool {
+	return address.IsValid() && !host.HasAddress(address)
+}
+
+// sourceOf returns which source address a backend sees, and the host's address
+// for it, where somebody must be masqueraded.
+func sourceOf(host *loader.Host, asked maps.Source, address netip.Addr) (maps.BackendSource, netip.Addr) {
+	if !elsewhere(host, address) {
+		return maps.BackendKeepsSource, netip.Addr{}
+	}
+	route, found := host.Route(address)
+	switch {
+	case asked == maps.SourcePreserve:
+		return maps.BackendKeepsSource, route.Source
+	case asked == maps.SourceAuto && found && route.Behind:
+		return maps.BackendKeepsSourceAcross, route.Source
+	}
+	return maps.BackendMasquerades, route.Source
+}
+
+// target is a backend that is new to its forward.
+type target struct {
+	forward Forward
+	backend Backend
+}
+
+// newTargets returns the backends of new forwards, and the new ones of others.
+func newTargets(have []Forward, report Report) []target {
+	type place struct {
+		frontend frontendKey
+		backend  backendKey
+	}
+	had := make(map[place]bool)
+	for _, f := range have {
+		for _, b := range f.Backends {
+			had[place{f.Frontend.key(), b.key()}] = true
+		}
+	}
+	var targets []target
+	for _, f := range report.Added {
+		for _, b := range f.Backends {
+			targets = append(targets, target{f, b})
+		}
+	}
+	for _, f := range report.Changed {
+		for _, b := range f.Backends {
+			if !had[place{f.Frontend.key(), b.key()}] {
+				targets = append(targets, target{f, b})
+			}
+		}
+	}
+	return targets
+}
+
+// sourceNotes says, for each address elsewhere, which source it sees and why.
+func sourceNotes(host *loader.Host, targets []target) []string {
+	var notes messages
+	for _, t := range targets {
+		if !elsewhere(host, t.backend.Address) {
+			continue
+		}
+		route, found := host.Route(t.backend.Address)
+		if !found {
+			continue
+		}
+		why := route.Why
+		if t.forward.Source != SourceAuto {
+			why = fmt.Sprintf("you asked for %s, and %s", t.forward.Source, why)
+		}
+		switch source, address := sourceOf(host, sourceNumbers[t.forward.Source], t.backend.Address); {
+		case source != maps.BackendMasquerades:
+			notes.add("source kept: %s", why)
+		case address.IsValid():
+			notes.add("source masqueraded as %s: %s", address, why)
+		default:
+			notes.add("source masqueraded as the address of %s: %s", route.Device, why)
+		}
+	}
+	return notes.most("backends")
+}
+
+// routeWarnings says which backends elsewhere packets will not reach, or not come
+// back from.
+func routeWarnings(host *loader.Host, targets []target) []string {
+	var warnings messages
+	families := make(map[bool]bool)
+	for _, t := range targets {
+		if !elsewhere(host, t.backend.Address) {
+			continue
+		}
+		families[t.backend.Address.Is6()] = true
+		route, found := host.Route(t.backend.Address)
+		switch {
+		case !found:
+			warnings.add("%s: clients are refused until there is one", route.Why)
+		case t.forward.Source == SourcePreserve && !route.Behind:
+			warnings.add("%s: with source preserve, that machine must send its answers to clients by way of this host", route.Why)
+		}
+	}
+	for _, ipv6 := range []bool{false, true} {
+		if !families[ipv6] {
+			continue
+		}
+		for _, sysctl := range host.ForwardingOff(ipv6) {
+			warnings.add("%s is 0, which keeps this host from forwarding: `sysctl -w %s=1` changes that", sysctl, sysctl)
+		}
+	}
+	return warnings.most("backends")
+}
