@@ -2,8 +2,6 @@
 
 package loader
 
-import "os"
-
 // ForwardingOff returns the sysctls that must be set to 1 so that the kernel
 // forwards packets of a family, whatever the device that they come by. A sysctl
 // that cannot be read is not told.
@@ -28,12 +26,11 @@ func forwardingOff(devices []*device, ipv6 bool) []string {
 		if d.skip != "" || d.network() != d {
 			continue
 		}
-		// Not readSysctl: the device may have dots in its name.
-		value, err := os.ReadFile("/proc/sys/net/" + family + "/conf/" + d.name + "/forwarding")
-		switch {
-		case err != nil || len(value) == 0:
-		case value[0] == '0':
-			off = append(off, "net."+family+".conf."+d.name+".forwarding")
+		name := "net." + family + ".conf." + dotsAndSlashes.Replace(d.name) + ".forwarding"
+		switch value, err := readSysctl(name, shortSysctl); {
+		case err != nil:
+		case value == "0":
+			off = append(off, name)
 		default:
 			forwards = true
 		}

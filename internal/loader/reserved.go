@@ -8,6 +8,9 @@ import "path/filepath"
 // unless a program asks for them by number.
 const reservedPorts = "net.ipv4.ip_local_reserved_ports"
 
+// reservedPortsSize is room for every other port, each with its comma.
+const reservedPortsSize = 256 << 10
+
 // reservedNote tells which of these ports we have added.
 const reservedNote = "reserved-ports"
 
@@ -69,7 +72,7 @@ func release(n notes) error {
 // has written a list of their own, or we were killed before we had written ours;
 // in both cases nothing of what is there is ours.
 func currentReservations(n notes) (now, theirs portSet, err error) {
-	text, err := readSysctl(reservedPorts)
+	text, err := readSysctl(reservedPorts, reservedPortsSize)
 	if err != nil {
 		return now, theirs, err
 	}

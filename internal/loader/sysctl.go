@@ -13,20 +13,16 @@ import (
 	"github.com/xfwd/xfwd/internal/maps"
 )
 
-// sysctlSize is more than any sysctl of ours can have: 32768 single ports with
-// their commas are less than 200 KB.
-const sysctlSize = 256 << 10
-
-// readSysctl reads a sysctl of the current network namespace. The kernel writes
-// a list of ports into the first buffer it is given and nothing into a second
-// one, so there is only one.
-func readSysctl(name string) (string, error) {
+// readSysctl reads a sysctl of the current network namespace, as sysctl(8) names
+// it: a dot in the name of a device is a slash. size bounds its length: the kernel
+// writes a list into the first buffer that it is given and nothing into a second.
+func readSysctl(name string, size int) (string, error) {
 	fd, err := unix.Open(sysctlPath(name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", explain("read the sysctl "+name, err)
 	}
 	defer unix.Close(fd)
-	buffer := make([]byte, sysctlSize)
+	buffer := make([]byte, size)
 	n, err := unix.Read(fd, buffer)
 	if err != nil {
 		return "", explain("read the sysctl "+name, err)
@@ -34,14 +30,19 @@ func readSysctl(name string) (string, error) {
 	return strings.TrimSpace(string(buffer[:n])), nil
 }
 
+// shortSysctl is room for a number or two.
+const shortSysctl = 64
+
 func writeSysctl(name, value string) error {
 	return explain("set the sysctl "+name, os.WriteFile(sysctlPath(name), []byte(value+"\n"), 0))
 }
 
-// sysctlPath returns the file of a sysctl in whose name no device has a dot.
 func sysctlPath(name string) string {
-	return filepath.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
+	return filepath.Join("/proc/sys", dotsAndSlashes.Replace(name))
 }
+
+// dotsAndSlashes changes each into the other.
+var dotsAndSlashes = strings.NewReplacer(".", "/", "/", ".")
 
 // ephemeralPorts names the range from which the kernel takes the port of a socket
 // that has not asked for one.
@@ -50,7 +51,7 @@ const ephemeralPorts = "net.ipv4.ip_local_port_range"
 // readPortRange reads a sysctl that is two ports.
 func readPortRange(name string) (maps.PortRange, error) {
 	var r maps.PortRange
-	text, err := readSysctl(name)
+	text, err := readSysctl(name, shortSysctl)
 	if err != nil {
 		return r, err
 	}

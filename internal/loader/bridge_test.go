@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// addBridge makes a bridge of devices. Not every kernel has those that filter VLANs.
+func addBridge(t *testing.T, d *Dataplane, name string, filtersVLANs bool, ports ...string) {
+	t.Helper()
+	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name, HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9}}}
+	if filtersVLANs {
+		bridge.VlanFiltering = &filtersVLANs
+	}
+	err := d.namespace.Do(func() error { return netlink.LinkAdd(bridge) })
+	if errors.Is(err, unix.EOPNOTSUPP) && filtersVLANs && os.Getenv("XFWD_VM") == "" {
+		t.Skip("bridges of this kernel do not filter VLANs; make test-vm tests them")
+	}
+	must(t, err)
+	inNamespace(t, d, func() error {
+		for _, port := range ports {
+			l, err := netlink.LinkByName(port)
+			if err != nil {
+				return err
+			}
+			if err := netlink.LinkSetMaster(l, bridge); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func TestPortsOfABridgeAreServedBeforeTheBridge(t *testing.T) {
+	loaded(t, func(s *Session, d *Dataplane) {
+		addBridge(t, d, "br0", false, "a0")
+		for range 2 {
+			hooks, err := d.Attach()
+			must(t, err)
+			in, out := rowOf(t, hooks, "a0", "ingress"), rowOf(t, hooks, "a0", "egress")
+			if in.Mode == ModeNone || !strings.HasPrefix(in.Why, "port of br0: before the bridge's netfilter; ") {
+				t.Errorf("ingress of the port: %+v", in)
+			}
+			if out.Mode != ModeNone || out.Missing || out.Why != "port of br0: served there" {
+				t.Errorf("egress of the port: %+v", out)
+			}
+			for _, direction := range []string{"ingress", "egress"} {
+				if row := rowOf(t, hooks, "br0", direction); row.Mode == ModeNone {
+					t.Errorf("the bridge: %+v", row)
+				}
+			}
+		}
+		if got, want := programOf(t, d, linkName(deviceNamed(t, d, "a0"), ingress)), programID(t, d.programs.XfwdPort); got != want {
+			t.Errorf("the port runs program %d, want %d", got, want)
+		}
+		must(t, d.Tell(hostOf(t, d)))
+		bridge := uint32(deviceNamed(t, d, "br0").ifindex)
+		for _, device := range []string{"a0", "br0"} {
+			if got := factsOf(t, d, device); got.NetworkIfindex != bridge || got.Address != [6]byte{2, 0, 0, 0, 0, 9} {
+				t.Errorf("of %s the programs know %+v", device, got)
+			}
+		}
+	})
+}
+
+func TestPortsOfABridgeThatFiltersVLANsAreLeftToIt(t *testing.T) {
+	loaded(t, func(_ *Session, d *Dataplane) {
+		addBridge(t, d, "br0", true, "a0")
+		hooks, err := d.Attach()
+		must(t, err)
+		for _, direction := range []string{"ingress", "egress"} {
+			row := rowOf(t, hooks, "a0", direction)
+			if row.Mode != ModeNone || row.Missing || row.Why != "port of br0, which filters VLANs: served there" {
+				t.Errorf("%s: %+v", direction, row)
+			}
+		}
+	})
+}
+
+// A device that becomes a port, and one that is none any more, get another program.
+func TestADeviceChangesItsProgramWithItsBridge(t *testing.T) {
+	loaded(t, func(_ *Session, d *Dataplane) {
+		attachedProgram := func() uint32 {
+			t.Helper()
+			_, err := d.Attach()
+			must(t, err)
+			return programOf(t, d, linkName(deviceNamed(t, d, "a0"), ingress))
+		}
+		plain := attachedProgram()
+		addBridge(t, d, "br0", false, "a0")
+		if port := attachedProgram(); port == plain || port != programID(t, d.programs.XfwdPort) {
+			t.Errorf("as a port it runs program %d, before it was %d", port, plain)
+		}
+		if l, err := d.pinnedLink(linkName(deviceNamed(t, d, "a0"), egress)); l != nil || err != nil {
+			t.Errorf("its egress is still attached: %v, %v", l, err)
+		}
+		inNamespace(t, d, func() error {
+			l, err := netlink.LinkByName("a0")
+			if err != nil {
+				return err
+			}
+			return netlink.LinkSetNoMaster(l)
+		})
+		if again := attachedProgram(); again != plain {
+			t.Errorf("on its own it runs program %d, before it was %d", again, plain)
+		}
+	})
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// network gives the namespace of a loader these devices, addresses and routes, in
+// words: "veth NAME", "dummy NAME", "bridge NAME PORT...", "address DEVICE PREFIX",
+// "route PREFIX GATEWAY", "route PREFIX dev DEVICE" and "unreachable PREFIX".
+func network(t *testing.T, l *Loader, lines ...string) *Host {
+	t.Helper()
+	for _, line := range lines {
+		err := l.namespace.Do(func() error { return configure(strings.Fields(line)) })
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+	}
+	h, err := l.Host()
+	must(t, err)
+	return h
+}
+
+func configure(words []string) error {
+	switch words[0] {
+	case "veth":
+		return addUp(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: words[1]}, PeerName: words[1] + "-peer"})
+	case "tap":
+		return addUp(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: words[1]}, Mode: netlink.TUNTAP_MODE_TAP})
+	case "vxlan":
+		return addUp(&netlink.Vxlan{LinkAttrs: netlink.LinkAttrs{Name: words[1]}, VxlanId: 7, Port: 4789})
+	case "bridge":
+		bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: words[1]}}
+		if err := addUp(bridge); err != nil {
+			return err
+		}
+		for _, port := range words[2:] {
+			l, err := netlink.LinkByName(port)
+			if err != nil {
+				return err
+			}
+			if err := netlink.LinkSetMaster(l, bridge); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "address":
+		l, err := netlink.LinkByName(words[1])
+		if err != nil {
+			return err
+		}
+		address := &netlink.Addr{IPNet: prefix(words[2])}
+		if address.IP.To4() == nil {
+			address.Flags = unix.IFA_F_NODAD
+		}
+		return netlink.AddrAdd(l, address)
+	case "unreachable":
+		return netlink.RouteAdd(&netlink.Route{Dst: prefix(words[1]), Type: unix.RTN_UNREACHABLE})
+	}
+	route := &netlink.Route{Dst: prefix(words[1])}
+	if words[2] == "dev" {
+		l, err := netlink.LinkByName(words[3])
+		if err != nil {
+			return err
+		}
+		route.LinkIndex = l.Attrs().Index
+	} else {
+		route.Gw = net.ParseIP(words[2])
+	}
+	return netlink.RouteAdd(route)
+}
+
+func addUp(l netlink.Link) error {
+	if err := netlink.LinkAdd(l); err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(l); err != nil {
+		return err
+	}
+	veth, is := l.(*netlink.Veth)
+	if !is {
+		return nil
+	}
+	peer, err := netlink.LinkByName(veth.PeerName)
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetUp(peer)
+}
+
+func prefix(s string) *net.IPNet {
+	p := netip.MustParsePrefix(s)
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+func TestRoutesToBackends(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		network []string
+		to      string
+		want    Route // without Ifindex; a Route without Device is none
+	}{
+		{
+			name:    "a container on its own device",
+			network: []string{"veth v0", "address v0 10.0.1.1/24"},
+			to:      "10.0.1.100",
+			want:    Route{Device: "v0", Source: netip.MustParseAddr("10.0.1.1"), Behind: true, Why: "10.0.1.100 is behind this host on v0"},
+		},
+		{
+			name:    "a container on a bridge",
+			network: []string{"veth v0", "bridge br0 v0", "address br0 2001:db8:1::1/64"},
+			to:      "2001:db8:1::100",
+			want:    Route{Device: "br0", Source: netip.MustParseAddr("2001:db8:1::1"), Behind: true, Why: "2001:db8:1::100 is behind this host on br0"},
+		},
+		{
+			name:    "a virtual machine",
+			network: []string{"tap t0", "bridge br0 t0", "address br0 10.0.1.1/24"},
+			to:      "10.0.1.100",
+			want:    Route{Device: "br0", Source: netip.MustParseAddr("10.0.1.1"), Behind: true, Why: "10.0.1.100 is behind this host on br0"},
+		},
+		{
+			name:    "a bridge without ports",
+			network: []string{"bridge br0", "address br0 10.0.1.1/24"},
+			to:      "10.0.1.100",
+			want:    Route{Device: "br0", Source: netip.MustParseAddr("10.0.1.1"), Behind: true, Why: "10.0.1.100 is behind this host on br0"},
+		},
+		{
+			name:    "a bridge that leads to other machines",
+			network: []string{"veth v0", "vxlan x0", "bridge br0 v0 x0", "address br0 10.0.1.1/24"},
+			to:      "10.0.1.100",
+			want: Route{
+				Device: "br0", Source: netip.MustParseAddr("10.0.1.1"),
+				Why: "10.0.1.100 is another machine on br0, whose answers would not come back through this host",
+			},
+		},
+		{
+			name:    "an uplink by its default route",
+			network: []string{"veth v0", "address v0 192.0.2.1/24", "route 0.0.0.0/0 192.0.2.254"},
+			to:      "192.0.2.7",
+			want: Route{
+				Device: "v0", Source: netip.MustParseAddr("192.0.2.1"),
+				Why: "192.0.2.7 is another machine on v0, whose answers would not come back through this host",
+			},
+		},
+		{
+			name:    "an uplink without a gateway",
+			network: []string{"veth v0", "address v0 192.0.2.1/24", "route 0.0.0.0/0 dev v0"},
+			to:      "198.51.100.7",
+			want: Route{
+				Device: "v0", Source: netip.MustParseAddr("192.0.2.1"),
+				Why: "198.51.100.7 is another machine on v0, whose answers would not come back through this host",
+			},
+		},
+		{
+			name:    "an uplink of the other family",
+			network: []string{"veth v0", "address v0 192.0.2.1/24", "address v0 2001:db8::1/64", "route 2001:db8:ff::/48 2001:db8::fe"},
+			to:      "192.0.2.7",
+			want: Route{
+				Device: "v0", Source: netip.MustParseAddr("192.0.2.1"),
+				Why: "192.0.2.7 is another machine on v0, whose answers would not come back through this host",
+			},
+		},
+		{
+			name:    "behind a gateway",
+			network: []string{"veth v0", "address v0 192.0.2.1/24", "route 10.0.0.0/8 192.0.2.254"},
+			to:      "10.0.1.100",
+			want: Route{
+				Device: "v0", Source: netip.MustParseAddr("192.0.2.1"), Gateway: netip.MustParseAddr("192.0.2.254"),
+				Why: "10.0.1.100 is reached by the gateway 192.0.2.254",
+			},
+		},
+		{
+			name:    "a kind that leads to other machines",
+			network: []string{"vxlan x0", "address x0 10.0.1.1/24"},
+			to:      "10.0.1.100",
+			want: Route{
+				Device: "x0", Source: netip.MustParseAddr("10.0.1.1"),
+				Why: "10.0.1.100 is another machine on x0, whose answers would not come back through this host",
+			},
+		},
+		{
+			name: "nowhere",
+			to:   "10.0.1.100",
+			want: Route{Why: "there is no route to 10.0.1.100"},
+		},
+		{
+			name:    "unreachable",
+			network: []string{"unreachable 10.0.0.0/8"},
+			to:      "10.0.1.100",
+			want:    Route{Why: "the route to 10.0.1.100 says that it must not be reached"},
+		},
+		{
+			name:    "broadcast",
+			network: []string{"veth v0", "address v0 10.0.1.1/24"},
+			to:      "10.0.1.255",
+			want:    Route{Why: "10.0.1.255 is not the address of a single host"},
+		},
+		{
+			name:    "itself",
+			network: []string{"veth v0", "address v0 10.0.1.1/24"},
+			to:      "10.0.1.1",
+			want:    Route{Why: "10.0.1.1 is routed to this host itself, though it is no address of a device"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := network(t, newLoader(t), test.network...)
+			for range 2 { // found, then remembered
+				got, ok := h.Route(netip.MustParseAddr(test.to))
+				if found := test.want.Device != ""; ok != found || got.Ifindex != h.byName[got.Device].index() {
+					t.Errorf("found %t, want %t, ifindex %d", ok, found, got.Ifindex)
+				}
+				got.Ifindex = 0
+				if got != test.want {
+					t.Errorf("\n got %+v\nwant %+v", got, test.want)
+				}
+			}
+		})
+	}
+}
+
+// index is 0 where there is no device.
+func (d *device) index() int {
+	if d == nil {
+		return 0
+	}
+	return d.ifindex
+}
+
+func TestForwardingOff(t *testing.T) {
+	l := newLoader(t)
+	h := network(t, l, "veth v0.1", "bridge br0 a1")
+	for _, test := range []struct {
+		set  map[string]string
+		ipv6 bool
+		want []string
+	}{
+		{want: []string{"net.ipv4.ip_forward"}},
+		{ipv6: true, want: []string{"net.ipv6.conf.all.forwarding"}},
+		{set: map[string]string{"ipv4.ip_forward": "1"}},
+		{ipv6: true, want: []string{"net.ipv6.conf.all.forwarding"}},
+		{
+			set:  map[string]string{"ipv4.conf.v0/1.forwarding": "0", "ipv4.conf.a1.forwarding": "0"},
+			want: []string{"net.ipv4.conf.v0/1.forwarding"},
+		},
+		{set: map[string]string{"ipv6.conf.all.forwarding": "1"}, ipv6: true},
+	} {
+		must(t, l.namespace.Do(func() error {
+			for name, value := range test.set {
+				if err := writeSysctl("net."+name, value); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		if got := h.ForwardingOff(test.ipv6); !slices.Equal(got, test.want) {
+			t.Errorf("after %v: %v, want %v", test.set, got, test.want)
+		}
+	}
+}
