@@ -95,6 +95,31 @@ func TestLinkLayerAddressChanges(t *testing.T) {
 	})
 }
 
+// Traffic that we forward keeps the kernel checking that its neighbours are still
+// there: a backend that gets another link-layer address without a word is found.
+func TestSilentLinkLayerAddressChange(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place, site *lab.Site, server lab.Server) {
+		device := site.Device
+		if server.Namespace == site.Alone.Namespace {
+			device = "pod0"
+		}
+		// What takes a minute elsewhere: to doubt, to wait for a sign of life, to ask.
+		for _, family := range []string{"ipv4", "ipv6"} {
+			prefix := "net." + family + ".neigh." + device + "."
+			site.Host.Sysctl(prefix+"base_reachable_time_ms", "500")
+			site.Host.Sysctl(prefix+"delay_first_probe_time", "1")
+			site.Host.Sysctl(prefix+"retrans_time_ms", "100")
+		}
+		p.publish(site.Host.XFWD(), "80/tcp+udp", server, 30080)
+		for _, network := range networks {
+			server.Echo(network, ":30080")
+		}
+		load := keepTalking(site, 80)
+		server.SetMAC("eth0", []byte{2, 0, 0, 0, 0xee, 1})
+		load.mustGoOn(t, 3*soon)
+	})
+}
+
 // When the way to a backend leads by another router, traffic goes there, and none
 // by the old one.
 func TestGatewayMoves(t *testing.T) {
