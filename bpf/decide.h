@@ -25,12 +25,12 @@ static __always_inline struct flow *leave(struct verdict *v, enum reason reason)
 
 /* The packet goes where its flow goes. A flow that translates nothing leaves it as it is. */
 static __always_inline struct flow *follow(void *ctx, struct scratch *s, struct flow *flow,
-					   __u32 ifindex, bool arriving)
+					   __u32 ifindex, bool arriving, __u64 time)
 {
 	s->verdict.forward = flow->forward;
 	s->verdict.reverse = flow->flags & FLOW_REVERSE;
 	if (arriving && (flow->flags & FLOW_ELSEWHERE)) {
-		int reason = prepare_to_leave(ctx, s, flow, ifindex);
+		int reason = prepare_to_leave(ctx, s, flow, ifindex, time);
 
 		if (unlikely(reason != REASON_NONE))
 			return leave(&s->verdict, reason);
@@ -134,7 +134,7 @@ static __always_inline int plan_elsewhere(void *ctx, struct scratch *s, const st
 	    address_is_known_local(&t->source))
 		return REASON_MARTIAN;
 	flow->flags = FLOW_ELSEWHERE;
-	reason = prepare_to_leave(ctx, s, flow, ifindex);
+	reason = prepare_to_leave(ctx, s, flow, ifindex, now());
 	if (reason == REASON_NONE && must_masquerade(target, flow, t, ifindex))
 		flow->to.source = masquerade_address(target, flow->hop.ifindex);
 	if (address_is_zero(&flow->to.source))
@@ -245,13 +245,15 @@ static __always_inline struct flow *decide_transport(void *ctx, struct scratch *
 	__u8 from = port_flags(p->tuple.protocol, p->tuple.source_port);
 	__u8 to = arriving ? port_flags(p->tuple.protocol, p->tuple.destination_port) : 0;
 	struct flow *flow;
+	__u64 time;
 
 	if (!(from & (arriving ? PORT_ELSEWHERE : PORT_TARGET)) &&
 	    !(to & (PORT_ANY_FRONTEND | PORT_ANY_TARGET | PORT_LINGERING)))
 		return leave(&s->verdict, REASON_NO_FRONTEND);
-	flow = current_flow(p, now());
+	time = now();
+	flow = current_flow(p, time);
 	if (flow)
-		return follow(ctx, s, flow, ifindex, arriving);
+		return follow(ctx, s, flow, ifindex, arriving, time);
 	if (p->kind == PACKET_ICMP_ERROR)
 		return leave(&s->verdict, REASON_ICMP_UNRELATED);
 	if (to & PORT_ANY_FRONTEND)
@@ -272,7 +274,7 @@ static __always_inline struct flow *decide_fragment(void *ctx, struct scratch *s
 		entry = flow_find(&f->key);
 	if (!entry.flow)
 		return leave(&s->verdict, REASON_FRAGMENT_EARLY);
-	return follow(ctx, s, entry.flow, ifindex, arriving);
+	return follow(ctx, s, entry.flow, ifindex, arriving, now());
 }
 
 /*

@@ -79,11 +79,11 @@ static __noinline int route_find(void *ctx, const struct tuple *to, __u32 ifinde
  * again when that is due.
  */
 static __always_inline int prepare_to_leave(void *ctx, struct scratch *s, struct flow *flow,
-					    __u32 ifindex)
+					    __u32 ifindex, __u64 time)
 {
 	const struct packet *p = &s->packet;
 
-	if (unlikely(!hop_is_fresh(&flow->hop, now()))) {
+	if (unlikely(!hop_is_fresh(&flow->hop, time))) {
 		int reason = route_find(ctx, &flow->to, ifindex, &flow->hop);
 
 		if (reason != REASON_NONE)
