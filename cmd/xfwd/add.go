@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,23 +12,32 @@ import (
 
 // addFlags are the flags of add that are not words of the forward.
 type addFlags struct {
-	replace, dryRun, save bool
-	existing              ctl.Existing
+	replace, save bool
+	options       ctl.UpdateOptions
 }
 
 func newAdd(a *app) *cobra.Command {
 	var spec ctl.Spec
-	flags := addFlags{existing: ctl.ExistingKeep}
+	flags := addFlags{options: ctl.UpdateOptions{Existing: ctl.ExistingKeep}}
 	cmd := &cobra.Command{
 		Use:     "add FRONTEND BACKEND...",
 		GroupID: groupPublish,
 		Short:   "Publish a port",
 		Long: `Publish FRONTEND: what clients send there goes to BACKEND, and replies return
-as if FRONTEND had answered. Of several backends each gets its share of the new
-connections, by weight. Adding what is already there changes nothing.
+as if FRONTEND had answered. Adding what is already there changes nothing.
+
+Of several backends each gets its share of the new connections, by weight.
+--balance chooses by maglev (a hash; hosts with the same backends choose the
+same), round-robin, random, least-connections or source-hash (the client's
+address).
 
 A backend sees the client's address where its answers must come back through
-this host, and otherwise an address of this host; --source forces either.`,
+this host, and otherwise an address of this host; --source preserve or
+masquerade forces either.
+
+XDP serves what leaves this host again, where a device can. --xdp eth0=off sets
+the mode of a device, --xdp off that of all others; it is native, generic, off
+or auto, and remembered until ` + "`xfwd unload`" + `.`,
 		Example: `  xfwd add 80 30080                      # to a port of this host
   xfwd add 53/tcp+udp 5353 --name dns
   xfwd add 192.0.2.7:443 30443 --device eth0
@@ -49,17 +57,18 @@ this host, and otherwise an address of this host; --source forces either.`,
 	f := cmd.Flags()
 	f.StringVar(&spec.Name, "name", "", "call the forward by this `name`")
 	f.StringArrayVar(&spec.Devices, "device", nil, "only packets that arrive on this `device`; repeatable")
-	f.StringVar(&spec.Source, "source", "", "the source that the backend sees: auto, preserve or masquerade (default auto)")
-	f.StringVar(&spec.Balance, "balance", "", "how a new connection chooses its backend: "+strings.Join(words(ctl.Balances()), ", ")+" (default maglev)")
+	f.StringVar(&spec.Source, "source", "", "the `source` that a backend sees: auto, preserve or masquerade (default auto)")
+	f.StringVar(&spec.Balance, "balance", "", "the `way` a new connection chooses its backend (default maglev)")
 	f.StringVar(&spec.Affinity, "affinity", "", "send a client to the backend that it had within this `duration`")
 	f.StringArrayVar(&spec.Allow, "allow", nil, "only clients of this `prefix`; repeatable")
 	f.StringArrayVar(&spec.Deny, "deny", nil, "no clients of this `prefix`; repeatable")
 	f.StringVar(&spec.Expires, "expires", "", "remove the forward after this `duration`")
 	f.StringVar(&spec.Comment, "comment", "", "remember this `text`")
 	f.BoolVar(&flags.replace, "replace", false, "take the frontend or the name from what has it")
-	f.Var(choiceOf(&flags.existing, existings()), "existing", "with --replace, established TCP connections: keep or reset")
-	f.BoolVar(&flags.dryRun, "dry-run", false, "say what would happen and change nothing")
+	f.Var(choiceOf(&flags.options.Existing, existings()), "existing", "with --replace, established TCP connections: keep or reset")
+	f.BoolVar(&flags.options.DryRun, "dry-run", false, "say what would happen and change nothing")
 	f.BoolVar(&flags.save, "save", false, "save all forwards to the default file afterwards")
+	a.xdpFlag(cmd, &flags.options.XDP)
 	a.maxFlowsFlag(cmd)
 	complete(cmd, "source", ctl.Sources())
 	complete(cmd, "balance", ctl.Balances())
@@ -79,9 +88,8 @@ func (a *app) add(ctx context.Context, spec ctl.Spec, flags addFlags) error {
 		return err
 	}
 	change := ctl.Add(forwards, flags.replace)
-	options := ctl.UpdateOptions{Existing: flags.existing, DryRun: flags.dryRun}
-	if !flags.save || flags.dryRun {
-		_, err := a.update(ctx, instance, change, forwards, options)
+	if !flags.save || flags.options.DryRun {
+		_, err := a.update(ctx, instance, change, forwards, flags.options)
 		return err
 	}
 	// A file that cannot be written is found out before anything changes.
@@ -94,7 +102,7 @@ func (a *app) add(ctx context.Context, spec ctl.Spec, flags addFlags) error {
 		return err
 	}
 	defer file.discard()
-	if _, err := a.update(ctx, instance, change, forwards, options); err != nil {
+	if _, err := a.update(ctx, instance, change, forwards, flags.options); err != nil {
 		return err
 	}
 	return a.saveTo(ctx, instance, file)

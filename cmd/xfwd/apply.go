@@ -12,7 +12,8 @@ import (
 
 func newApply(a *app) *cobra.Command {
 	var path string
-	var prune, dryRun bool
+	var prune bool
+	var options ctl.UpdateOptions
 	cmd := &cobra.Command{
 		Use:     "apply -f FILE",
 		GroupID: groupFile,
@@ -28,20 +29,21 @@ forwards gives it up. Others stay, unless --prune removes them.`,
 			if path == "" {
 				return ctl.Errorf(ctl.ErrSyntax, "apply needs a file; write for example `xfwd apply -f forwards.yaml`")
 			}
-			return a.apply(cmd.Context(), path, prune, dryRun)
+			return a.apply(cmd.Context(), path, prune, options)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().StringVarP(&path, "file", "f", "", "the `file`; - is standard input")
 	cmd.Flags().BoolVar(&prune, "prune", false, "remove the forwards that the file does not have")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would happen and change nothing")
+	cmd.Flags().BoolVar(&options.DryRun, "dry-run", false, "say what would happen and change nothing")
+	a.xdpFlag(cmd, &options.XDP)
 	a.maxFlowsFlag(cmd)
 	return cmd
 }
 
 // apply makes the forwards what a file says.
-func (a *app) apply(ctx context.Context, path string, prune, dryRun bool) error {
-	forwards, err := a.readForwards(path)
+func (a *app) apply(ctx context.Context, path string, prune bool, o ctl.UpdateOptions) error {
+	file, err := a.readFile(path)
 	if err != nil {
 		return err
 	}
@@ -49,12 +51,13 @@ func (a *app) apply(ctx context.Context, path string, prune, dryRun bool) error 
 	if err != nil {
 		return err
 	}
-	report, err := a.update(ctx, instance, ctl.ApplyFile(forwards, prune), nil, ctl.UpdateOptions{DryRun: dryRun})
+	o.XDP = file.XDP.And(o.XDP)
+	report, err := a.update(ctx, instance, ctl.ApplyFile(file.Forwards, prune), nil, o)
 	if err != nil {
 		return err
 	}
 	if len(report.Added)+len(report.Removed)+len(report.Changed) == 0 {
-		a.say("nothing to do; %s of %s there already", plural(len(forwards), "forward"), path)
+		a.say("nothing to do; %s of %s there already", plural(len(file.Forwards), "forward"), path)
 	}
 	return nil
 }

@@ -19,8 +19,11 @@ func newBackend(a *app) *cobra.Command {
 		Long: `Change the backends of a forward, while its connections live on. A FRONTEND
 stands for its forwards on whatever devices, a NAME for all of that name, such
 as both of 53/tcp+udp: all of them change, or if one cannot, none.`,
-		Example: `  xfwd backend add web 10.0.1.102:8443
+		Example: `  xfwd add 443 10.0.1.100:8443 10.0.1.101:8443 --name web
+  xfwd backend add web 10.0.1.102:8443
+  xfwd backend set web 10.0.1.101:8443,weight=3
   xfwd backend drain web 10.0.1.100:8443
+  xfwd show web                           # how many connections it has left
   xfwd backend del web 10.0.1.100:8443`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,7 +59,7 @@ func newBackendDel(a *app) *cobra.Command {
 reset; UDP flows move to another backend with their next packet. A forward that
 has no backends left refuses its clients.`,
 		Example: `  xfwd backend del web 10.0.1.100:8443
-  xfwd backend del 443 10.0.1.100:8443 --existing reset  # end its connections too`,
+  xfwd backend del 443 10.0.1.101:8443 --existing reset  # end its connections too`,
 		ValidArgsFunction: a.completeBackends,
 	}
 	options := a.changesBackends(cmd, ctl.DeleteBackends, "xfwd backend del web 10.0.1.100:8443")

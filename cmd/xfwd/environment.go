@@ -33,6 +33,7 @@ type dataplane interface {
 	Forwards(context.Context) ([]ctl.Forward, error)
 	Counters(context.Context) ([]ctl.ForwardCounters, error)
 	Flows(context.Context) iter.Seq2[ctl.Flow, error]
+	XDP(context.Context) (ctl.XDPModes, error)
 	Status(context.Context) (ctl.Status, error)
 	Unload(context.Context) error
 }

@@ -25,6 +25,7 @@ type fake struct {
 	status   ctl.Status
 	warnings []string
 	notes    []string
+	xdp      ctl.XDPModes
 	// err is what every method returns, unless it is nil.
 	err error
 	// existing is what the last Update was told.
@@ -48,6 +49,7 @@ func (f *fake) Update(_ context.Context, change ctl.Change, o ctl.UpdateOptions)
 	report.Added, report.Removed, report.Changed, report.Kept = ctl.Difference(have, want)
 	if !o.DryRun {
 		f.existing = o.Existing
+		f.xdp = f.xdp.And(o.XDP)
 		f.updates++
 		f.forwards = nil
 		for _, w := range want {
@@ -91,6 +93,8 @@ func (f *fake) Flows(context.Context) iter.Seq2[ctl.Flow, error] {
 	}
 }
 
+func (f *fake) XDP(context.Context) (ctl.XDPModes, error) { return f.xdp, f.err }
+
 func (f *fake) Status(context.Context) (ctl.Status, error) { return f.status, f.err }
 func (f *fake) Unload(context.Context) error               { return f.err }
 
@@ -108,11 +112,12 @@ func newFake(t testing.TB, file string) *fake {
 }
 
 func (f *fake) load(file []byte) error {
-	forwards, err := ctl.ParseFile("have.yaml", file, now)
-	ctl.Sort(forwards)
-	for _, forward := range forwards {
+	have, err := ctl.ParseFile("have.yaml", file, now)
+	ctl.Sort(have.Forwards)
+	for _, forward := range have.Forwards {
 		f.forwards = append(f.forwards, ctl.ForwardCounters{Forward: forward})
 	}
+	f.xdp = have.XDP
 	return err
 }
 

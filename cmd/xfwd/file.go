@@ -31,18 +31,18 @@ func (a *app) defaultFile() (string, error) {
 	return cmp.Or(path, defaultFile), nil
 }
 
-// readForwards reads the forwards of a file, or of standard input for "-".
-func (a *app) readForwards(path string) ([]ctl.Forward, error) {
+// readFile reads a file, or standard input for "-".
+func (a *app) readFile(path string) (ctl.File, error) {
 	if path == "-" {
 		data, err := io.ReadAll(a.stdin)
 		if err != nil {
-			return nil, fileError("read", "standard input", err)
+			return ctl.File{}, fileError("read", "standard input", err)
 		}
 		return ctl.ParseFile("standard input", data, a.now())
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fileError("read", path, err)
+		return ctl.File{}, fileError("read", path, err)
 	}
 	return ctl.ParseFile(path, data, a.now())
 }

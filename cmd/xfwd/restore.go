@@ -2,9 +2,14 @@
 
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+)
 
 func newRestore(a *app) *cobra.Command {
+	var options ctl.UpdateOptions
 	cmd := &cobra.Command{
 		Use:     "restore [FILE]",
 		GroupID: groupFile,
@@ -19,9 +24,10 @@ func newRestore(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.apply(cmd.Context(), path, false, false)
+			return a.apply(cmd.Context(), path, false, options)
 		},
 	}
+	a.xdpFlag(cmd, &options.XDP)
 	a.maxFlowsFlag(cmd)
 	return cmd
 }

@@ -16,8 +16,9 @@ func newSave(a *app) *cobra.Command {
 		Use:     "save [FILE]",
 		GroupID: groupFile,
 		Short:   "Write all forwards to a file",
-		Long: `Write all forwards to FILE, by default to ` + defaultFile + ` or what
-` + fileVariable + ` names; - is standard output. A reader sees the old file or the new one.`,
+		Long: `Write all forwards, and the modes of --xdp, to FILE, by default to
+` + defaultFile + ` or what ` + fileVariable + ` names; - is standard output. A reader
+sees the old file or the new one.`,
 		Example: `  xfwd save
   xfwd save -`,
 		Args: between(0, 1, "xfwd save"),
@@ -27,11 +28,11 @@ func newSave(a *app) *cobra.Command {
 				return err
 			}
 			if len(args) > 0 && args[0] == "-" {
-				forwards, err := instance.Forwards(cmd.Context())
+				file, err := fileOf(cmd.Context(), instance)
 				if err != nil {
 					return err
 				}
-				_, err = a.stdout.Write(ctl.FormatFile(forwards))
+				_, err = a.stdout.Write(file.Format())
 				return err
 			}
 			path, err := a.fileArgument(args)
@@ -56,13 +57,23 @@ func (a *app) fileArgument(args []string) (string, error) {
 	return a.defaultFile()
 }
 
+// fileOf returns the file that brings back what there is.
+func fileOf(ctx context.Context, d dataplane) (ctl.File, error) {
+	forwards, err := d.Forwards(ctx)
+	if err != nil {
+		return ctl.File{}, err
+	}
+	modes, err := d.XDP(ctx)
+	return ctl.File{Forwards: forwards, XDP: modes}, err
+}
+
 // saveTo writes all forwards to a file.
 func (a *app) saveTo(ctx context.Context, d dataplane, file *newFile) error {
 	var count int
 	err := file.commit(func() ([]byte, error) {
-		forwards, err := d.Forwards(ctx)
-		count = len(forwards)
-		return ctl.FormatFile(forwards), err
+		file, err := fileOf(ctx, d)
+		count = len(file.Forwards)
+		return file.Format(), err
 	})
 	if err != nil {
 		return err

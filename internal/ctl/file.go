@@ -16,25 +16,34 @@ const FileVersion = "xfwd/v1"
 // The keys at the top of a file.
 const (
 	keyAPIVersion = "apiVersion"
+	keyXDP        = "xdp"
 	keyForwards   = "forwards"
 )
 
-// ParseFile returns the forwards of a file in the order in which it has them.
-// Nothing is guessed: whatever is not known, said twice or of the wrong type
-// is ErrSyntax, with a text that begins with the given name of the file and
-// the line.
-func ParseFile(name string, data []byte, now time.Time) ([]Forward, error) {
-	r := fileReader{name: name, now: now, seen: newIndex()}
-	if err := r.read(data); err != nil {
-		return nil, err
-	}
-	return r.seen.forwards, nil
+// File is what a file says.
+type File struct {
+	Forwards []Forward
+	// XDP is how devices shall use XDP; those that are not named stay as they are.
+	XDP XDPModes
 }
 
-// fileReader collects the forwards of one file.
+// ParseFile returns what a file says, the forwards in the order in which it has
+// them. Nothing is guessed: whatever is not known, said twice or of the wrong type
+// is ErrSyntax, with a text that begins with the given name of the file and
+// the line.
+func ParseFile(name string, data []byte, now time.Time) (File, error) {
+	r := fileReader{name: name, now: now, seen: newIndex()}
+	if err := r.read(data); err != nil {
+		return File{}, err
+	}
+	return File{Forwards: r.seen.forwards, XDP: r.xdp}, nil
+}
+
+// fileReader collects what one file says.
 type fileReader struct {
 	name string
 	now  time.Time
+	xdp  XDPModes
 	seen *index
 	// lines are where the forwards in seen begin.
 	lines []int
@@ -50,7 +59,7 @@ func (r *fileReader) read(data []byte) error {
 	if err != nil {
 		return err
 	}
-	values, err := r.mapping(top, []string{keyAPIVersion, keyForwards})
+	values, err := r.mapping(top, []string{keyAPIVersion, keyXDP, keyForwards})
 	if err != nil {
 		return err
 	}
@@ -62,6 +71,9 @@ func (r *fileReader) read(data []byte) error {
 		return err
 	} else if text != FileVersion {
 		return r.errorf(line(version), "apiVersion %q is unknown; this xfwd reads %s", text, FileVersion)
+	}
+	if err := r.readXDP(top, values); err != nil {
+		return err
 	}
 	forwards, found := values[keyForwards]
 	if !found {
@@ -75,6 +87,22 @@ func (r *fileReader) read(data []byte) error {
 		if err := r.entry(entry); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// readXDP reads how devices shall use XDP, if the file says so.
+func (r *fileReader) readXDP(top ast.Node, values map[string]ast.Node) error {
+	n, found := values[keyXDP]
+	if !found {
+		return nil
+	}
+	words, err := r.texts(keyXDP, n)
+	if err != nil {
+		return err
+	}
+	if r.xdp, err = ParseXDPModes(words); err != nil {
+		return r.errorf(r.lineOf(err, top, values), "%w", err)
 	}
 	return nil
 }

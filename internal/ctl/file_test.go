@@ -33,11 +33,11 @@ forwards:
 		{"marks of a document", "---\napiVersion: xfwd/v1\nforwards: []\n---\n", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			forwards, err := ParseFile("f.yaml", []byte(test.file), time.Unix(0, 0))
+			file, err := ParseFile("f.yaml", []byte(test.file), time.Unix(0, 0))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := lines(forwards); got != test.want {
+			if got := lines(file.Forwards); got != test.want {
 				t.Errorf("got\n%swant\n%s", got, test.want)
 			}
 		})
@@ -60,7 +60,7 @@ func TestParseFileRefuses(t *testing.T) {
 		{"null forwards", "apiVersion: xfwd/v1\nforwards:\n", "2: forwards has no value; give one or remove the key"},
 		{"forwards no list", "apiVersion: xfwd/v1\nforwards: 80\n", "2: forwards is a list; write [a] or lines that begin with a dash"},
 		{"second document", "apiVersion: xfwd/v1\nforwards: []\n---\napiVersion: xfwd/v1\n", "4: a second document begins; put every forward into the first"},
-		{"unknown key on top", "apiVersion: xfwd/v1\nkind: x\n", `2: key "kind" is unknown; here can be apiVersion or forwards`},
+		{"unknown key on top", "apiVersion: xfwd/v1\nkind: x\n", `2: key "kind" is unknown; here can be apiVersion, xdp or forwards`},
 		{"unknown key", head + "  - frontend: 80\n    backend: 30080\n", `4: key "backend" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, allow, deny, comment or expiresAt`},
 		{"key no word", head + "  - 80: 30080\n", `3: key "80" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, allow, deny, comment or expiresAt`},
 		{"duplicate key", head + aForward + "    frontend: 81\n", "5: frontend is given twice; remove one"},
@@ -91,14 +91,16 @@ func TestParseFileRefuses(t *testing.T) {
 		{"tab", head + "\t- frontend: 80\n", `3: this is not YAML: found character '\t' that cannot start any token; put words with brackets, braces or colons in quotes`},
 		{"open quote", head + "  - frontend: '80\n", "3: this is not YAML: could not find end character of single-quoted text; put words with brackets, braces or colons in quotes"},
 
+		{"a mode of XDP that is none", "apiVersion: xfwd/v1\nxdp:\n  - native\n  - eth0=fast\nforwards: []\n", `4: XDP mode "fast" is unknown; choose auto, native, generic or off`},
+		{"modes of XDP as keys", "apiVersion: xfwd/v1\nxdp: {eth0: native}\nforwards: []\n", "2: xdp is a list; write [a] or lines that begin with a dash"},
 		{"prefixes", head + aForward + "    allow: [10.0.0.0/8]\n", "5: allow is not in this version of xfwd; leave it out and filter with nftables at the backend's port"},
 		{"an expiry", head + aForward + "    expiresAt: 2030-12-31T23:59:00Z\n", "5: an expiry is not in this version of xfwd; leave it out and run `xfwd del` when it is time"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			forwards, err := ParseFile("f.yaml", []byte(test.file), time.Unix(0, 0))
+			file, err := ParseFile("f.yaml", []byte(test.file), time.Unix(0, 0))
 			checkError(t, err, ErrSyntax, "f.yaml:"+test.why)
-			if forwards != nil {
-				t.Errorf("got forwards %v", forwards)
+			if file.Forwards != nil || file.XDP != nil {
+				t.Errorf("got %v", file)
 			}
 		})
 	}
@@ -134,11 +136,11 @@ forwards:
   - frontend: "[2001:db8::7]:80"
     backends: ["[2001:db8::9]:80"]
 `
-	if got := string(FormatFile(all)); got != want {
+	if got := string(File{Forwards: all}.Format()); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
-	checkRoundTrip(t, all)
-	if got, want := string(FormatFile(nil)), "apiVersion: xfwd/v1\nforwards: []\n"; got != want {
+	checkRoundTrip(t, File{Forwards: all})
+	if got, want := string(File{}.Format()), "apiVersion: xfwd/v1\nforwards: []\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -156,12 +158,14 @@ func TestFormatFileWritesEveryKey(t *testing.T) {
 	f.Affinity = 3 * time.Hour
 	none := forwards(t, "81 1")[0]
 	none.Backends = nil
-	checkRoundTrip(t, []Forward{f, none})
+	modes := XDPModes{"": "off", "eth0": "native", "wlan=0": "generic"}
+	checkRoundTrip(t, File{Forwards: []Forward{f, none}, XDP: modes})
 
 	// What this version refuses to read is written all the same, for the day when
 	// it does not.
 	f.ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.FixedZone("", 3600))
 	const want = `apiVersion: xfwd/v1
+xdp: ["off", "eth0=native", "wlan=0=generic"]
 forwards:
   - frontend: 80
     backends:
@@ -176,7 +180,7 @@ forwards:
   - frontend: 81
     backends: []
 `
-	if got := string(FormatFile([]Forward{f, none})); got != want {
+	if got := string(File{Forwards: []Forward{f, none}, XDP: modes}.Format()); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }

@@ -11,18 +11,21 @@ import (
 	"time"
 )
 
-// FormatFile returns a file of which ParseFile makes the same forwards. Two
-// that differ in nothing but the protocol become one entry.
-func FormatFile(forwards []Forward) []byte {
-	sorted := make([]Forward, len(forwards))
+// Format returns a file of which ParseFile makes the same. Two forwards that
+// differ in nothing but the protocol become one entry.
+func (file File) Format() []byte {
+	sorted := make([]Forward, len(file.Forwards))
 	twins := map[frontendKey]Forward{}
-	for i, f := range forwards {
+	for i, f := range file.Forwards {
 		sorted[i] = f.Canonical()
 		twins[sorted[i].Frontend.key()] = sorted[i]
 	}
 	Sort(sorted)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s: %s\n", keyAPIVersion, FileVersion)
+	if len(file.XDP) > 0 {
+		fmt.Fprintf(&b, "%s: %s\n", keyXDP, yamlList(file.XDP.Words()))
+	}
 	if len(sorted) == 0 {
 		fmt.Fprintf(&b, "%s: []\n", keyForwards)
 		return b.Bytes()

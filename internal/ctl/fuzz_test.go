@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -78,13 +79,14 @@ func FuzzParseFile(f *testing.F) {
 		"apiVersion: xfwd/v1\nforwards:\n- {name: web, frontend: '192.0.2.1:443/tcp+udp', backends: ['10.0.1.100:8443'], devices: [eth0], source: preserve, comment: \"a: b # c\"}\n",
 		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1, '2,weight=3', '10.0.0.5:1,state=draining'], balance: random, affinity: 3h}\n",
 		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: ['10.0.0.5:1', '[2001:db8::9]:80,weight=0'], source: masquerade}\n- {frontend: 81, backends: []}\n",
+		"apiVersion: xfwd/v1\nxdp: [off, eth0=native]\nforwards: []\n",
 		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    backends: &x [30080]\n  - frontend: 81\n    backends: *x\n",
 		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    frontend: 81\n", "a: [", "a: b: c", "- |\n  x\n", "? a\n: b\n", "%YAML 1.2\n---\na: 1\n",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		forwards, err := ParseFile("f.yaml", []byte(s), time.Unix(0, 0))
+		file, err := ParseFile("f.yaml", []byte(s), time.Unix(0, 0))
 		if err != nil {
 			checkRefusal(t, err)
 			if !strings.HasPrefix(err.Error(), "f.yaml:") {
@@ -92,23 +94,23 @@ func FuzzParseFile(f *testing.F) {
 			}
 			return
 		}
-		checkRoundTrip(t, forwards)
+		checkRoundTrip(t, file)
 	})
 }
 
-// checkRoundTrip writes the forwards to a file and reads them again.
-func checkRoundTrip(t *testing.T, forwards []Forward) {
+// checkRoundTrip writes a file and reads it again.
+func checkRoundTrip(t *testing.T, file File) {
 	t.Helper()
-	data := FormatFile(forwards)
+	data := file.Format()
 	again, err := ParseFile("again.yaml", data, time.Unix(0, 0))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, data)
 	}
-	Sort(again)
-	want := slices.Clone(forwards)
+	Sort(again.Forwards)
+	want := slices.Clone(file.Forwards)
 	Sort(want)
-	if !slices.EqualFunc(again, want, Forward.Equal) {
-		t.Errorf("%v became %v by\n%s", want, again, data)
+	if !slices.EqualFunc(again.Forwards, want, Forward.Equal) || !maps.Equal(again.XDP, file.XDP) {
+		t.Errorf("%v became %v by\n%s", file, again, data)
 	}
 }
 
@@ -150,10 +152,13 @@ func FuzzFormatFile(f *testing.F) {
 		if port == 0 || forward.Validate() != nil {
 			t.Skip()
 		}
-		forwards := []Forward{forward}
+		file := File{Forwards: []Forward{forward}}
 		if kind&16 != 0 {
-			forwards = []Forward{forward.as(TCP), forward.as(UDP)}
+			file.Forwards = []Forward{forward.as(TCP), forward.as(UDP)}
 		}
-		checkRoundTrip(t, forwards)
+		if checkDevice(device) == nil {
+			file.XDP = XDPModes{device: XDPChoices()[kind%4]}
+		}
+		checkRoundTrip(t, file)
 	})
 }

@@ -23,6 +23,9 @@ type Change func(have []Forward) (want []Forward, err error)
 // UpdateOptions modify Update.
 type UpdateOptions struct {
 	Existing Existing
+	// XDP is how devices shall use XDP from now on; those that are not named stay
+	// as they are.
+	XDP XDPModes
 	// DryRun computes the Report and changes nothing.
 	DryRun bool
 }
