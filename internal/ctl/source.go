@@ -3,7 +3,6 @@
 package ctl
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/xfwd/xfwd/internal/loader"
@@ -76,17 +75,17 @@ func sourceNotes(host *loader.Host, targets []target) []string {
 		if !found {
 			continue
 		}
-		why := route.Why
+		asked := ""
 		if t.forward.Source != SourceAuto {
-			why = fmt.Sprintf("you asked for %s, and %s", t.forward.Source, why)
+			asked = ", as you asked"
 		}
 		switch source, address := sourceOf(host, sourceNumbers[t.forward.Source], t.backend.Address); {
 		case source != maps.BackendMasquerades:
-			notes.add("source kept: %s", why)
+			notes.add("source kept%s: %s", asked, route.Why)
 		case address.IsValid():
-			notes.add("source masqueraded as %s: %s", address, why)
+			notes.add("source masqueraded as %s%s: %s", address, asked, route.Why)
 		default:
-			notes.add("source masqueraded as the address of %s: %s", route.Device, why)
+			notes.add("source masqueraded as the address of %s%s: %s", route.Device, asked, route.Why)
 		}
 	}
 	return notes.most("backends")
