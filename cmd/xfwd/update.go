@@ -95,6 +95,18 @@ func indexFrontend(forwards []ctl.Forward, f ctl.Forward) int {
 // mostBackendsTold is how many changed backends of a forward are worth reading.
 const mostBackendsTold = 4
 
+// changeOfBackend says how a backend that stays differs.
+func changeOfBackend(was, is ctl.Backend) string {
+	change := ""
+	if is.State != was.State {
+		change += " " + string(is.State)
+	}
+	if is.Weight != was.Weight {
+		change += fmt.Sprintf(" with weight %d", is.Weight)
+	}
+	return change
+}
+
 // changeOfBackends says in a line how the backends of a forward differ.
 func changeOfBackends(was, is ctl.Forward) string {
 	old := map[string]ctl.Backend{}
@@ -108,7 +120,7 @@ func changeOfBackends(was, is ctl.Forward) string {
 		if !found {
 			parts = append(parts, b.Label()+" new")
 		} else if b != before {
-			parts = append(parts, fmt.Sprintf("%s %s with weight %d", b.PlaceLabel(), b.State, b.Weight))
+			parts = append(parts, b.PlaceLabel()+changeOfBackend(before, b))
 		}
 	}
 	for _, b := range was.Backends {

@@ -70,20 +70,30 @@ func (f Forward) String() string {
 // backendsWidth is what a line of a terminal has room for beside a frontend.
 const backendsWidth = 40
 
-// BackendsLabel lists the backends for people, as many as fit into a line.
+// BackendsLabel lists the backends for people: the first, as many more as fit
+// into a line, and how many are left.
 func (f Forward) BackendsLabel() string {
 	if len(f.Backends) == 0 {
 		return "no backend"
 	}
-	list := f.Backends[0].Label()
-	for i, b := range f.Backends[1:] {
-		longer := list + ", " + b.Label()
-		if len(longer) > backendsWidth {
-			return fmt.Sprintf("%s and %d more", list, len(f.Backends)-1-i)
+	var label, list string
+	for i, b := range f.Backends {
+		if i > 0 {
+			list += ", "
 		}
-		list = longer
+		list += b.Label()
+		if i > 0 && len(list) > backendsWidth {
+			break
+		}
+		all := list
+		if left := len(f.Backends) - 1 - i; left > 0 {
+			all += fmt.Sprintf(" and %d more", left)
+		}
+		if i == 0 || len(all) <= backendsWidth {
+			label = all
+		}
 	}
-	return list
+	return label
 }
 
 // Sort puts forwards in the order in which they are shown: by address, port

@@ -135,7 +135,9 @@ func TestBackendsLabel(t *testing.T) {
 		{nil, "no backend"},
 		{[]string{"30080"}, "this host:30080"},
 		{[]string{"10.0.1.100:8443", "10.0.1.101:80,weight=3"}, "10.0.1.100:8443, 10.0.1.101:80,weight=3"},
-		{[]string{"10.0.1.100:8443", "10.0.1.101:8443", "1"}, "10.0.1.100:8443, 10.0.1.101:8443 and 1 more"},
+		{[]string{"10.0.1.100:8443", "10.0.1.101:8443", "1"}, "10.0.1.100:8443 and 2 more"},
+		{[]string{"10.0.0.1:80", "10.0.0.2:80", "1", "2", "3"}, "10.0.0.1:80, 10.0.0.2:80 and 3 more"},
+		{[]string{"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80,state=active"}, "10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80"},
 		{[]string{"[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:80", "1", "2"}, "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:80 and 2 more"},
 	} {
 		forwards, err := Spec{Frontend: "80", Backends: test.backends}.Forwards(time.Unix(0, 0))
