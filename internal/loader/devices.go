@@ -37,10 +37,9 @@ type device struct {
 	master *device
 	// filtersVLANs is set for a bridge that does.
 	filtersVLANs bool
-	// peer is set for one of a pair, the other of which is in another namespace.
-	peer bool
-	// xdpProgram is the id of the XDP program that it runs, whoever's, or 0.
-	xdpProgram uint32
+	// other is the ifindex of the other one of a pair, and otherNamespace, unless it
+	// is negative, the number of its namespace as this one knows it.
+	other, otherNamespace int
 	// skip says why packets need not, or must not, be handled here.
 	skip string
 }
@@ -94,10 +93,8 @@ func newDevice(l netlink.Link) *device {
 	if bridge, is := l.(*netlink.Bridge); is {
 		d.filtersVLANs = bridge.VlanFiltering != nil && *bridge.VlanFiltering
 	}
-	// The kernel tells the other's namespace only if it is not this one.
-	d.peer = (d.kind == "veth" || d.kind == "netkit") && a.NetNsID >= 0
-	if a.Xdp != nil {
-		d.xdpProgram = a.Xdp.ProgId
+	if d.kind == "veth" || d.kind == "netkit" {
+		d.other, d.otherNamespace = a.ParentIndex, a.NetNsID
 	}
 	return d
 }
@@ -137,7 +134,7 @@ func (d *device) facts() maps.Device {
 		Network:  uint32(d.network().ifindex),
 		MTU:      uint32(d.mtu),
 		Ethernet: d.layer == ethernet,
-		Peer:     d.peer,
+		Peer:     d.other != 0 && d.otherNamespace >= 0,
 	}
 	if f.Ethernet {
 		copy(f.Address[:], d.network().address)

@@ -91,7 +91,8 @@ func (h *Host) Address(ipv6 bool) netip.Addr {
 // are now, and ends every next hop. The caller has attached before, and tells
 // about addresses by itself.
 func (d *Dataplane) Tell(h *Host) error {
-	native, err := d.nativeXDP()
+	// Attach has put them there.
+	xdp, err := d.Maps.XDPDevices()
 	if err != nil {
 		return err
 	}
@@ -100,7 +101,9 @@ func (d *Dataplane) Tell(h *Host) error {
 		facts := device.facts()
 		facts.Primary4 = h.addresses.primary4[device.ifindex]
 		facts.Primary6 = h.addresses.primary6[device.ifindex]
-		facts.XDP = slices.Contains(native, uint32(device.ifindex))
+		facts.XDP = slices.Contains(xdp, uint32(device.ifindex))
+		// What XDP sends to a pair is received at its other end by itself.
+		facts.Peer = facts.Peer && !facts.XDP
 		devices[uint32(device.ifindex)] = facts
 	}
 	if err := d.Maps.PutDevices(devices); err != nil {

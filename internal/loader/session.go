@@ -182,7 +182,8 @@ func (d *Dataplane) retire() error {
 		return err
 	}
 	d.Settings.Epoch = 0
-	return d.namespace.Do(func() error {
-		return d.retireXDP(func(xdpLink) bool { return false })
-	})
+	if err := d.limitXDP(nil); err != nil {
+		return err
+	}
+	return d.detachXDPExcept(func(xdpLink) bool { return false })
 }

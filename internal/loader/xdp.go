@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,19 +55,21 @@ func (d *Dataplane) xdpLinks() ([]xdpLink, error) {
 	return links, nil
 }
 
-// nativeXDP returns the devices that have our program in their driver, by ifindex.
-func (d *Dataplane) nativeXDP() ([]uint32, error) {
+// sendableXDP returns the devices that XDP may send through, by ifindex: those that
+// have our program in their driver, and for a veth, another one at its other end.
+func (d *Dataplane) sendableXDP(devices []*device) ([]uint32, error) {
 	links, err := d.xdpLinks()
 	if err != nil {
 		return nil, err
 	}
-	var native []uint32
+	var sendable []uint32
 	for _, l := range links {
-		if l.mode == ModeNative && d.xdpAttached(l) {
-			native = append(native, uint32(l.ifindex))
+		i := slices.IndexFunc(devices, func(d *device) bool { return d.ifindex == l.ifindex })
+		if l.mode == ModeNative && i >= 0 && devices[i].deliversXDP() && d.xdpAttached(l) {
+			sendable = append(sendable, uint32(l.ifindex))
 		}
 	}
-	return native, nil
+	return sendable, nil
 }
 
 // xdpAttached says whether a pinned link is there and still on its device.
@@ -102,38 +105,44 @@ func (d *Dataplane) attachXDP(device *device, mode string) error {
 	return d.pinNew(fresh, l.name())
 }
 
-// retireXDP detaches from the devices that shall not have our program any more,
-// or not in that mode. First nothing is sent there: a driver without a program
-// drops what XDP redirects to it.
-func (d *Dataplane) retireXDP(stays func(xdpLink) bool) error {
-	links, err := d.xdpLinks()
+// limitXDP has XDP send through no other devices than these, by ifindex. Next hops
+// end before the kernel takes a device away: XDP drops what it has no device for.
+func (d *Dataplane) limitXDP(ifindexes []uint32) error {
+	have, err := d.Maps.XDPDevices()
 	if err != nil {
 		return err
 	}
-	var retired []xdpLink
-	var ifindexes, stay []uint32
-	for _, l := range links {
-		switch {
-		case !stays(l) || !d.xdpAttached(l):
-			retired = append(retired, l)
-			ifindexes = append(ifindexes, uint32(l.ifindex))
-		case l.mode == ModeNative:
-			stay = append(stay, uint32(l.ifindex))
+	var stay, gone []uint32
+	for _, ifindex := range have {
+		if slices.Contains(ifindexes, ifindex) {
+			stay = append(stay, ifindex)
+		} else {
+			gone = append(gone, ifindex)
 		}
 	}
-	if len(retired) == 0 {
+	if len(gone) == 0 {
 		return nil
 	}
-	if err := d.Maps.ForgetXDP(ifindexes); err != nil {
+	if err := d.Maps.ForgetXDP(gone); err != nil {
 		return err
 	}
 	if err := d.endNextHops(); err != nil {
 		return err
 	}
-	if err := d.Maps.PutXDPDevices(stay); err != nil {
+	return d.Maps.PutXDPDevices(stay)
+}
+
+// detachXDPExcept detaches from the devices that shall not have our program any
+// more, or not in that mode, and removes what is left of devices that have gone.
+func (d *Dataplane) detachXDPExcept(stays func(xdpLink) bool) error {
+	links, err := d.xdpLinks()
+	if err != nil {
 		return err
 	}
-	for _, l := range retired {
+	for _, l := range links {
+		if stays(l) && d.xdpAttached(l) {
+			continue
+		}
 		if err := d.detachXDP(l); err != nil {
 			return err
 		}

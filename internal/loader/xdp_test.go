@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/xfwd/xfwd/bpf"
+	"github.com/xfwd/xfwd/test/lab"
 )
 
 // xdpRow attaches and returns the XDP hook of a device, which must be the same
@@ -174,7 +175,7 @@ func TestXDPModesAreRememberedAndMerged(t *testing.T) {
 func TestXDPModesTakeEffect(t *testing.T) {
 	loaded(t, func(s *Session, d *Dataplane) {
 		for _, mode := range []string{"native", "generic", "native", "off", "native", "auto", "generic", "off"} {
-			setXDPModes(t, d, "a0="+mode)
+			setXDPModes(t, d, "a0="+mode, "a1=native")
 			want := mode
 			if mode == "off" || mode == "auto" {
 				want = ModeNone
@@ -195,7 +196,7 @@ func TestXDPModesTakeEffect(t *testing.T) {
 // program goes.
 func TestNextHopsEndBeforeAnXDPProgramGoes(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
-		setXDPModes(t, d, "a0=native")
+		setXDPModes(t, d, "a0=native", "a1=native")
 		xdpRow(t, d, "a0")
 		must(t, d.Tell(hostOf(t, d)))
 		before := d.Settings.RouteGeneration
@@ -210,6 +211,58 @@ func TestNextHopsEndBeforeAnXDPProgramGoes(t *testing.T) {
 			t.Errorf("XDP may send: %t, the programs think so: %t", sends, told)
 		}
 	})
+}
+
+// A veth drops what XDP sends to it unless its other end has a program, too,
+// wherever that is.
+func TestXDPIsSentToAVethWhoseOtherEndTakesIt(t *testing.T) {
+	for name, elsewhere := range map[string]bool{"here": false, "in another namespace": true} {
+		t.Run(name, func(t *testing.T) {
+			loaded(t, func(_ *Session, d *Dataplane) {
+				other := d.namespace
+				if elsewhere {
+					n := lab.New(t).Namespace("other")
+					var err error
+					other, err = OpenNamespace(n.Name)
+					must(t, err)
+					defer other.Close()
+					inNamespace(t, d, func() error {
+						l, err := netlink.LinkByName("a1")
+						if err != nil {
+							return err
+						}
+						return netlink.LinkSetNsFd(l, int(other.file.Fd()))
+					})
+				}
+				setXDPModes(t, d, "a0=native")
+				if row := xdpRow(t, d, "a0"); row.Mode != ModeNative || !strings.Contains(row.Why, "nothing is sent by it") {
+					t.Errorf("without a program there: %+v", row)
+				}
+				must(t, d.Tell(hostOf(t, d)))
+				mustRun(t, d, "a0", ModeNative)
+				if sends, told := xdpFacts(t, d, "a0"); sends || told {
+					t.Errorf("without a program there, XDP may send: %t, the programs think so: %t", sends, told)
+				}
+				var theirs link.Link
+				must(t, other.Do(func() error {
+					l, err := netlink.LinkByName("a1")
+					if err != nil {
+						return err
+					}
+					theirs, err = link.AttachXDP(link.XDPOptions{Program: d.xdpProgram(), Interface: l.Attrs().Index, Flags: link.XDPDriverMode})
+					return err
+				}))
+				defer theirs.Close()
+				if row := xdpRow(t, d, "a0"); row.Mode != ModeNative || row.Why != "--xdp native" {
+					t.Errorf("with a program there: %+v", row)
+				}
+				must(t, d.Tell(hostOf(t, d)))
+				if sends, told := xdpFacts(t, d, "a0"); !sends || !told {
+					t.Errorf("with a program there, XDP may send: %t, the programs think so: %t", sends, told)
+				}
+			})
+		})
+	}
 }
 
 func TestAnOccupiedXDPHookIsLeftToItsOwner(t *testing.T) {
@@ -326,7 +379,7 @@ func linkID(t *testing.T, d *Dataplane, name string) link.ID {
 // attached anew.
 func TestXDPOfADeviceThatIsMadeAgain(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
-		setXDPModes(t, d, "a0=native")
+		setXDPModes(t, d, "a0=native", "a1=native")
 		xdpRow(t, d, "a0")
 		must(t, d.Tell(hostOf(t, d)))
 		ifindex := deviceNamed(t, d, "a0").ifindex

@@ -2,7 +2,10 @@
 
 package loader
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // xdpHookName is the name of the XDP hook of a device.
 const xdpHookName = "xdp"
@@ -21,44 +24,68 @@ func (d *Dataplane) attachXDPHooks(devices []*device) (map[int]Hook, error) {
 	for _, device := range devices {
 		decisions[device.ifindex] = policy.decide(device)
 	}
-	err = d.retireXDP(func(l xdpLink) bool { return decisions[l.ifindex].mode == l.mode })
+	refused, err := d.moveXDP(devices, decisions)
 	if err != nil {
 		return nil, err
 	}
 	hooks := make(map[int]Hook, len(devices))
 	for _, device := range devices {
-		if hooks[device.ifindex], err = d.attachXDPHook(device, decisions[device.ifindex]); err != nil {
-			return nil, err
-		}
+		hooks[device.ifindex] = xdpHook(device, decisions[device.ifindex], refused[device.ifindex])
 	}
-	native, err := d.nativeXDP()
+	return hooks, nil
+}
+
+// moveXDP follows the decisions about all devices, and returns why some of these
+// refused. At no time does XDP send through a device that would drop it.
+func (d *Dataplane) moveXDP(devices []*device, decisions map[int]xdpDecision) (refused map[int]string, err error) {
+	stays := func(l xdpLink) bool { return decisions[l.ifindex].mode == l.mode }
+	sendable, err := d.sendableXDP(devices)
 	if err != nil {
 		return nil, err
 	}
-	return hooks, d.Maps.PutXDPDevices(native)
-}
-
-// attachXDPHook follows a decision. That a device refuses is no error, for then tc
-// serves it alone; why is noted for those who ask later.
-func (d *Dataplane) attachXDPHook(device *device, decision xdpDecision) (Hook, error) {
-	refused := ""
-	if decision.mode != ModeNone {
-		if err := d.attachXDP(device, decision.mode); err != nil {
-			refused = "tc alone: " + d.whyXDPRefused(device, decision.mode, err)
+	err = d.limitXDP(slices.DeleteFunc(sendable, func(ifindex uint32) bool {
+		return !stays(xdpLink{int(ifindex), ModeNative})
+	}))
+	if err != nil {
+		return nil, err
+	}
+	if err := d.detachXDPExcept(stays); err != nil {
+		return nil, err
+	}
+	refused = make(map[int]string)
+	for _, device := range devices {
+		if refused[device.ifindex], err = d.tryXDP(device, decisions[device.ifindex].mode); err != nil {
+			return nil, err
 		}
 	}
-	hook := xdpHook(device, decision, refused)
-	if refused == "" {
-		return hook, d.notes().remove(xdpNote(device))
+	if sendable, err = d.sendableXDP(devices); err != nil {
+		return nil, err
 	}
-	return hook, d.notes().write(xdpNote(device), refused)
+	return refused, d.Maps.PutXDPDevices(sendable)
+}
+
+// tryXDP attaches to a device in a mode, which may be none. That the device refuses
+// is no error, for then tc serves it alone; why is noted for those who ask later.
+func (d *Dataplane) tryXDP(device *device, mode string) (refused string, err error) {
+	if mode != ModeNone {
+		if err := d.attachXDP(device, mode); err != nil {
+			refused = "tc alone: " + d.whyXDPRefused(device, mode, err)
+		}
+	}
+	if refused == "" {
+		return "", d.notes().remove(xdpNote(device))
+	}
+	return refused, d.notes().write(xdpNote(device), refused)
 }
 
 // xdpHook tells how a decision ended; refused is empty unless it was in vain.
 func xdpHook(device *device, decision xdpDecision, refused string) Hook {
 	hook := Hook{Device: device.name, Name: xdpHookName, Mode: decision.mode, Why: decision.why}
-	if refused != "" {
+	switch {
+	case refused != "":
 		hook.Mode, hook.Why = ModeNone, refused
+	case hook.Mode == ModeNative && !device.deliversXDP():
+		hook.Why += "; nothing is sent by it, for there is no XDP program at its other end"
 	}
 	hook.Missing = decision.explicit && hook.Mode == ModeNone
 	return hook

@@ -5,36 +5,47 @@ package maps
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/xfwd/xfwd/bpf"
 )
 
+// XDPDevices returns the devices that XDP may send through, by ifindex.
+func (s *Set) XDPDevices() ([]uint32, error) {
+	var ifindexes []uint32
+	var ifindex, value uint32
+	it := s.maps.XdpDevices.Iterate()
+	for it.Next(&ifindex, &value) {
+		ifindexes = append(ifindexes, ifindex)
+	}
+	if err := it.Err(); err != nil {
+		return nil, fmt.Errorf("read map %s: %w", s.maps.XdpDevices, err)
+	}
+	return ifindexes, nil
+}
+
 // PutXDPDevices has XDP send through these devices, by ifindex, and no others.
 // The kernel takes the numbers as those of the current thread's namespace. A
 // device must be here before PutDevices says that XDP is in its driver.
 func (s *Set) PutXDPDevices(ifindexes []uint32) error {
-	have := make(map[uint32]bool)
-	var ifindex, value uint32
-	it := s.maps.XdpDevices.Iterate()
-	for it.Next(&ifindex, &value) {
-		have[ifindex] = true
-	}
-	if err := it.Err(); err != nil {
-		return fmt.Errorf("read map %s: %w", s.maps.XdpDevices, err)
+	have, err := s.XDPDevices()
+	if err != nil {
+		return err
 	}
 	for _, ifindex := range ifindexes {
-		if !have[ifindex] {
+		if !slices.Contains(have, ifindex) {
 			if err := put(s.maps.XdpDevices, ifindex, ifindex); err != nil {
 				return err
 			}
 		}
-		delete(have, ifindex)
 	}
-	for ifindex := range have {
-		if err := remove(s.maps.XdpDevices, ifindex); err != nil {
-			return err
+	for _, ifindex := range have {
+		if !slices.Contains(ifindexes, ifindex) {
+			if err := remove(s.maps.XdpDevices, ifindex); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
