@@ -126,9 +126,11 @@ func (f *fleet) open(t *testing.T, network string, to netip.AddrPort, count int)
 // addresses, which are of RFC 2544's range and RFC 3849's, to it.
 func (f *fleet) crowd(t *testing.T, count int) []lab.Addresses {
 	t.Helper()
+	f.Client.Sysctl("net.ipv6.ip_nonlocal_bind", "1")
 	prefixes := []netip.Prefix{netip.MustParsePrefix("198.19.0.0/16"), netip.MustParsePrefix("2001:db8:19::/64")}
 	for _, prefix := range prefixes {
-		// A local route makes every address of the prefix the client's own.
+		// A local route makes every address of the prefix the client's own, though IPv6 does not
+		// let programs bind to it just so.
 		err := f.Client.Links().RouteAdd(&netlink.Route{
 			Dst:       &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())},
 			LinkIndex: f.Client.Index("lo"),

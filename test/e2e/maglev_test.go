@@ -18,14 +18,17 @@ import (
 const (
 	// shareFlows is how many flows Maglev's shares are measured with.
 	shareFlows = 100_000
-	// shareLimit is how far a backend's share may be from that of its weight, as a part of it.
-	shareLimit = 0.02
+	// shareLimit is how far a backend's share may be from that of its weight, as a part of it, with
+	// four backends. Ten have smaller shares, and of the hundred thousand there are fewer flows for
+	// each: chance alone, with a standard deviation of 0.95 %, takes one of ten beyond 2 % often.
+	shareLimit      = 0.02
+	shareLimitOfTen = 0.04
 	// movedLimit is the part of the flows of nine backends that may move when the tenth goes.
 	movedLimit = 0.03
 )
 
-// Over 100,000 flows Maglev gives each backend its share within 2 %, and when one
-// of ten backends goes, hardly any flow of the others moves.
+// Over 100,000 flows Maglev gives each of four backends its share within 2 %, and
+// when one of ten goes, hardly any flow of the others moves.
 func TestMaglevShares(t *testing.T) {
 	t.Parallel()
 	f := newSilentFleet(t, 10)
@@ -41,16 +44,16 @@ func TestMaglevShares(t *testing.T) {
 		}
 		within(t, f.Network, family+" by weight", func(t *testing.T) {
 			weights := []int{1, 2, 3, 4}
-			mustShare(t, weights, spread(t, weights...))
+			mustShare(t, weights, spread(t, weights...), shareLimit)
 		})
 		within(t, f.Network, family+" one of ten goes", func(t *testing.T) {
 			weights := []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}
 			before := spread(t, weights...)
-			mustShare(t, weights, before)
+			mustShare(t, weights, before, shareLimitOfTen)
 			const gone = 4
 			weights[gone] = 0
 			after := spread(t, weights...)
-			mustShare(t, weights, after)
+			mustShare(t, weights, after, shareLimitOfTen)
 			stayed, moved := 0, 0
 			for i := range before {
 				switch before[i] {
@@ -71,7 +74,7 @@ func TestMaglevShares(t *testing.T) {
 }
 
 // mustShare compares how many flows backends got with their weights.
-func mustShare(t *testing.T, weights []int, flows []int32) {
+func mustShare(t *testing.T, weights []int, flows []int32, limit float64) {
 	t.Helper()
 	got, sum := make([]int, len(weights)), 0
 	for _, backend := range flows {
@@ -92,8 +95,8 @@ func mustShare(t *testing.T, weights []int, flows []int32) {
 		worst = max(worst, math.Abs(float64(got[i])/want-1))
 	}
 	t.Logf("weights %v: flows %v, at worst %.2f %% beside the weight", weights, got, 100*worst)
-	if worst > shareLimit {
-		t.Errorf("a share is more than %.0f %% beside its weight", 100*shareLimit)
+	if worst > limit {
+		t.Errorf("a share is more than %.0f %% beside its weight", 100*limit)
 	}
 }
 

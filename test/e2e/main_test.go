@@ -14,7 +14,12 @@ import (
 	"github.com/xfwd/xfwd/test/lab"
 )
 
-func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
+func TestMain(m *testing.M) {
+	if backend := os.Getenv(manyBackend); backend != "" {
+		serveMany(backend) // in a process that a test has started
+	}
+	os.Exit(lab.Main(m))
+}
 
 // networks are the protocols that are forwarded, by their names in Go.
 var networks = []string{"tcp", "udp"}

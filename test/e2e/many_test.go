@@ -7,13 +7,14 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/xfwd/xfwd/test/lab"
 )
 
 // 10,000 connections at once through one forward to several backends, half of
@@ -21,18 +22,13 @@ import (
 func TestTenThousandConnections(t *testing.T) {
 	t.Parallel()
 	const connections, backends = 10_000, 4
-	moreFiles(t, 2*connections+5_000)
+	moreFiles(t, connections+5_000)
 	f := newSilentFleet(t, backends+1)
 	for i, pod := range f.pods {
-		pod.Serve(fmt.Sprintf(":%d", fleetPort), func(conn net.Conn) {
-			var question [1]byte
-			for {
-				if _, err := io.ReadFull(conn, question[:]); err != nil {
-					return
-				}
-				conn.Write([]byte{question[0] ^ byte(i)})
-			}
-		})
+		// Each is a process of its own, because a process may not have that many files.
+		server := exec.Command(os.Args[0])
+		server.Env = append(os.Environ(), manyBackend+"="+strconv.Itoa(i))
+		awaitListener(t, pod.Namespace, fleetPort, pod.StartCommand(server))
 	}
 	f.xfwd.MaxFlows = "32768"
 	f.publish(t, "80", f.backends("", 0, 1, 2, 3))
@@ -125,17 +121,52 @@ func (f *fleet) dialMany(to netip.AddrPort, count int) (conns []net.Conn, failed
 	return conns, failed
 }
 
-// moreFiles lets this process have more open files. It is not taken back, since
-// other tests may use them by then.
-func moreFiles(t lab.TB, files uint64) {
+// manyBackend is the environment variable that makes a process of this test
+// binary a server: the number of the backend that it is.
+const manyBackend = "XFWD_TEST_MANY_BACKEND"
+
+// serveMany answers each byte with that byte, in which it puts the backend's
+// number. It does not return.
+func serveMany(backend string) {
+	number, err := strconv.Atoi(backend)
+	if err != nil {
+		panic(err)
+	}
+	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", fleetPort))
+	if err != nil {
+		panic(err)
+	}
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			panic(err)
+		}
+		go func() {
+			defer conn.Close()
+			var question [1]byte
+			for {
+				if _, err := io.ReadFull(conn, question[:]); err != nil {
+					return
+				}
+				conn.Write([]byte{question[0] ^ byte(number)})
+			}
+		}()
+	}
+}
+
+// moreFiles makes sure that this process may have so many open files. It is not
+// taken back, since other tests may use them by then.
+func moreFiles(t *testing.T, files uint64) {
 	t.Helper()
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatalf("limit of files: %v", err)
 	}
-	limit.Cur = max(limit.Cur, files)
-	limit.Max = max(limit.Max, limit.Cur)
+	if limit.Cur >= files {
+		return
+	}
+	limit.Cur, limit.Max = files, max(limit.Max, files)
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatalf("limit of files: %v", err)
+		t.Fatalf("this test needs %d open files: %v", files, err)
 	}
 }
