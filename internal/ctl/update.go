@@ -43,7 +43,7 @@ func (i *Instance) Update(ctx context.Context, change Change, o UpdateOptions) (
 		defer func() { d.Close() }()
 		p.report.Loaded = true
 	}
-	warnings, err := put(d, p, o.Existing)
+	warnings, err := put(d, p, o)
 	if err != nil {
 		if p.report.Loaded {
 			err = errors.Join(err, session.Unload())
@@ -124,26 +124,10 @@ func anyElsewhere(host *loader.Host, forwards []Forward) bool {
 
 // put brings the dataplane up to date with this command and the host, then makes
 // the change.
-func put(d *loader.Dataplane, p *plan, existing Existing) (warnings []string, err error) {
-	if err := d.Upgrade(); err != nil {
-		return nil, err
-	}
-	if p.leaves {
-		if err := d.UseXDP(); err != nil {
-			return nil, err
-		}
-	}
-	hooks, err := d.Attach()
+func put(d *loader.Dataplane, p *plan, o UpdateOptions) (warnings []string, err error) {
+	hooks, err := catchUp(d, p, o.XDP)
 	if err != nil {
 		return nil, err
-	}
-	if err := d.Tell(p.host); err != nil {
-		return nil, err
-	}
-	if p.leaves {
-		if err := d.ReservePorts(); err != nil {
-			return nil, err
-		}
 	}
 	t, err := prepare(d, p)
 	if err != nil {
@@ -152,7 +136,7 @@ func put(d *loader.Dataplane, p *plan, existing Existing) (warnings []string, er
 	if err := t.commit(); err != nil {
 		return nil, err
 	}
-	if err := t.settle(existing); err != nil {
+	if err := t.settle(o.Existing); err != nil {
 		return nil, err
 	}
 	if !t.leaves() {
@@ -161,4 +145,27 @@ func put(d *loader.Dataplane, p *plan, existing Existing) (warnings []string, er
 		}
 	}
 	return hookWarnings(hooks), nil
+}
+
+// catchUp makes the dataplane that of this command, on the host as it is now.
+func catchUp(d *loader.Dataplane, p *plan, xdp XDPModes) ([]loader.Hook, error) {
+	if err := d.Upgrade(); err != nil {
+		return nil, err
+	}
+	if err := d.SetXDP(xdp); err != nil {
+		return nil, err
+	}
+	if p.leaves {
+		if err := d.UseXDP(); err != nil {
+			return nil, err
+		}
+		if err := d.ReservePorts(); err != nil {
+			return nil, err
+		}
+	}
+	hooks, err := d.Attach()
+	if err != nil {
+		return nil, err
+	}
+	return hooks, d.Tell(p.host)
 }
