@@ -38,20 +38,22 @@ func (d *Dataplane) Close() error {
 	return errors.Join(d.Maps.Close(), d.programs.Close())
 }
 
-// load makes a dataplane and pins it in a directory.
-func load(namespace *Namespace, directory string, maxFlows uint32) error {
+// load makes the programs and maps of a dataplane.
+func load(namespace *Namespace, maxFlows uint32) (*ebpf.Collection, error) {
 	if err := liftMemoryLimit(); err != nil {
-		return err
+		return nil, err
 	}
 	spec, err := collection(namespace, maxFlows)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c, err := ebpf.NewCollection(spec)
-	if err != nil {
-		return explain("load the programs", err)
-	}
-	defer c.Close()
+	return c, explain("load the programs", err)
+}
+
+// pin makes a dataplane of programs and maps: it pins them in a directory, and
+// writes the settings.
+func pin(c *ebpf.Collection, namespace *Namespace, directory string, maxFlows uint32) error {
 	for _, part := range []string{mapPins, programPins, linkPins, notePins} {
 		if err := os.MkdirAll(filepath.Join(directory, part), 0o700); err != nil {
 			return explain("make the pin directory "+directory, err)

@@ -7,8 +7,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"path/filepath"
+	"sync"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -52,12 +54,30 @@ func write(t *testing.T, l *Loader, f func(*Session)) {
 	f(s)
 }
 
-// loaded calls f with a dataplane that is just loaded and not attached.
+// loadOnce loads programs and maps for all tests of this process: for an emulated
+// processor of a test VM, their verification is the work of minutes.
+var loadOnce = sync.OnceValues(func() (*ebpf.Collection, error) {
+	here, err := OpenNamespace("")
+	if err != nil {
+		return nil, err
+	}
+	defer here.Close()
+	return load(here, sharedFlows)
+})
+
+const sharedFlows = 1024
+
+// loaded calls f with a dataplane that is not attached yet. Its maps are those of
+// the tests before it, which have left what they have left.
 func loaded(t *testing.T, f func(*Session, *Dataplane)) {
 	t.Helper()
 	l := newLoader(t)
 	write(t, l, func(s *Session) {
-		d, err := s.Load(1024)
+		c, err := loadOnce()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := s.adopt(c, sharedFlows)
 		if err != nil {
 			t.Fatal(err)
 		}

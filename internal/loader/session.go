@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/cilium/ebpf"
 )
 
 // Loader gives access to the dataplane of one network namespace.
@@ -124,11 +126,21 @@ func (s *Session) Load(maxFlows uint32) (*Dataplane, error) {
 	} else if err := checkMaxFlows(maxFlows); err != nil {
 		return nil, err
 	}
+	c, err := load(s.loader.namespace, maxFlows)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return s.adopt(c, maxFlows)
+}
+
+// adopt makes programs and maps the dataplane of the namespace.
+func (s *Session) adopt(c *ebpf.Collection, maxFlows uint32) (*Dataplane, error) {
 	// What is there belongs to a namespace that is gone.
 	if err := os.RemoveAll(s.directory()); err != nil {
 		return nil, explain("remove "+s.directory(), err)
 	}
-	if err := load(s.loader.namespace, s.loadingDirectory(), maxFlows); err != nil {
+	if err := pin(c, s.loader.namespace, s.loadingDirectory(), maxFlows); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(s.loadingDirectory()))
 	}
 	if err := os.Rename(s.loadingDirectory(), s.directory()); err != nil {
