@@ -158,7 +158,7 @@ static __always_inline bool restore_remote(struct bpf_sock_addr *ctx, struct rem
 	struct socket_peer_key key;
 	struct socket_peer *asked;
 
-	if (!protocol || likely(!(port_flags(protocol, remote->port) & PORT_TARGET)))
+	if (!protocol || likely(!(port_flags(protocol, remote->port) & PORT_ANY_TARGET)))
 		return false;
 	key = peer_key(ctx, remote);
 	asked = bpf_map_lookup_elem(&socket_peers, &key);

@@ -154,6 +154,11 @@ static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 		return 0;
 	partner_key = tuple_reversed(&flow->to);
 	flow_make_partner(key, flow, &s->partner);
+	shadow = bpf_map_lookup_elem(&flows_transitory, &partner_key);
+	if (shadow && !tuple_equal(&shadow->to, &s->partner.to))
+		shadow = NULL;
+	if (shadow)
+		s->partner.hop = shadow->hop;
 	if (bpf_map_update_elem(&flows_established, &partner_key, &s->partner, BPF_ANY))
 		return 0;
 	if (bpf_map_update_elem(&flows_established, key, flow, BPF_ANY)) {
@@ -161,8 +166,7 @@ static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 		return 0;
 	}
 	flow->flags |= FLOW_SHADOW;
-	shadow = bpf_map_lookup_elem(&flows_transitory, &partner_key);
-	if (shadow && tuple_equal(&shadow->to, &s->partner.to))
+	if (shadow)
 		shadow->flags |= FLOW_SHADOW;
 	return 0;
 }
