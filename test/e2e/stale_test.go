@@ -138,7 +138,8 @@ func TestAddressAndPlaceReused(t *testing.T) {
 // A thousand changes under load lose nothing that should live.
 func TestThousandChangesUnderLoad(t *testing.T) {
 	t.Parallel()
-	const cycles = 200
+	// Five commands each, which change two forwards each.
+	const cycles = 100
 	f := newFleet(t, 4)
 	f.xfwd.MaxFlows = "65536"
 	f.publish(t, "80/tcp+udp", f.backends("", 0, 1, 2, 3))
