@@ -20,6 +20,10 @@ const volatile __u64 udp_one_way_timeout = 120 * SECOND;
  * (net.ipv4.ipfrag_time).
  */
 const volatile __u64 fragment_timeout = 30 * SECOND;
+/* How long a target may remember a TCP connection that it has closed first (TIME_WAIT, 60 seconds in Linux) and refuse
+ * another one of the same tuple. No closed flow's tuple is given to another client so soon, unless there is no other.
+ */
+const volatile __u64 tcp_time_wait = 60 * SECOND;
 /* How old a flow's last_seen may become, and how long its two entries may go without proof that both
  * exist.
  */

@@ -87,10 +87,10 @@ static __always_inline int create_flow(void *ctx, struct scratch *s)
 	if (may_keep_source_port(s) &&
 	    (!flow->forward || (flow->flags & FLOW_ELSEWHERE) ||
 	     !(s->packet.tcp_flags & TCP_FLAG_SYN) || !connection_exists(ctx, &flow->to)))
-		claim = flow_claim();
+		claim = flow_claim(true);
 	for (int i = 0; claim == CLAIM_TAKEN && i < SOURCE_PORT_TRIES; i++) {
 		flow->to.source_port = random_port(range);
-		claim = flow_claim();
+		claim = flow_claim(i >= SOURCE_PORT_TRIES - SOURCE_PORT_REUSES);
 	}
 	if (claim == CLAIM_TAKEN)
 		return REASON_NO_SOURCE_PORT;

@@ -317,17 +317,29 @@ enum claim {
 	CLAIM_FAILED, /* the kernel refused */
 };
 
+/* Whether the flow that has a tuple may lose it to another: one that no longer stands, and one that has closed, at once
+ * (`reusing`) or when its target has forgotten it.
+ */
+static __always_inline bool flow_yields(const struct flow_entry *holder, bool reusing, __u64 time)
+{
+	if (!flow_is_current(holder, time))
+		return true;
+	return flow_is_closed(holder->flow) &&
+	       (reusing || elapsed(time, holder->flow->last_seen) > tcp_time_wait);
+}
+
 /*
  * Claims the reverse tuple of scratch->flow, which is to be made for the packet there. A claim left by this
- * very flow, whose forward entry was forgotten, and one of a flow that has closed or no longer stands are
- * taken over: what the target makes of the tuple then is what it makes of a client that uses its port again.
+ * very flow, whose forward entry was forgotten, and one of a flow that yields are taken over. With `reusing` all
+ * closed flows do: where the client has chosen the port, the target makes of it what it makes of a client that uses
+ * its port again.
  *
  * A flow that moves is in its new map before it leaves the old one, and we insert before we look: so a claim
  * in flows_established is never overlooked.
  *
  * A global function, which the verifier checks once and not for each of its callers' loops.
  */
-__noinline int flow_claim(void)
+__noinline int flow_claim(int reusing)
 {
 	struct scratch *s = scratch();
 	struct tuple claim_key;
@@ -355,8 +367,8 @@ __noinline int flow_claim(void)
 		}
 		if (!holder.flow)
 			return CLAIM_FAILED;
-		if (!tuple_equal(&holder.flow->to, &claim->to) && !flow_is_closed(holder.flow) &&
-		    flow_is_current(&holder, claim->last_seen))
+		if (!tuple_equal(&holder.flow->to, &claim->to) &&
+		    !flow_yields(&holder, reusing, claim->last_seen))
 			return CLAIM_TAKEN;
 		flow_delete(&claim_key, holder.flow);
 	}

@@ -9,6 +9,8 @@
 
 /* How many source ports are tried where the client's own cannot be kept. */
 #define SOURCE_PORT_TRIES 32
+/* The last of these may take the port of a flow that has just closed. */
+#define SOURCE_PORT_REUSES 8
 /* Source ports given instead are never well-known ones (RFC 4787, REQ-3). */
 #define FIRST_SOURCE_PORT 1024
 

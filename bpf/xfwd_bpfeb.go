@@ -416,6 +416,7 @@ const (
 	XfwdVarRefreshInterval       = "refresh_interval"
 	XfwdVarServedMark            = "served_mark"
 	XfwdVarTcpEstablishedTimeout = "tcp_established_timeout"
+	XfwdVarTcpTimeWait           = "tcp_time_wait"
 	XfwdVarTcpTransitoryTimeout  = "tcp_transitory_timeout"
 	XfwdVarUdpAnsweredTimeout    = "udp_answered_timeout"
 	XfwdVarUdpOneWayTimeout      = "udp_one_way_timeout"
@@ -522,6 +523,7 @@ type XfwdVariableSpecs struct {
 	RefreshInterval       *ebpf.VariableSpec `ebpf:"refresh_interval"`
 	ServedMark            *ebpf.VariableSpec `ebpf:"served_mark"`
 	TcpEstablishedTimeout *ebpf.VariableSpec `ebpf:"tcp_established_timeout"`
+	TcpTimeWait           *ebpf.VariableSpec `ebpf:"tcp_time_wait"`
 	TcpTransitoryTimeout  *ebpf.VariableSpec `ebpf:"tcp_transitory_timeout"`
 	UdpAnsweredTimeout    *ebpf.VariableSpec `ebpf:"udp_answered_timeout"`
 	UdpOneWayTimeout      *ebpf.VariableSpec `ebpf:"udp_one_way_timeout"`
@@ -614,6 +616,7 @@ type XfwdVariables struct {
 	RefreshInterval       *ebpf.Variable `ebpf:"refresh_interval"`
 	ServedMark            *ebpf.Variable `ebpf:"served_mark"`
 	TcpEstablishedTimeout *ebpf.Variable `ebpf:"tcp_established_timeout"`
+	TcpTimeWait           *ebpf.Variable `ebpf:"tcp_time_wait"`
 	TcpTransitoryTimeout  *ebpf.Variable `ebpf:"tcp_transitory_timeout"`
 	UdpAnsweredTimeout    *ebpf.Variable `ebpf:"udp_answered_timeout"`
 	UdpOneWayTimeout      *ebpf.Variable `ebpf:"udp_one_way_timeout"`
