@@ -35,7 +35,7 @@ func (b *programBench) converse(way programWay, protocol string, client netip.Ad
 		opening, answer = c.request, c.reply
 	}
 	c.asks(opening)
-	seen := c.seenAs(client)
+	seen := c.seenAs(protocol, client)
 	c.reply.to, answer.to = seen, seen
 	c.answers(answer)
 	c.asks(c.request)
@@ -68,9 +68,10 @@ func (c *conversation) continues() {
 }
 
 // seenAs is what the target takes for the client.
-func (c *conversation) seenAs(client netip.AddrPort) netip.AddrPort {
+func (c *conversation) seenAs(protocol string, client netip.AddrPort) netip.AddrPort {
 	for _, f := range c.xfwd.Flows() {
-		if f.Client.Address != client.Addr().String() || f.Client.Port != client.Port() {
+		if f.Frontend.Protocol != protocol || f.Frontend.Port != c.way.port ||
+			f.Client.Address != client.Addr().String() || f.Client.Port != client.Port() {
 			continue
 		}
 		seen, err := netip.ParseAddr(f.Source.Address)

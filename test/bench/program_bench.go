@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -163,7 +164,12 @@ func (b *programBench) feed(way programWay, pin, device string, p packet, vary .
 	}
 }
 
-// time is what one of so many runs takes, in nanoseconds.
+// time is what one of so many runs takes, in nanoseconds. A program that returns
+// anything but these verdicts fails.
 func (b *programBench) time(r testRun, times int, verdicts ...uint32) float64 {
-	return timed(b.tb, b.host, b.placement, r, times, verdicts)
+	nanoseconds, verdict := timed(b.tb, b.host, b.placement, r, times)
+	if !slices.Contains(verdicts, verdict) {
+		b.tb.Fatalf("%v returned %d, not one of %v", r.program, verdict, verdicts)
+	}
+	return nanoseconds
 }
