@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Existing says what happens to established TCP flows of a forward that goes.
+// Existing says what happens to established TCP flows of a forward or a backend that
+// goes.
 type Existing string
 
 // The choices of --existing.
