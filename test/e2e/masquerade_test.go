@@ -145,8 +145,9 @@ func TestMasqueradePortsRunOut(t *testing.T) {
 	}
 }
 
-// The ports are kept from the host's own sockets as long as some forward
-// masquerades, and what was reserved before stays reserved.
+// The ports are kept from the host's own sockets as long as some forward leads
+// elsewhere, where at least a backend that asks for itself is masqueraded. What
+// was reserved before stays reserved.
 func TestMasqueradePortsAreReserved(t *testing.T) {
 	t.Parallel()
 	const before, during = "8080,12000-12005,31000-31010", "8080,10000-29999,31000-31010"
@@ -160,20 +161,20 @@ func TestMasqueradePortsAreReserved(t *testing.T) {
 			t.Errorf("%s: %s is reserved, want %s", when, got, want)
 		}
 	}
-	words := func(port, source string) []string {
+	elsewhere := func(port, source string) []string {
 		return append([]string{port, "--source", source}, backends(site.Servers[0], 30080)...)
 	}
 	x := site.Host.XFWD()
-	x.Add(words("80", "preserve")...)
-	reserved("none masquerades", before)
-	x.Add(words("81", "masquerade")...)
+	x.Add("80", "30080")
+	reserved("none leads elsewhere", before)
+	x.Add(elsewhere("81", "masquerade")...)
 	reserved("one masquerades", during)
-	x.Add(words("82", "masquerade")...)
+	x.Add(elsewhere("82", "preserve")...)
 	x.Do("del", "81")
-	reserved("another masquerades", during)
+	reserved("another leads elsewhere", during)
 	x.Do("del", "82")
-	reserved("none masquerades any more", before)
-	x.Add(words("81", "masquerade")...)
+	reserved("none leads elsewhere any more", before)
+	x.Add(elsewhere("81", "masquerade")...)
 	reserved("one masquerades again", during)
 	x.Do("unload")
 	reserved("after unload", before)

@@ -71,7 +71,7 @@ func (c *talk) stream() {
 func (c *talk) send() {
 	answer := make([]byte, 1500)
 	for {
-		if c.SetReadDeadline(time.Now().Add(50*time.Millisecond)) != nil {
+		if c.SetDeadline(time.Now().Add(50*time.Millisecond)) != nil {
 			return
 		}
 		if _, err := c.Write([]byte("message")); err == nil {

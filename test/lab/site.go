@@ -93,7 +93,7 @@ func (n *Network) Containers(servers int) *Site {
 	s.Host.makeBridge(s.Device)
 	for i := range servers {
 		port := fmt.Sprintf("port%d", i)
-		server := Server{n.Lab.Namespace(fmt.Sprintf("server%d", i)), subnetAddr(containerSubnet, firstServer+i)}
+		server := Server{n.Lab.Namespace(fmt.Sprintf("container%d", i)), subnetAddr(containerSubnet, firstServer+i)}
 		n.Lab.Veth(s.Host, port, server.Namespace, "eth0", 1500)
 		s.Host.Port(s.Device, port)
 		server.subnet("eth0", containerSubnet, firstServer+i)
@@ -154,7 +154,7 @@ func (s *Site) plugServers(count, subnet int) {
 func (s *Site) Routers(mtu int) (routers [2]Server, far Server) {
 	s.Lab.tb.Helper()
 	behind := s.Lab.Switch("behind")
-	far = Server{s.Lab.Namespace("far"), subnetAddr(farSubnet, firstServer)}
+	far = Server{s.Lab.Namespace("beyond"), subnetAddr(farSubnet, firstServer)}
 	behind.Plug(far.Namespace, "eth0")
 	far.subnet("eth0", farSubnet, firstServer)
 	for i := range routers {
