@@ -246,21 +246,19 @@ static __always_inline __u32 build_error(struct __sk_buff *skb, struct answering
 }
 
 /*
- * Makes the skb a packet of `length` bytes of which the kernel knows nothing: no segments, no checksum that it
- * has seen (CHECKSUM_COMPLETE, which growing ends) or that the device is to finish (CHECKSUM_PARTIAL). There is
- * no call for the latter, but a checksum is finished no more when the bytes that it begins with are cut
- * away. Older kernels see that at the next cut.
+ * Makes the skb a packet with a message of `length` bytes behind `headers` of the link layer and of IP, of which the
+ * kernel knows nothing: no segments, which end with any change of its length; no checksum that it has seen
+ * (CHECKSUM_COMPLETE), which ends when it grows; none that the device is to finish (CHECKSUM_PARTIAL). There is no call
+ * for that one, but it ends when the bytes that it begins with are cut away; some kernels see that at the next cut
+ * only. The end cannot be moved after that (Linux before 6.13), but there can be made room.
  */
-static __always_inline long clear_packet(struct __sk_buff *skb, const struct packet *p,
-					 __u32 length)
+static __always_inline long clear_packet(struct __sk_buff *skb, __u32 headers, __u32 length)
 {
-	__u32 shortest = p->network + (p->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
-
-	for (int i = 0; i < 2; i++)
-		if (bpf_skb_change_tail(skb, shortest + ANSWER_CUT, 0) ||
-		    bpf_skb_adjust_room(skb, -ANSWER_CUT, BPF_ADJ_ROOM_MAC, 0))
-			return -1;
-	return bpf_skb_change_tail(skb, p->network + length, 0);
+	return bpf_skb_change_tail(skb, ANSWER_CUT, 0) ||
+	       bpf_skb_change_tail(skb, headers + ANSWER_CUT + 4, 0) ||
+	       bpf_skb_adjust_room(skb, -ANSWER_CUT, BPF_ADJ_ROOM_MAC, 0) ||
+	       bpf_skb_adjust_room(skb, -4, BPF_ADJ_ROOM_MAC, 0) ||
+	       bpf_skb_adjust_room(skb, length, BPF_ADJ_ROOM_MAC, 0);
 }
 
 static __always_inline long swap_link_layer(struct __sk_buff *skb)
@@ -297,7 +295,7 @@ __noinline int answer_skb(struct __sk_buff *skb, __u32 answer, __u32 mtu, int ra
 	message = reset ? build_reset(a, p) : build_error(skb, a, p, answer, mtu);
 	header = p->ipv6 ? sizeof(a->ipv6) : sizeof(a->ipv4);
 	packet = p->ipv6 ? (void *)&a->ipv6 : (void *)&a->ipv4;
-	if (!message || clear_packet(skb, p, header + message) ||
+	if (!message || clear_packet(skb, p->network + header, message) ||
 	    bpf_skb_store_bytes(skb, p->network, packet, header + message, 0) ||
 	    (!raw && swap_link_layer(skb)))
 		return TCX_DROP;
