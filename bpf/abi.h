@@ -54,6 +54,9 @@ struct next_hop {
 	__u16 mtu;		     /* bytes of an IP packet */
 	__u8 way;		     /* enum next_hop_way */
 	__u8 xdp; /* 1: XDP may send there: through a device that has our program in its driver */
+	__u8 received_at
+		[6]; /* if so: the link-layer address of ours that the flow's packets are sent to */
+	__u8 pad[2];
 };
 
 /* What a flow entry knows beside its key, which direction it is included. Lives in flows_established or

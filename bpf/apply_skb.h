@@ -41,12 +41,23 @@ static __always_inline void count_skb(const struct __sk_buff *skb, const struct 
 	count_traffic(v->forward, v->reverse, segments, bytes);
 }
 
+/* The packet for which the next hop was looked up was sent to us: so XDP knows what others must be sent to. */
+static __always_inline void note_received_at(const struct __sk_buff *skb, struct next_hop *hop)
+{
+	struct ethhdr *ethernet = (void *)(long)skb->data;
+
+	if ((void *)(ethernet + 1) <= (void *)(long)skb->data_end)
+		__builtin_memcpy(hop->received_at, ethernet->h_dest, sizeof(hop->received_at));
+}
+
 /* Hands an skb that has its new tuple to the device that it leaves by. */
 static __always_inline int send_skb(struct __sk_buff *skb, const struct scratch *s,
-				    const struct next_hop *hop, bool raw)
+				    struct next_hop *hop, bool raw)
 {
 	bool to_peer = hop->way == WAY_PEER;
 
+	if (unlikely(s->verdict.renewed && hop->xdp))
+		note_received_at(skb, hop);
 	/* A priority tag (802.1Q) says something to this link only. */
 	if (skb->vlan_present && bpf_skb_vlan_pop(skb))
 		return drop(s->verdict.forward, REASON_REWRITE);
@@ -63,7 +74,7 @@ static __always_inline int send_skb(struct __sk_buff *skb, const struct scratch 
 
 /* Gives the packet in scratch the tuple of its flow, and sends it on if the flow's other end is elsewhere. */
 static __always_inline int apply_skb(struct __sk_buff *skb, const struct scratch *s,
-				     const struct flow *flow, bool raw, bool arriving)
+				     struct flow *flow, bool raw, bool arriving)
 {
 	const struct packet *p = &s->packet;
 	bool elsewhere = arriving && (flow->flags & FLOW_ELSEWHERE);

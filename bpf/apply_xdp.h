@@ -10,19 +10,18 @@
 #include "decide.h"
 #include "rewrite.h"
 
-/* Whether the frame is addressed to the device itself; in promiscuous mode others come, too. */
-static __always_inline bool xdp_is_to_us(const struct xdp_md *ctx, __u32 ifindex)
+/* Whether the frame is addressed to us; in promiscuous mode others come, too. */
+static __always_inline bool frame_is_to_us(const struct xdp_md *ctx, const struct next_hop *hop)
 {
 	struct ethhdr *ethernet = (void *)(long)ctx->data;
-	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
 
-	if (!device || (void *)(ethernet + 1) > (void *)(long)ctx->data_end)
+	if ((void *)(ethernet + 1) > (void *)(long)ctx->data_end)
 		return false;
-	return !__builtin_memcmp(ethernet->h_dest, device->address, sizeof(ethernet->h_dest));
+	return !__builtin_memcmp(ethernet->h_dest, hop->received_at, sizeof(hop->received_at));
 }
 
 /* The flow that XDP may serve the packet in scratch by, or NULL. */
-static __always_inline struct flow *xdp_flow(const struct scratch *s)
+static __always_inline struct flow *xdp_flow(const struct xdp_md *ctx, const struct scratch *s)
 {
 	const struct packet *p = &s->packet;
 	__u64 time = now();
@@ -37,7 +36,7 @@ static __always_inline struct flow *xdp_flow(const struct scratch *s)
 	    (entry.flow->flags & FLOW_SHADOW) || !flow_is_current(&entry, time) ||
 	    reopens(entry.flow, p) || !hop_is_fresh(&entry.flow->hop, time) ||
 	    !entry.flow->hop.xdp || entry.flow->hop.way != WAY_ETHERNET ||
-	    p->size > entry.flow->hop.mtu || p->ttl <= 1)
+	    !frame_is_to_us(ctx, &entry.flow->hop) || p->size > entry.flow->hop.mtu || p->ttl <= 1)
 		return NULL;
 	flow_track(&entry, p, time);
 	return entry.flow;
@@ -76,8 +75,8 @@ static __always_inline bool rewrite_frame(struct xdp_md *ctx, const struct packe
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
 	void *transport = data + (p->transport & TRANSPORT_OFFSET_MASK);
-	__u32 addresses =
-		checksum_fold32(address_diff(&p->tuple.source, &p->tuple.destination, &flow->to));
+	__u32 addresses = checksum_fold32(
+		address_diff(p->ipv6, &p->tuple.source, &p->tuple.destination, &flow->to));
 
 	return write_network(data, data_end, p, &flow->to, addresses, true) &&
 	       write_ports(data, data_end, p, &flow->to) &&
@@ -116,9 +115,7 @@ static __always_inline int serve_xdp(struct xdp_md *ctx, __u32 length)
 	p = &s->packet;
 	if (p->kind != PACKET_TRANSPORT || p->first_fragment || p->network != sizeof(struct ethhdr))
 		return leave_to_tc();
-	if (!xdp_is_to_us(ctx, ifindex))
-		return leave_to_tc();
-	flow = xdp_flow(s);
+	flow = xdp_flow(ctx, s);
 	if (!flow || !rewrite_frame(ctx, p, flow))
 		return leave_to_tc();
 	count_traffic(flow->forward, flow->flags & FLOW_REVERSE, 1, length);

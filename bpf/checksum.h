@@ -30,17 +30,14 @@ static __always_inline __sum16 checksum_change(__sum16 checksum, __u64 diff)
 	return (__u16)~sum;
 }
 
-/*
- * What changing addresses adds to a checksum that covers them. IPv4-mapped addresses differ in their last
- * words only, so the sum over all of them is that over the IPv4 ones.
- */
-static __always_inline __u64 address_diff(const struct address *old_source,
+/* What changing addresses adds to a checksum that covers them. IPv4-mapped addresses differ in their last words only. */
+static __always_inline __u64 address_diff(bool ipv6, const struct address *old_source,
 					  const struct address *old_destination,
 					  const struct tuple *to)
 {
 	__u64 diff = 0;
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = ipv6 ? 0 : 3; i < 4; i++) {
 		diff = checksum_diff(diff, old_source->word[i], to->source.word[i]);
 		diff = checksum_diff(diff, old_destination->word[i], to->destination.word[i]);
 	}

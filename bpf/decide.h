@@ -192,6 +192,7 @@ static __always_inline struct flow *decide_new(void *ctx, struct scratch *s, __u
 					       __u8 flags)
 {
 	int reason = plan_flow(ctx, s, ifindex, flags);
+	struct flow *made = NULL;
 
 	if (reason == REASON_NO_FRONTEND && (flags & PORT_ANY_TARGET))
 		return decide_direct(ctx, s, flags);
@@ -204,7 +205,10 @@ static __always_inline struct flow *decide_new(void *ctx, struct scratch *s, __u
 		return leave(&s->verdict, reason);
 	count_opened(s->flow.forward);
 	count_connection(s->flow.backend, 1);
-	return &s->flow;
+	/* What the hook notes of the next hop is for XDP, which looks in the table. */
+	if (s->flow.hop.xdp)
+		made = bpf_map_lookup_elem(&flows_transitory, &s->packet.tuple);
+	return made ? made : &s->flow;
 }
 
 /* Whether a client uses the port of a closed connection for a new one, which it may do at once. The new one is

@@ -76,8 +76,8 @@ static __always_inline long rewrite_transport(struct __sk_buff *skb, const struc
 	__u32 addresses = 0;
 
 	if (unlikely(onward || !tuple_addresses_equal(&p->tuple, to))) {
-		addresses =
-			checksum_fold32(address_diff(&p->tuple.source, &p->tuple.destination, to));
+		addresses = checksum_fold32(
+			address_diff(p->ipv6, &p->tuple.source, &p->tuple.destination, to));
 		if (!write_network(data, data_end, p, to, addresses, onward))
 			return -1;
 	}
@@ -131,7 +131,7 @@ static __always_inline long rewrite_quoted(struct __sk_buff *skb, const struct p
 	__u32 addresses;
 	__s64 all;
 
-	addresses = checksum_fold32(address_diff(&old.source, &old.destination, &new));
+	addresses = checksum_fold32(address_diff(p->ipv6, &old.source, &old.destination, &new));
 	all = bpf_csum_diff(&old_ports, 4, &new_ports, 4, addresses);
 	/* IPv4's header checksum makes up for its addresses, IPv6 has none. */
 	*error_diff = bpf_csum_diff(&old_ports, 4, &new_ports, 4, p->ipv6 ? addresses : 0);
@@ -171,7 +171,7 @@ static __noinline long rewrite_icmp_error(struct __sk_buff *skb, const struct pa
 		outer_to.source = source;
 	if (!address_equal(&destination, &p->tuple.destination))
 		outer_to.destination = destination;
-	diff = checksum_fold32(address_diff(&source, &destination, &outer_to));
+	diff = checksum_fold32(address_diff(p->ipv6, &source, &destination, &outer_to));
 	if (write_addresses(skb, p->network, p->ipv6, &outer_to, diff))
 		return -1;
 	/* ICMPv6 covers the pseudo header (RFC 4443 2.3), ICMP does not (RFC 792). */

@@ -128,6 +128,8 @@ type XfwdFlow struct {
 		Mtu                uint16
 		Way                uint8
 		Xdp                uint8
+		ReceivedAt         [6]uint8
+		Pad                [2]uint8
 	}
 	LastSeen     uint64
 	Forward      uint32
