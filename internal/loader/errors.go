@@ -40,9 +40,13 @@ func unsupportedf(format string, args ...any) error {
 
 // explain turns errors that have a remedy into ones that say it.
 func explain(doing string, err error) error {
+	var verifier *ebpf.VerifierError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &verifier):
+		// Its number often is that of a lack of privileges.
+		return unsupportedf("%s: the kernel's verifier does not accept them: %w", doing, err)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return unsupportedf("%s: permission denied: run xfwd as root (it needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)", doing)
 	case errors.Is(err, ebpf.ErrNotSupported):

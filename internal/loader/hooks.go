@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -83,7 +84,10 @@ func (d *Dataplane) Attach() ([]Hook, error) {
 		if attached == 0 {
 			return firstErr
 		}
-		return nil
+		if !slices.ContainsFunc(hooks, func(h Hook) bool { return h.Mode == ModeClsact }) {
+			return nil
+		}
+		return forgetFilters(devices)
 	})
 	if err != nil {
 		return hooks, err

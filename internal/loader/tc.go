@@ -213,6 +213,42 @@ func qdiscNote(ifindex int) string {
 	return fmt.Sprintf("%d-qdisc", ifindex)
 }
 
+// forgetFilters removes our filters from where they should not be any more: from
+// devices that have become ports.
+func forgetFilters(devices []*device) error {
+	for _, device := range devices {
+		for _, direction := range []direction{ingress, egress} {
+			if device.whyNot(direction) == "" {
+				continue
+			}
+			if _, err := removeFilter(device, direction); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// removeFilter removes our filter from one direction of a device, and returns how
+// many there are of others.
+func removeFilter(device *device, direction direction) (others int, err error) {
+	filters, err := listFilters(device.ifindex, direction)
+	if err != nil {
+		// No clsact qdisc, no filters.
+		return 0, nil
+	}
+	for _, f := range filters {
+		if !isOurs(f) {
+			others++
+			continue
+		}
+		if err := netlink.FilterDel(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return others, explain("detach from "+device.name, err)
+		}
+	}
+	return others, nil
+}
+
 // removeFilters removes our filters from all devices of the current namespace,
 // and the qdiscs that we have made there, by the notes, unless somebody else uses
 // them by now.
@@ -224,20 +260,11 @@ func removeFilters(n notes) error {
 	for _, device := range devices {
 		others := 0
 		for _, direction := range []direction{ingress, egress} {
-			filters, err := listFilters(device.ifindex, direction)
+			left, err := removeFilter(device, direction)
 			if err != nil {
-				// No clsact qdisc, no filters.
-				continue
+				return err
 			}
-			for _, f := range filters {
-				if !isOurs(f) {
-					others++
-					continue
-				}
-				if err := netlink.FilterDel(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
-					return explain("detach from "+device.name, err)
-				}
-			}
+			others += left
 		}
 		if _, made, err := n.read(qdiscNote(device.ifindex)); err != nil || !made || others > 0 {
 			continue
