@@ -248,11 +248,14 @@ static __always_inline struct flow *decide_transport(void *ctx, struct scratch *
 	const struct packet *p = &s->packet;
 	__u8 from = port_flags(p->tuple.protocol, p->tuple.source_port);
 	__u8 to = arriving ? port_flags(p->tuple.protocol, p->tuple.destination_port) : 0;
+	__u8 answering = arriving ? PORT_ELSEWHERE : PORT_TARGET;
 	struct flow *flow;
 	__u64 time;
 
-	if (!(from & (arriving ? PORT_ELSEWHERE : PORT_TARGET)) &&
-	    !(to & (PORT_ANY_FRONTEND | PORT_ANY_TARGET | PORT_LINGERING)))
+	/* This host may have failed to reach a target elsewhere, and tell the client so. */
+	if (!arriving && p->kind == PACKET_ICMP_ERROR)
+		answering = PORT_ANY_TARGET;
+	if (!(from & answering) && !(to & (PORT_ANY_FRONTEND | PORT_ANY_TARGET | PORT_LINGERING)))
 		return leave(&s->verdict, REASON_NO_FRONTEND);
 	time = now();
 	flow = current_flow(p, time);
