@@ -43,6 +43,8 @@ func hookWarnings(hooks []loader.Hook) []string {
 	for _, h := range hooks {
 		switch {
 		case !h.Missing:
+		case h.Name == "xdp":
+			warnings = append(warnings, fmt.Sprintf("XDP does not serve %s: %s", h.Device, h.Why))
 		case h.Device != "":
 			warnings = append(warnings, fmt.Sprintf("nothing is attached to %s of %s: %s", h.Name, h.Device, h.Why))
 		case !sockets:
