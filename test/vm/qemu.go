@@ -57,6 +57,23 @@ var processors = map[string]string{"tcg": "Nehalem,+rdrand", "kvm": "host"}
 const kernelArguments = "console=ttyS0 quiet panic=-1 oops=panic net.ifnames=0 random.trust_cpu=on " +
 	"mitigations=off tsc=reliable no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
 
+// wires are two pairs of network cards, each pair joined by a wire, for a machine
+// whose namespaces shall be joined by hardware. The last two bytes of a card's
+// address are the numbers of its wire and of its end of that.
+var wires = func() []string {
+	var args []string
+	for wire := range 2 {
+		for end := range 2 {
+			id := fmt.Sprintf("wire%d-%d", wire, end)
+			args = append(args,
+				"-netdev", fmt.Sprintf("hubport,id=%s,hubid=%d", id, wire),
+				// Nobody boots from it, so it needs no option ROM.
+				"-device", fmt.Sprintf("virtio-net-pci,netdev=%s,mac=52:54:00:00:%02x:%02x,romfile=", id, wire, end))
+		}
+	}
+	return args
+}()
+
 // boot runs a machine until it switches itself off. What the guest writes to its
 // second serial port goes to results.
 func (q qemu) boot(ctx context.Context, m machine, results io.Writer) error {
@@ -82,6 +99,7 @@ func (q qemu) boot(ctx context.Context, m machine, results io.Writer) error {
 		"-chardev", "stdio,id=results,signal=off",
 		"-serial", "chardev:results",
 	}
+	args = append(args, wires...)
 	if m.steady {
 		args = append(args, "-icount", "shift=0,sleep=off", "-rtc", "clock=vm")
 	}
