@@ -106,14 +106,7 @@ func TestHopsAreCounted(t *testing.T) {
 					continue
 				}
 				count++
-				hops := 0
-				switch l := packet.NetworkLayer().(type) {
-				case *layers.IPv4:
-					hops = int(l.TTL)
-				case *layers.IPv6:
-					hops = int(l.HopLimit)
-				}
-				if hops != 63 {
+				if hops := hopsLeft(packet); hops != 63 {
 					t.Errorf("a packet arrives at the %s with %d hops left, want 63: %v", name, hops, packet)
 				}
 			}
@@ -122,6 +115,17 @@ func TestHopsAreCounted(t *testing.T) {
 			}
 		}
 	})
+}
+
+// hopsLeft is the TTL or hop limit of a packet.
+func hopsLeft(packet lab.Packet) uint8 {
+	switch l := packet.NetworkLayer().(type) {
+	case *layers.IPv4:
+		return l.TTL
+	case *layers.IPv6:
+		return l.HopLimit
+	}
+	return 0
 }
 
 // A packet whose hops run out at the host is answered by it, in either direction.
