@@ -55,4 +55,10 @@ static __always_inline __u64 now(void)
 	return coarse_clock ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
 }
 
+/* Nanoseconds from `since` to `time`; none if another CPU's clock was ahead. */
+static __always_inline __u64 elapsed(__u64 time, __u64 since)
+{
+	return time > since ? time - since : 0;
+}
+
 #endif

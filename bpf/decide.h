@@ -24,13 +24,14 @@ static __always_inline struct flow *leave(struct verdict *v, enum reason reason)
 }
 
 /* The packet goes where its flow goes. A flow that translates nothing leaves it as it is. */
-static __always_inline struct flow *follow(void *ctx, struct scratch *s, struct flow *flow,
-					   __u32 ifindex, bool arriving, __u64 time)
+static __always_inline struct flow *follow(struct __sk_buff *skb, struct scratch *s,
+					   struct flow *flow, __u32 ifindex, bool arriving,
+					   __u64 time)
 {
 	s->verdict.forward = flow->forward;
 	s->verdict.reverse = flow->flags & FLOW_REVERSE;
 	if (arriving && (flow->flags & FLOW_ELSEWHERE)) {
-		int reason = prepare_to_leave(ctx, s, flow, ifindex, time);
+		int reason = prepare_to_leave(skb, s, flow, ifindex, time);
 
 		if (unlikely(reason != REASON_NONE))
 			return leave(&s->verdict, reason);
@@ -41,7 +42,7 @@ static __always_inline struct flow *follow(void *ctx, struct scratch *s, struct 
 /* Whether a socket already serves the tuple of a connection that a client opens: one that was there before
  * we were, for all others have flows.
  */
-static __always_inline bool connection_exists(void *ctx, const struct tuple *t)
+static __always_inline bool connection_exists(struct __sk_buff *skb, const struct tuple *t)
 {
 	struct bpf_sock_tuple lookup = {};
 	struct bpf_sock *sock;
@@ -63,7 +64,7 @@ static __always_inline bool connection_exists(void *ctx, const struct tuple *t)
 		lookup.ipv6.sport = t->source_port;
 		lookup.ipv6.dport = t->destination_port;
 	}
-	sock = bpf_skc_lookup_tcp(ctx, &lookup, size, BPF_F_CURRENT_NETNS, 0);
+	sock = bpf_skc_lookup_tcp(skb, &lookup, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sock)
 		return false;
 	exists = sock->state == BPF_TCP_ESTABLISHED;
@@ -76,7 +77,7 @@ static __always_inline bool connection_exists(void *ctx, const struct tuple *t)
  * one source port for the frontend and for the target itself, the later of the two gets another source port. So does a
  * masqueraded flow whose client's port is taken, or not one of ours to take.
  */
-static __always_inline int create_flow(void *ctx, struct scratch *s)
+static __always_inline int create_flow(struct __sk_buff *skb, struct scratch *s)
 {
 	struct flow *flow = &s->flow;
 	struct port_range range = source_ports(s);
@@ -86,7 +87,7 @@ static __always_inline int create_flow(void *ctx, struct scratch *s)
 	/* Without SYN it is a connection that we forgot, and the socket is its own. */
 	if (may_keep_source_port(s) &&
 	    (!flow->forward || (flow->flags & FLOW_ELSEWHERE) ||
-	     !(s->packet.tcp_flags & TCP_FLAG_SYN) || !connection_exists(ctx, &flow->to)))
+	     !(s->packet.tcp_flags & TCP_FLAG_SYN) || !connection_exists(skb, &flow->to)))
 		claim = flow_claim(true);
 	for (int i = 0; claim == CLAIM_TAKEN && i < SOURCE_PORT_TRIES; i++) {
 		flow->to.source_port = random_port(range);
@@ -103,7 +104,8 @@ static __always_inline int create_flow(void *ctx, struct scratch *s)
  * The flow of a client that talks to a target itself, by a port with these flags. It claims its tuple, and that is all
  * it does. Targets elsewhere that never see a client's address need no such claims, and are not known by their address.
  */
-static __always_inline struct flow *decide_direct(void *ctx, struct scratch *s, __u8 flags)
+static __always_inline struct flow *decide_direct(struct __sk_buff *skb, struct scratch *s,
+						  __u8 flags)
 {
 	__u8 address = address_flags(&s->packet.tuple.destination);
 	int reason;
@@ -112,7 +114,7 @@ static __always_inline struct flow *decide_direct(void *ctx, struct scratch *s, 
 	    !((address & ADDRESS_TARGET) && (flags & PORT_ELSEWHERE)))
 		return leave(&s->verdict, REASON_DIRECT);
 	flow_begin(s);
-	reason = create_flow(ctx, s);
+	reason = create_flow(skb, s);
 	if (reason != REASON_NONE)
 		return leave(&s->verdict, reason);
 	return &s->flow;
@@ -122,8 +124,8 @@ static __always_inline struct flow *decide_direct(void *ctx, struct scratch *s, 
  * Fills in what scratch->flow needs to reach a target elsewhere. Nothing that the kernel would not forward may be
  * forwarded by us: not from addresses that cannot be a client's, which could be answered nowhere.
  */
-static __always_inline int plan_elsewhere(void *ctx, struct scratch *s, const struct target *target,
-					  __u32 ifindex)
+static __always_inline int plan_elsewhere(struct __sk_buff *skb, struct scratch *s,
+					  const struct target *target, __u32 ifindex)
 {
 	const struct tuple *t = &s->packet.tuple;
 	struct flow *flow = &s->flow;
@@ -134,7 +136,7 @@ static __always_inline int plan_elsewhere(void *ctx, struct scratch *s, const st
 	    address_is_known_local(&t->source))
 		return REASON_MARTIAN;
 	flow->flags = FLOW_ELSEWHERE;
-	reason = prepare_to_leave(ctx, s, flow, ifindex, now());
+	reason = prepare_to_leave(skb, s, flow, ifindex, now());
 	if (reason == REASON_NONE && must_masquerade(target, flow, t, ifindex))
 		flow->to.source = masquerade_address(target, flow->hop.ifindex);
 	if (address_is_zero(&flow->to.source))
@@ -144,10 +146,11 @@ static __always_inline int plan_elsewhere(void *ctx, struct scratch *s, const st
 
 /*
  * Fills in scratch->flow for the first packet of a client to a frontend. Returns REASON_NONE, or the reason why
- * there is no such flow.
+ * there is no such flow. A global function, which the verifier checks once.
  */
-static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u8 flags)
+__noinline int plan_flow(struct __sk_buff *skb, __u32 ifindex, __u32 flags)
 {
+	struct scratch *s = scratch();
 	const struct tuple *t;
 	struct destination destination = {};
 	struct target target = {};
@@ -155,7 +158,7 @@ static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u
 	struct flow *flow;
 	int reason;
 
-	if (!ctx || !s)
+	if (!s)
 		return REASON_NO_FRONTEND;
 	t = &s->packet.tuple;
 	destination.address = t->destination;
@@ -168,7 +171,7 @@ static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u
 		return REASON_NO_FRONTEND;
 	if (address_is_loopback(&t->destination))
 		return REASON_LOOPBACK;
-	if (!with_address && !destination_is_here(ctx, t, ifindex))
+	if (!with_address && !destination_is_here(skb, t, ifindex))
 		return REASON_NOT_THIS_HOST;
 	reason = select_target(flow->forward, t, false, &target);
 	if (reason != REASON_NONE)
@@ -183,24 +186,24 @@ static __noinline int plan_flow(void *ctx, struct scratch *s, __u32 ifindex, __u
 	if (address_is_zero(&flow->to.destination))
 		return REASON_NO_LOCAL_ADDRESS;
 	if (!address_is_zero(&target.address) && !address_is_known_local(&target.address))
-		return plan_elsewhere(ctx, s, &target, ifindex);
+		return plan_elsewhere(skb, s, &target, ifindex);
 	return REASON_NONE;
 }
 
 /* The first packet of a client to a frontend. */
-static __always_inline struct flow *decide_new(void *ctx, struct scratch *s, __u32 ifindex,
-					       __u8 flags)
+static __always_inline struct flow *decide_new(struct __sk_buff *skb, struct scratch *s,
+					       __u32 ifindex, __u8 flags)
 {
-	int reason = plan_flow(ctx, s, ifindex, flags);
+	int reason = plan_flow(skb, ifindex, flags);
 	struct flow *made = NULL;
 
 	if (reason == REASON_NO_FRONTEND && (flags & PORT_ANY_TARGET))
-		return decide_direct(ctx, s, flags);
+		return decide_direct(skb, s, flags);
 	if (reason == REASON_NO_FRONTEND)
 		return leave(&s->verdict, reason);
 	s->verdict.forward = s->flow.forward;
 	if (reason == REASON_NONE)
-		reason = create_flow(ctx, s);
+		reason = create_flow(skb, s);
 	if (reason != REASON_NONE)
 		return leave(&s->verdict, reason);
 	count_opened(s->flow.forward);
@@ -242,8 +245,8 @@ static __always_inline struct flow *current_flow(const struct packet *p, __u64 t
  * A packet that has ports, or quotes one that has. What a target on this host sends is met on its way out; what
  * one elsewhere sends arrives like what clients send.
  */
-static __always_inline struct flow *decide_transport(void *ctx, struct scratch *s, __u32 ifindex,
-						     bool arriving)
+static __always_inline struct flow *decide_transport(struct __sk_buff *skb, struct scratch *s,
+						     __u32 ifindex, bool arriving)
 {
 	const struct packet *p = &s->packet;
 	__u8 from = port_flags(p->tuple.protocol, p->tuple.source_port);
@@ -260,19 +263,19 @@ static __always_inline struct flow *decide_transport(void *ctx, struct scratch *
 	time = now();
 	flow = current_flow(p, time);
 	if (flow)
-		return follow(ctx, s, flow, ifindex, arriving, time);
+		return follow(skb, s, flow, ifindex, arriving, time);
 	if (p->kind == PACKET_ICMP_ERROR)
 		return leave(&s->verdict, REASON_ICMP_UNRELATED);
 	if (to & PORT_ANY_FRONTEND)
-		return decide_new(ctx, s, ifindex, to);
+		return decide_new(skb, s, ifindex, to);
 	if (to & PORT_ANY_TARGET)
-		return decide_direct(ctx, s, to);
+		return decide_direct(skb, s, to);
 	return leave(&s->verdict, to ? REASON_NO_FRONTEND : REASON_NO_FLOW);
 }
 
 /* A later fragment of a datagram has no ports: it goes where its first fragment went. */
-static __always_inline struct flow *decide_fragment(void *ctx, struct scratch *s, __u32 ifindex,
-						    bool arriving)
+static __always_inline struct flow *decide_fragment(struct __sk_buff *skb, struct scratch *s,
+						    __u32 ifindex, bool arriving)
 {
 	struct fragment *f = fragment_find(&s->packet);
 	struct flow_entry entry = {};
@@ -281,14 +284,14 @@ static __always_inline struct flow *decide_fragment(void *ctx, struct scratch *s
 		entry = flow_find(&f->key);
 	if (!entry.flow)
 		return leave(&s->verdict, REASON_FRAGMENT_EARLY);
-	return follow(ctx, s, entry.flow, ifindex, arriving, now());
+	return follow(skb, s, entry.flow, ifindex, arriving, now());
 }
 
 /*
  * The packet in scratch, which was received (arriving) by the device whose IP layer has the index `ifindex`, or is
  * about to be sent there: returns the flow that it follows, or NULL.
  */
-static __always_inline struct flow *decide(void *ctx, struct scratch *s, __u32 ifindex,
+static __always_inline struct flow *decide(struct __sk_buff *skb, struct scratch *s, __u32 ifindex,
 					   bool arriving)
 {
 	struct flow *flow;
@@ -297,8 +300,8 @@ static __always_inline struct flow *decide(void *ctx, struct scratch *s, __u32 i
 	s->verdict.reverse = false;
 	s->verdict.renewed = false;
 	if (s->packet.kind == PACKET_FRAGMENT)
-		return decide_fragment(ctx, s, ifindex, arriving);
-	flow = decide_transport(ctx, s, ifindex, arriving);
+		return decide_fragment(skb, s, ifindex, arriving);
+	flow = decide_transport(skb, s, ifindex, arriving);
 	if (flow && unlikely(s->packet.first_fragment))
 		fragment_remember(&s->packet);
 	return flow;

@@ -34,12 +34,6 @@ struct flow_entry {
 	bool established;
 };
 
-/* Nanoseconds from `since` to `time`; none if another CPU's clock was ahead. */
-static __always_inline __u64 elapsed(__u64 time, __u64 since)
-{
-	return time > since ? time - since : 0;
-}
-
 static __always_inline struct flow_entry flow_find(const struct tuple *key)
 {
 	struct flow_entry entry;

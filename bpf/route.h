@@ -40,25 +40,26 @@ static __always_inline void hop_set_way(struct next_hop *hop, const struct bpf_f
 }
 
 /*
- * Looks up where a packet with the tuple `to` leaves, that came by the device `ifindex`. Returns REASON_NONE, or why
- * it cannot leave. A route by a lightweight tunnel is none that we can take.
+ * Looks up where a packet with the tuple scratch->route leaves, that came by the device `ifindex`, for scratch->hop.
+ * Returns REASON_NONE, or why it cannot leave. A route by a lightweight tunnel is none that we can take. A global
+ * function, which the verifier checks once.
  */
-static __noinline int route_find(void *ctx, const struct tuple *to, __u32 ifindex,
-				 struct next_hop *hop)
+__noinline int route_find(struct __sk_buff *skb, __u32 ifindex)
 {
+	struct scratch *s = scratch();
 	struct bpf_fib_lookup fib = {};
 	__u32 zero = 0;
-	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
+	struct settings *now_set = bpf_map_lookup_elem(&settings, &zero);
 	bool neighbour_known;
 	long result;
 
-	if (!ctx || !to || !hop || !s)
+	if (!s || !now_set)
 		return REASON_NO_ROUTE;
 	/* First, so that a change which comes now ends this next hop. */
-	hop->generation = s->route_generation;
-	fib_ask(&fib, to, ifindex);
+	s->hop.generation = now_set->route_generation;
+	fib_ask(&fib, &s->route, ifindex);
 	fib.tot_len = SHORTEST_PACKET;
-	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED)
 		return REASON_FORWARDING_OFF;
 	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
@@ -67,10 +68,10 @@ static __noinline int route_find(void *ctx, const struct tuple *to, __u32 ifinde
 	neighbour_known =
 		result == BPF_FIB_LKUP_RET_SUCCESS &&
 		(fib.dmac[0] | fib.dmac[1] | fib.dmac[2] | fib.dmac[3] | fib.dmac[4] | fib.dmac[5]);
-	hop->ifindex = fib.ifindex;
-	hop->mtu = fib.mtu_result;
-	hop->resolved = now();
-	hop_set_way(hop, &fib, neighbour_known);
+	s->hop.ifindex = fib.ifindex;
+	s->hop.mtu = fib.mtu_result;
+	s->hop.resolved = now();
+	hop_set_way(&s->hop, &fib, neighbour_known);
 	return REASON_NONE;
 }
 
@@ -78,16 +79,19 @@ static __noinline int route_find(void *ctx, const struct tuple *to, __u32 ifinde
  * Whether the packet in scratch can leave as the flow's packets do: REASON_NONE, or why not. Looks the next hop up
  * again when that is due.
  */
-static __always_inline int prepare_to_leave(void *ctx, struct scratch *s, struct flow *flow,
-					    __u32 ifindex, __u64 time)
+static __always_inline int prepare_to_leave(struct __sk_buff *skb, struct scratch *s,
+					    struct flow *flow, __u32 ifindex, __u64 time)
 {
 	const struct packet *p = &s->packet;
 
 	if (unlikely(!hop_is_fresh(&flow->hop, time))) {
-		int reason = route_find(ctx, &flow->to, ifindex, &flow->hop);
+		int reason;
 
+		s->route = flow->to;
+		reason = route_find(skb, ifindex);
 		if (reason != REASON_NONE)
 			return reason;
+		flow->hop = s->hop;
 		s->verdict.renewed = true;
 	}
 	if (p->ttl <= 1)

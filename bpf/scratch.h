@@ -23,6 +23,8 @@ struct scratch {
 	struct verdict verdict;
 	struct flow flow;    /* to be made */
 	struct flow partner; /* its entry for the other direction, or that of another flow */
+	struct tuple route;  /* of what a route is asked for */
+	struct next_hop hop; /* the answer */
 };
 
 struct {

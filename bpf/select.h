@@ -115,23 +115,15 @@ static __always_inline __u32 least_loaded(void *table, __u32 size)
 }
 
 /*
- * The id of the backend that the pool gives a new flow of `forward` with the tuple of its first packet; 0: none.
- * `by_hash`: what has the same tuple must come to the same backend, whatever the balance.
+ * The id of the backend that a table gives a new flow of `forward`; 0: none. A global function, which the verifier
+ * checks once.
  */
-static __always_inline __u32 choose_backend(__u32 forward, __u8 balance, const struct pool *pool,
-					    const struct tuple *t, bool by_hash)
+__noinline __u32 choose_from_table(__u32 forward, __u32 key, __u32 size, __u32 balance, __u32 hash)
 {
-	__u32 key = pool->table;
-	__u32 size = pool->size;
-	void *table;
+	void *table = bpf_map_lookup_elem(&backend_tables, &key);
 
-	if (!key)
-		return pool->backend;
-	table = bpf_map_lookup_elem(&backend_tables, &key);
 	if (!table || !size)
 		return 0;
-	if (by_hash)
-		return table_entry(table, hash_of_tuple(t) % size);
 	switch (balance) {
 	case BALANCE_ROUND_ROBIN:
 		return table_entry(table, next_turn(forward) % size);
@@ -139,10 +131,25 @@ static __always_inline __u32 choose_backend(__u32 forward, __u8 balance, const s
 		return table_entry(table, bpf_get_prandom_u32() % size);
 	case BALANCE_LEAST_CONNECTIONS:
 		return least_loaded(table, size);
-	case BALANCE_SOURCE_HASH:
-		return table_entry(table, hash_of_source(t) % size);
 	}
-	return table_entry(table, hash_of_tuple(t) % size);
+	return table_entry(table, hash % size);
+}
+
+/*
+ * The id of the backend that the pool gives a new flow of `forward` with the tuple of its first packet; 0: none.
+ * `by_hash`: what has the same tuple must come to the same backend, whatever the balance.
+ */
+static __always_inline __u32 choose_backend(__u32 forward, __u8 balance, const struct pool *pool,
+					    const struct tuple *t, bool by_hash)
+{
+	__u32 hash;
+
+	if (!pool->table)
+		return pool->backend;
+	if (by_hash)
+		balance = BALANCE_MAGLEV;
+	hash = balance == BALANCE_SOURCE_HASH ? hash_of_source(t) : hash_of_tuple(t);
+	return choose_from_table(forward, pool->table, pool->size, balance, hash);
 }
 
 /* The backend that a client stays with, if that still takes new flows; 0: none. */
@@ -152,7 +159,7 @@ static __always_inline __u32 recall_backend(const struct affinity_key *key, __u6
 	struct affinity *a = bpf_map_lookup_elem(&affinities, key);
 	struct backend *b;
 
-	if (!a || time - a->last_used > duration)
+	if (!a || elapsed(time, a->last_used) > duration)
 		return 0;
 	b = backend_find(a->backend);
 	if (!b || b->state != BACKEND_ACTIVE || b->generation != a->generation)

@@ -315,6 +315,20 @@ type XfwdScratch struct {
 	}
 	Flow    XfwdFlow
 	Partner XfwdFlow
+	Route   XfwdTuple
+	Hop     struct {
+		_                  structs.HostLayout
+		Resolved           uint64
+		Generation         uint32
+		Ifindex            uint32
+		DestinationAddress [6]uint8
+		SourceAddress      [6]uint8
+		Mtu                uint16
+		Way                uint8
+		Xdp                uint8
+		ReceivedAt         [6]uint8
+		Pad                [2]uint8
+	}
 }
 
 type XfwdSettings struct {
