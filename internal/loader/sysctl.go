@@ -3,6 +3,7 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,7 +35,11 @@ func readSysctl(name string, size int) (string, error) {
 const shortSysctl = 64
 
 func writeSysctl(name, value string) error {
-	return explain("set the sysctl "+name, os.WriteFile(sysctlPath(name), []byte(value+"\n"), 0))
+	err := os.WriteFile(sysctlPath(name), []byte(value+"\n"), 0)
+	if errors.Is(err, unix.EROFS) {
+		return unsupportedf("set the sysctl %s: /proc/sys cannot be written here, as in most containers; run xfwd outside, with --netns", name)
+	}
+	return explain("set the sysctl "+name, err)
 }
 
 func sysctlPath(name string) string {

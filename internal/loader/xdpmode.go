@@ -3,7 +3,6 @@
 package loader
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -20,16 +19,6 @@ const (
 	XDPGeneric XDPMode = "generic"
 	XDPOff     XDPMode = "off"
 )
-
-// ParseXDPMode reads a mode by its name.
-func ParseXDPMode(name string) (XDPMode, error) {
-	mode := XDPMode(name)
-	switch mode {
-	case XDPAuto, XDPNative, XDPGeneric, XDPOff:
-		return mode, nil
-	}
-	return "", fmt.Errorf("there is no XDP mode %q; choose from auto, native, generic and off", name)
-}
 
 // Notes about XDP.
 const (
