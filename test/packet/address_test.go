@@ -221,7 +221,7 @@ func TestAddressThatIsNew(t *testing.T) {
 	w.runCases(t, []testCase{{
 		name:     "on a router",
 		forwards: []string{"80 30080"},
-		links:    onlyEthernet,
+		links:    []linkLayer{ethernet},
 		steps:    append([]step{comes}, through(client.at(40000), fresh.at(80), fresh.at(30080)).handshake()...),
 	}})
 }
@@ -259,7 +259,7 @@ func TestVIPOnAHostWithLittle(t *testing.T) {
 			steps:    through(client.at(40000), vip.at(80), host.at(30080)).handshake(),
 		},
 	})
-	for _, m := range []machine{host, second} {
+	for _, m := range []machine{host, second, gateway} {
 		for _, a := range []netip.Addr{m.V4, m.V6} {
 			w.withdraw(t, a)
 		}

@@ -22,15 +22,18 @@ type segment struct {
 	seq, ack uint32
 	payload  string
 	options  []layers.TCPOption
+	closed   bool // its window
 }
 
 // A segment for each purpose. Only an opening SYN and a RST acknowledge nothing.
-func syn(seq uint32) segment                       { return segment{flags: "S", seq: seq} }
-func synAck(seq, ack uint32) segment               { return segment{flags: "S.", seq: seq, ack: ack} }
-func ack(seq, ack uint32) segment                  { return segment{flags: ".", seq: seq, ack: ack} }
-func data(seq, ack uint32, payload string) segment { return segment{"P.", seq, ack, payload, nil} }
-func fin(seq, ack uint32) segment                  { return segment{flags: "F.", seq: seq, ack: ack} }
-func rst(seq uint32) segment                       { return segment{flags: "R", seq: seq} }
+func syn(seq uint32) segment         { return segment{flags: "S", seq: seq} }
+func synAck(seq, ack uint32) segment { return segment{flags: "S.", seq: seq, ack: ack} }
+func ack(seq, ack uint32) segment    { return segment{flags: ".", seq: seq, ack: ack} }
+func data(seq, ack uint32, payload string) segment {
+	return segment{flags: "P.", seq: seq, ack: ack, payload: payload}
+}
+func fin(seq, ack uint32) segment { return segment{flags: "F.", seq: seq, ack: ack} }
+func rst(seq uint32) segment      { return segment{flags: "R", seq: seq} }
 
 // with returns the segment with TCP options.
 func (s segment) with(options ...layers.TCPOption) segment {
@@ -46,6 +49,9 @@ func (s segment) bytes(f family, from, to endpoint) []byte {
 		SrcPort: layers.TCPPort(from.port), DstPort: layers.TCPPort(to.port),
 		Seq: s.seq, Ack: s.ack, Window: 64240, Options: s.options,
 		SYN: has("S"), ACK: has("."), PSH: has("P"), FIN: has("F"), RST: has("R"),
+	}
+	if s.closed {
+		tcp.Window = 0
 	}
 	must(tcp.SetNetworkLayerForChecksum(networkLayer(f, from, to)))
 	return serialize(tcp, gopacket.Payload(s.payload))

@@ -47,7 +47,7 @@ func (w *world) runCases(t *testing.T, cases []testCase) {
 				w.route(!c.stub)
 			}
 			for _, f := range orAll(c.families, bothFamilies) {
-				for _, l := range orAll(c.links, bothLinks) {
+				for _, l := range orAll(c.links, allLinks) {
 					t.Run(f.String()+"/"+l.String(), func(t *testing.T) { w.runCase(t, c, f, l) })
 				}
 			}
@@ -76,5 +76,5 @@ func orAll[T any](some, all []T) []T {
 var (
 	onlyIPv4     = []family{4}
 	onlyIPv6     = []family{6}
-	onlyEthernet = []linkLayer{ethernet}
+	onlyEthernet = []linkLayer{ethernet, driver}
 )

@@ -18,9 +18,23 @@ type exchange struct {
 	hook    hook
 	in, out packet
 	verdict verdict
+	// reverse: it goes towards the client.
+	reverse bool
+	// exit is where it leaves the host again, if it does.
+	exit *exit
+	// asked says whether the kernel must be asked for the next hop, if that is to
+	// be known; fresh becomes true if not.
+	asked *bool
+	fresh bool
+	// receivedAt is the link-layer address for whose frames the next hop is known.
+	receivedAt [6]byte
 	// reason is what is counted for the packet; none if it is traffic of a
 	// forward.
 	reason string
+	// isDrop: the reason is ascribed to the forward, too.
+	isDrop bool
+	// answered: what comes out goes back to where the packet came from.
+	answered bool
 	// opens: the packet makes a flow of a forward.
 	opens bool
 	// device is where it happens; eth0 if empty.
@@ -38,7 +52,9 @@ type exchange struct {
 func arrives(p packet) exchange { return exchange{hook: ingress, in: p, out: p, verdict: next} }
 
 // leaves is a packet that this host sends or passes on.
-func leaves(p packet) exchange { return exchange{hook: egress, in: p, out: p, verdict: next} }
+func leaves(p packet) exchange {
+	return exchange{hook: egress, in: p, out: p, verdict: next, reverse: true}
+}
 
 // becomes wants the packet translated, and counted as traffic of a forward; an
 // ICMP error as a translated one.
@@ -64,7 +80,15 @@ func (e exchange) stays(reason string) exchange {
 
 // isDropped wants the packet dropped, for a reason.
 func (e exchange) isDropped(reason string) exchange {
-	e.verdict = drop
+	e.verdict, e.isDrop = drop, true
+	return e.as(reason)
+}
+
+// isAnswered wants another packet sent back in its place, for a reason.
+func (e exchange) isAnswered(reason string, b body) exchange {
+	e.verdict, e.isDrop, e.answered = redirected, true, true
+	e.out = between(e.in.to, e.in.from, b)
+	e.out.tags, e.out.answer = e.in.tags, new(answerHeader)
 	return e.as(reason)
 }
 
@@ -101,32 +125,75 @@ func (e exchange) take(r *run) {
 	if e.mac == nil {
 		e.mac = r.mac(e.device)
 	}
-	in := r.link.frame(e.in.known(r.chosen), r.family, e.mac)
+	if e.exit != nil {
+		e.recall(r)
+	}
+	if r.link == driver && e.hook == ingress && e.gsoSize == 0 && e.meetXDP(r) {
+		return
+	}
 	before := r.counted()
+	out := e.process(r, e.hook)
+	after := r.counted()
+	if out.verdict != e.verdict {
+		r.Errorf("%v: the verdict is %v (%d), want %v", e.hook, out.verdict.of(e.hook), out.verdict, e.verdict.of(e.hook))
+	}
+	e.check(r, out.frame, after.since(before))
+}
+
+// process runs the program of a hook on the packet.
+func (e exchange) process(r *run, h hook) output {
+	r.Helper()
 	out, err := r.process(input{
-		program: r.programs[place{e.hook, r.link}],
-		frame:   in, device: e.device,
+		hook:    h,
+		program: r.programs[place{h, r.link}],
+		frame:   e.frame(r), device: e.device,
 		gsoSize: e.gsoSize, gsoSegments: e.gsoSegments,
-		checkChecksum: r.link == ethernet,
+		// The kernel would check it of a packet that xfwd itself has made, too,
+		// which has no such sum any more.
+		checkChecksum: r.link == ethernet && !e.answered,
 	})
 	if errors.Is(err, unix.EBADMSG) {
-		r.Fatalf("%v: the sum that the kernel keeps of the packet (CHECKSUM_COMPLETE) is no longer true", e.hook)
+		r.Fatalf("%v: the sum that the kernel keeps of the packet (CHECKSUM_COMPLETE) is no longer true", h)
 	}
 	if err != nil {
-		r.Fatalf("%v: %v", e.hook, err)
+		r.Fatalf("%v: %v", h, err)
 	}
-	after := r.counted()
+	return out
+}
 
-	if out.verdict != e.verdict {
-		r.Errorf("%v: the verdict is %v (%d), want %v", e.hook, out.verdict, out.verdict, e.verdict)
+// frame is what meets the program.
+func (e exchange) frame(r *run) []byte {
+	return r.link.frame(e.in.known(r.chosen), r.family, e.mac)
+}
+
+// check compares what came out, and what was counted.
+func (e exchange) check(r *run, frame []byte, got counted) {
+	r.Helper()
+	r.learn(e, frame)
+	if e.answered {
+		e.out.answer.learn(frame[r.link.headerLength(e.out):], r.family)
 	}
-	r.learn(e, out.frame)
-	r.compare(r.link.frame(e.out.known(r.chosen), r.family, e.mac), out.frame)
-	r.verify(out.frame, e.out)
-	if diff := cmp.Diff(e.counted(r), after.since(before)); diff != "" {
+	r.compare(e.wanted(r), frame)
+	r.verify(frame, e.out)
+	if diff := cmp.Diff(e.counted(r), got); diff != "" {
 		r.Errorf("%v: counted (-want +got):\n%s", e.hook, diff)
 	}
 	r.checkPairs()
+	if e.exit != nil {
+		e.checkHop(r)
+	}
+}
+
+// wanted is the frame that must come out.
+func (e exchange) wanted(r *run) []byte {
+	destination, source := e.mac, somebody
+	if e.answered {
+		destination, source = source, destination
+	}
+	if e.exit != nil && e.exit.isWritten(e.fresh) {
+		destination, source = e.exit.next.mac(), r.mac(e.exit.device)
+	}
+	return r.link.frameBetween(e.out.known(r.chosen), r.family, destination, source)
 }
 
 // counted is what the programs must count.
@@ -135,7 +202,7 @@ func (e exchange) counted(r *run) counted {
 	if e.opens {
 		c.Traffic.Opened = 1
 	}
-	if e.verdict == drop {
+	if e.isDrop {
 		c.Drops[e.reason] = 1
 	}
 	if e.reason != "" {
@@ -143,7 +210,7 @@ func (e exchange) counted(r *run) counted {
 		return c
 	}
 	packets, bytes := e.onWire(r)
-	if e.hook == ingress {
+	if !e.reverse {
 		c.Traffic.ForwardPackets, c.Traffic.ForwardBytes = packets, bytes
 	} else {
 		c.Traffic.ReversePackets, c.Traffic.ReverseBytes = packets, bytes
@@ -154,7 +221,7 @@ func (e exchange) counted(r *run) counted {
 // onWire is how many packets of how many bytes in all the wire carries: each
 // segment of a GSO packet has all headers of its own.
 func (e exchange) onWire(r *run) (packets, bytes uint64) {
-	frame := len(r.link.frame(e.in.known(r.chosen), r.family, e.mac)) + e.beside
+	frame := len(e.frame(r)) + e.beside
 	if e.gsoSize == 0 {
 		return 1, uint64(frame)
 	}
@@ -174,52 +241,6 @@ func (p packet) payloadLength() int {
 	return 0
 }
 
-// connection is what a client speaks to a frontend, and so to a target.
-type connection struct {
-	client, frontend, target endpoint
-	// seen is the client as the target sees it.
-	seen endpoint
-}
-
-// through is a connection whose client keeps its port.
-func through(client, frontend, target endpoint) connection {
-	return connection{client, frontend, target, client}
-}
-
-// seenAs is the connection of a client that the target sees otherwise.
-func (c connection) seenAs(seen endpoint) connection {
-	c.seen = seen
-	return c
-}
-
-// asks is a packet of the client, which reaches the target.
-func (c connection) asks(b body, shapes ...shaping) exchange {
-	return arrives(c.request(b, shapes...)).becomes(between(c.seen, c.target, b, shapes...))
-}
-
-// answers is a packet of the target, which reaches the client.
-func (c connection) answers(b body, shapes ...shaping) exchange {
-	return leaves(between(c.target, c.seen, b, shapes...)).becomes(c.reply(b, shapes...))
-}
-
-// request is a packet as the client sends it, reply one as it gets it.
-func (c connection) request(b body, shapes ...shaping) packet {
-	return between(c.client, c.frontend, b, shapes...)
-}
-
-func (c connection) reply(b body, shapes ...shaping) packet {
-	return between(c.frontend, c.client, b, shapes...)
-}
-
-// forwarded is a request as the target gets it, answer a reply as it sends it.
-func (c connection) forwarded(b body, shapes ...shaping) packet {
-	return between(c.seen, c.target, b, shapes...)
-}
-
-func (c connection) answer(b body, shapes ...shaping) packet {
-	return between(c.target, c.seen, b, shapes...)
-}
-
 // learn finds out which port xfwd has chosen, where that is still to be seen.
 func (r *run) learn(e exchange, frame []byte) {
 	r.Helper()
@@ -228,8 +249,11 @@ func (r *run) learn(e exchange, frame []byte) {
 	}
 	body := frame[r.link.headerLength(e.out)+len(e.out.ipHeader(r.family)):]
 	r.chosen = int(binary.BigEndian.Uint16(body))
-	// RFC 4787, REQ-3: not a well-known one.
-	if r.chosen == e.in.from.port || r.chosen < 1024 {
+	first, last := 1024, 65535 // RFC 4787, REQ-3: not a well-known one
+	if e.out.from.Addresses != e.in.from.Addresses {
+		first, last = masqueradeFirst, masqueradeLast
+	}
+	if r.chosen == e.in.from.port || r.chosen < first || r.chosen > last {
 		r.Errorf("the client's port %d has become %d", e.in.from.port, r.chosen)
 	}
 }

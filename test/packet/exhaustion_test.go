@@ -3,7 +3,6 @@
 package packet
 
 import (
-	"encoding/binary"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -46,8 +45,8 @@ func (r *run) claimAll(from machine, target endpoint) {
 	}
 	for port := range ports {
 		keys[port] = bpf.XfwdTuple{
-			Source: kernelAddress(target.machine), SourcePort: kernelPort(target.port),
-			Destination: kernelAddress(from), DestinationPort: kernelPort(port),
+			Source: kernelAddress(target.V4), SourcePort: kernelPort(target.port),
+			Destination: kernelAddress(from.V4), DestinationPort: kernelPort(port),
 			Protocol: unix.IPPROTO_UDP,
 		}
 		// To another frontend than any here.
@@ -57,18 +56,4 @@ func (r *run) claimAll(from machine, target endpoint) {
 	if _, err := r.maps.FlowsEstablished.BatchUpdate(keys, values, nil); err != nil {
 		r.Fatal(err)
 	}
-}
-
-// kernelAddress is a machine's IPv4 address as the programs have it.
-func kernelAddress(m machine) (k bpf.XfwdAddress) {
-	b := m.V4.As16()
-	for i := range k.Word {
-		k.Word[i] = binary.NativeEndian.Uint32(b[4*i:])
-	}
-	return k
-}
-
-// kernelPort is a port as the programs have it.
-func kernelPort(port int) uint16 {
-	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, uint16(port)))
 }

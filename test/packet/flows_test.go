@@ -3,7 +3,9 @@
 package packet
 
 import (
+	"encoding/binary"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -78,11 +80,37 @@ func (r *run) checkPairs() {
 				r.Errorf("flow entry %+v has no partner: %+v", key, flow)
 			case partner.To != reversed(key):
 				r.Errorf("the partner of flow entry %+v translates to %+v", key, partner.To)
+			case (partner.Flags^flow.Flags)&uint8(bpf.XfwdFlowFlagFLOW_ELSEWHERE) != 0:
+				r.Errorf("flow entry %+v and its partner do not agree whether the target is here", key)
 			case (partner.Flags^flow.Flags)&uint8(bpf.XfwdFlowFlagFLOW_REVERSE) == 0:
 				r.Errorf("flow entry %+v and its partner have the same direction", key)
 			}
 		}
 	}
+}
+
+// tupleOf is the key of a packet's flow entry.
+func tupleOf(p packet, f family) bpf.XfwdTuple {
+	return bpf.XfwdTuple{
+		Source: kernelAddress(p.from.address(f)), Destination: kernelAddress(p.to.address(f)),
+		SourcePort: kernelPort(p.from.port), DestinationPort: kernelPort(p.to.port),
+		Protocol: uint8(p.body.protocol(f)),
+	}
+}
+
+// kernelAddress is an address as the programs have it.
+func kernelAddress(a netip.Addr) bpf.XfwdAddress {
+	var k bpf.XfwdAddress
+	b := a.As16()
+	for i := range k.Word {
+		k.Word[i] = binary.NativeEndian.Uint32(b[4*i:])
+	}
+	return k
+}
+
+// kernelPort is a port in network order.
+func kernelPort(port int) uint16 {
+	return binary.NativeEndian.Uint16([]byte{byte(port >> 8), byte(port)})
 }
 
 func reversed(t bpf.XfwdTuple) bpf.XfwdTuple {
@@ -99,6 +127,9 @@ func (d idle) take(r *run) {
 	for _, m := range []*ebpf.Map{r.maps.FlowsEstablished, r.maps.FlowsTransitory} {
 		for key, flow := range r.table(m) {
 			flow.LastSeen = d.before(r, flow.LastSeen)
+			if flow.Hop.Ifindex != 0 {
+				flow.Hop.Resolved = d.before(r, flow.Hop.Resolved)
+			}
 			if err := m.Update(key, flow, ebpf.UpdateExist); err != nil {
 				r.Fatal(err)
 			}

@@ -17,14 +17,22 @@ type linkLayer int
 const (
 	ethernet linkLayer = iota
 	raw                // nothing, as on tun or WireGuard
+	driver             // Ethernet, of a device whose driver runs XDP before tc sees the frame
 )
 
-var bothLinks = []linkLayer{ethernet, raw}
+var allLinks = []linkLayer{ethernet, raw, driver}
 
-func (l linkLayer) String() string { return [...]string{"ethernet", "raw"}[l] }
+func (l linkLayer) String() string { return [...]string{"ethernet", "raw", "xdp"}[l] }
 
-// frame builds a packet as a link carries it.
+// somebody is the link-layer address of who sends frames to the host.
+var somebody = net.HardwareAddr{2, 0, 0, 0, 0, 7}
+
+// frame builds a packet as a link carries it to a destination.
 func (l linkLayer) frame(p packet, f family, destination net.HardwareAddr) []byte {
+	return l.frameBetween(p, f, destination, somebody)
+}
+
+func (l linkLayer) frameBetween(p packet, f family, destination, source net.HardwareAddr) []byte {
 	b := append(p.ip(f), p.trailer...)
 	if p.mangle != nil {
 		p.mangle(b)
@@ -32,7 +40,7 @@ func (l linkLayer) frame(p packet, f family, destination net.HardwareAddr) []byt
 	if l == raw {
 		return b
 	}
-	header := linkHeader(destination)
+	header := slices.Concat(destination, source)
 	for i, tag := range p.tags {
 		ethernetType := layers.EthernetTypeDot1Q
 		if i == 0 && len(p.tags) > 1 {
@@ -57,9 +65,9 @@ func (l linkLayer) headerLength(p packet) int {
 	return 14 + 4*len(p.tags)
 }
 
-// linkHeader is the addresses of a frame that a router sends.
+// linkHeader is the addresses of a frame that somebody sends.
 func linkHeader(destination net.HardwareAddr) []byte {
-	return append(slices.Clone(destination), 2, 0, 0, 0, 0, 7)
+	return slices.Concat(destination, somebody)
 }
 
 // decode reads a frame for people.

@@ -33,9 +33,14 @@ var (
 type icmpError struct {
 	icmpKind
 	quote packet
-	// length is how much is quoted behind the IP header; 0 is all.
+	// length is how much is quoted behind the IP header; 0 is all, allowed is as
+	// much as an error may.
 	length int
 }
+
+// allowed stands for the longest quote that leaves an error no longer than 576
+// bytes (RFC 1812 4.3.2.3), or 1280 (RFC 4443 2.4).
+const allowed = -1
 
 // full quotes all of a packet, as ICMPv6 does.
 func (k icmpKind) full(quote packet) icmpError { return icmpError{k, quote, 0} }
@@ -43,11 +48,19 @@ func (k icmpKind) full(quote packet) icmpError { return icmpError{k, quote, 0} }
 // cut quotes the first bytes behind the IP header of a packet; RFC 792 has eight.
 func (k icmpKind) cut(length int, quote packet) icmpError { return icmpError{k, quote, length} }
 
+// most quotes as much of a packet as may be.
+func (k icmpKind) most(quote packet) icmpError { return icmpError{k, quote, allowed} }
+
 func (icmpError) protocol(f family) layers.IPProtocol { return icmpProtocol(f) }
 
 func (e icmpError) bytes(f family, from, to endpoint) []byte {
 	quote := e.quote.ip(f)
-	if e.length != 0 {
+	switch {
+	case e.length == allowed && f == 4:
+		quote = quote[:min(len(quote), 576-20-8)]
+	case e.length == allowed:
+		quote = quote[:min(len(quote), 1280-40-8)]
+	case e.length != 0:
 		quote = quote[:len(e.quote.ipHeader(f))+e.length]
 	}
 	return icmp(f, from, to, e.icmpKind, quote)

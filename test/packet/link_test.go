@@ -56,12 +56,15 @@ func TestTagsBesideTheFrame(t *testing.T) {
 	} {
 		w.programs = make(programs)
 		for place, p := range untagged {
+			if place.link != ethernet {
+				continue
+			}
 			w.programs[place] = behind(t, p, taggedBy(c.tag)...)
 		}
 		w.runCases(t, []testCase{{
 			name:     name,
 			forwards: []string{"53/udp 30053"},
-			links:    onlyEthernet,
+			links:    []linkLayer{ethernet},
 			steps: []step{
 				c.becomes(dns.asks(udp("?")).opening()),
 				c.becomes(dns.answers(udp("!"))),

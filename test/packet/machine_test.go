@@ -20,22 +20,27 @@ func (f family) String() string { return "IPv" + strconv.Itoa(int(f)) }
 // machine is somebody with an address in both families.
 type machine struct{ lab.Addresses }
 
-// The cast. The host has eth0, towards its router, and eth1.
+// The cast. The host has eth0, towards its router, eth1, and pod0.
 var (
-	client    = addresses("198.51.100.7", "2001:db8:51::7")
-	host      = addresses("192.0.2.1", "2001:db8:2::1")
-	second    = addresses("203.0.113.1", "2001:db8:3::1")     // the host on eth1
-	neighbour = addresses("192.0.2.2", "2001:db8:2::2")       // another machine beside the host
-	router    = addresses("192.0.2.254", "2001:db8:2::fe")    // the host's way to the client
-	pod       = addresses("10.1.0.5", "2001:db8:10::5")       // behind the host
-	vip       = addresses("198.51.100.80", "2001:db8:51::80") // routed to the host, but not on it
-	loopback  = addresses("127.0.0.1", "::1")
+	client       = addresses("198.51.100.7", "2001:db8:51::7")
+	host         = addresses("192.0.2.1", "2001:db8:2::1")
+	second       = addresses("203.0.113.1", "2001:db8:3::1")     // the host on eth1
+	neighbour    = addresses("192.0.2.2", "2001:db8:2::2")       // another machine beside the host
+	router       = addresses("192.0.2.254", "2001:db8:2::fe")    // the host's way to the client
+	pod          = addresses("10.1.0.5", "2001:db8:10::5")       // behind the host, on pod0
+	gateway      = addresses("10.1.0.1", "2001:db8:10::1")       // the host on pod0
+	remote       = addresses("203.0.113.9", "2001:db8:3::9")     // another machine on eth1
+	besideRemote = addresses("203.0.113.10", "2001:db8:3::10")   // beside it
+	besidePod    = addresses("10.1.0.6", "2001:db8:10::6")       // beside pod
+	unknown      = addresses("203.0.113.99", "2001:db8:3::99")   // likewise, whose link-layer address is not known
+	vip          = addresses("198.51.100.80", "2001:db8:51::80") // routed to the host, but not on it
+	loopback     = addresses("127.0.0.1", "::1")
 )
 
 // cast is who the words of a forward may name.
 var cast = map[string]machine{
 	"client": client, "host": host, "second": second, "neighbour": neighbour,
-	"router": router, "pod": pod, "vip": vip, "loopback": loopback,
+	"router": router, "pod": pod, "remote": remote, "unknown": unknown, "vip": vip, "loopback": loopback,
 }
 
 func addresses(v4, v6 string) machine {

@@ -27,6 +27,18 @@ type shape struct {
 	inner      []extension     // of IPv6, behind a fragment header: in the fragments
 	trailer    string          // behind the packet, in the same frame
 	mangle     func(ip []byte) // breaks the packet, once it is built
+	hops       int             // left, in place of usualHops
+	answer     *answerHeader   // that of a packet which xfwd itself has made
+}
+
+// usualHops is the TTL or hop limit of packets that say nothing else.
+const usualHops = 63
+
+func (s shape) hopsLeft() uint8 {
+	if s.hops == 0 {
+		return usualHops
+	}
+	return uint8(s.hops)
 }
 
 // extension is an IPv6 extension header, of which the first byte is for the
@@ -99,8 +111,11 @@ func (p packet) ipHeader(f family) []byte {
 
 func (p packet) ipv4Header() []byte {
 	ip := &layers.IPv4{
-		Version: 4, TTL: 63, TOS: 0x28, Protocol: p.body.protocol(4), Options: slices.Clone(p.options),
+		Version: 4, TTL: p.hopsLeft(), TOS: 0x28, Protocol: p.body.protocol(4), Options: slices.Clone(p.options),
 		SrcIP: p.from.V4.AsSlice(), DstIP: p.to.V4.AsSlice(), Flags: layers.IPv4DontFragment,
+	}
+	if p.answer != nil {
+		p.answer.put(ip)
 	}
 	if p.fragment != nil {
 		ip.Id, ip.Flags, ip.FragOffset = p.fragment.id, 0, uint16(p.fragment.offset/8)
@@ -123,8 +138,11 @@ func (p packet) ipv6Header() []byte {
 		extensions = append(extensions, p.fragment.header())
 	}
 	ip := &layers.IPv6{
-		Version: 6, HopLimit: 63, TrafficClass: 0x28, FlowLabel: 0x12345, NextHeader: next,
+		Version: 6, HopLimit: p.hopsLeft(), TrafficClass: 0x28, FlowLabel: 0x12345, NextHeader: next,
 		SrcIP: p.from.V6.AsSlice(), DstIP: p.to.V6.AsSlice(),
+	}
+	if p.answer != nil {
+		ip.HopLimit, ip.TrafficClass, ip.FlowLabel = answerHops, 0, 0
 	}
 	if len(extensions) > 0 {
 		ip.NextHeader = extensions[0].protocol

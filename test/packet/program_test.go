@@ -4,6 +4,7 @@ package packet
 
 import (
 	"errors"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/cilium/ebpf"
@@ -19,28 +20,10 @@ type hook int
 const (
 	ingress hook = iota
 	egress
+	early // XDP
 )
 
-func (h hook) String() string { return [...]string{"ingress", "egress"}[h] }
-
-// verdict is what a program returns.
-type verdict uint32
-
-// From enum tcx_action_base of <linux/bpf.h>.
-const (
-	next verdict = 0xffffffff // -1: other programs may look at the packet
-	drop verdict = 2
-)
-
-func (v verdict) String() string {
-	switch v {
-	case next:
-		return "next"
-	case drop:
-		return "drop"
-	}
-	return "an unknown verdict"
-}
+func (h hook) String() string { return [...]string{"ingress", "egress", "XDP"}[h] }
 
 // place is where a program runs: each kind of hook and link has one.
 type place struct {
@@ -48,7 +31,7 @@ type place struct {
 	link linkLayer
 }
 
-// programs are the four tc programs, ready for test runs.
+// programs are those that see packets, ready for test runs.
 type programs map[place]*ebpf.Program
 
 // names of the programs and of their pins.
@@ -57,6 +40,9 @@ var names = map[place]string{
 	{egress, ethernet}:  "xfwd_egress",
 	{ingress, raw}:      "xfwd_ingress_raw",
 	{egress, raw}:       "xfwd_egress_raw",
+	{early, driver}:     "xfwd_xdp",
+	{ingress, driver}:   "xfwd_ingress",
+	{egress, driver}:    "xfwd_egress",
 }
 
 // pinnedPrograms opens the programs as they were loaded.
@@ -64,7 +50,14 @@ func pinnedPrograms(tb lab.TB, pins string) programs {
 	tb.Helper()
 	all := make(map[string]*ebpf.Program)
 	for _, name := range names {
+		if all[name] != nil {
+			continue
+		}
 		p, err := ebpf.LoadPinnedProgram(filepath.Join(pins, "programs", name), nil)
+		if errors.Is(err, fs.ErrNotExist) {
+			// Of the two XDP programs a kernel has only the one that suits it.
+			p, err = ebpf.LoadPinnedProgram(filepath.Join(pins, "programs", name+"_frags"), nil)
+		}
 		if err != nil {
 			tb.Fatalf("%v", err)
 		}
@@ -128,9 +121,12 @@ func behind(tb lab.TB, p *ebpf.Program, before ...asm.Instruction) *ebpf.Program
 // load loads a tc program.
 func load(tb lab.TB, instructions asm.Instructions) *ebpf.Program {
 	tb.Helper()
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Type: ebpf.SchedCLS, License: "Dual BSD/GPL", Instructions: instructions,
-	})
+	return loadAs(tb, ebpf.SchedCLS, instructions)
+}
+
+func loadAs(tb lab.TB, kind ebpf.ProgramType, instructions asm.Instructions) *ebpf.Program {
+	tb.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: kind, License: "Dual BSD/GPL", Instructions: instructions})
 	if err != nil {
 		tb.Fatalf("%v", err)
 	}
@@ -144,6 +140,12 @@ func null(tb lab.TB) *ebpf.Program {
 	return load(tb, asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()})
 }
 
+// nullXDP returns an XDP program that does nothing.
+func nullXDP(tb lab.TB) *ebpf.Program {
+	tb.Helper()
+	return loadAs(tb, ebpf.XDP, asm.Instructions{asm.Mov.Imm(asm.R0, int32(pass)), asm.Return()})
+}
+
 // skBuff is the kernel's struct __sk_buff, as far as a test run heeds it.
 type skBuff struct {
 	_       [40]byte
@@ -153,6 +155,12 @@ type skBuff struct {
 	_       [8]byte
 	GSOSize uint32
 	_       [12]byte
+}
+
+// xdpMD is the kernel's struct xdp_md.
+type xdpMD struct {
+	Data, DataEnd, DataMeta                     uint32
+	IngressIfindex, RxQueueIndex, EgressIfindex uint32
 }
 
 // runFlags returns the flag of test runs that has the kernel compute a packet's

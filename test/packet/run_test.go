@@ -24,6 +24,7 @@ type run struct {
 
 // input is what a program is given.
 type input struct {
+	hook    hook
 	program *ebpf.Program
 	frame   []byte
 	device  string
@@ -42,13 +43,14 @@ type output struct {
 
 // process runs a program in the host's namespace.
 func (w *world) process(in input) (output, error) {
+	ifindex := uint32(w.devices[in.device].index)
 	o := ebpf.RunOptions{
 		Data:    in.frame,
 		DataOut: make([]byte, len(in.frame)+256),
-		Context: skBuff{
-			Ifindex: uint32(w.devices[in.device].index),
-			GSOSize: uint32(in.gsoSize), GSOSegs: uint32(in.gsoSegments),
-		},
+		Context: skBuff{Ifindex: ifindex, GSOSize: uint32(in.gsoSize), GSOSegs: uint32(in.gsoSegments)},
+	}
+	if in.hook == early {
+		o.Context = xdpMD{DataEnd: uint32(len(in.frame)), IngressIfindex: ifindex}
 	}
 	if in.checkChecksum {
 		o.Flags = w.checksum
@@ -61,6 +63,9 @@ func (w *world) process(in input) (output, error) {
 
 // mac is the Ethernet address of a device.
 func (w *world) mac(device string) net.HardwareAddr { return w.devices[device].mac }
+
+// leftToTC is the reason for which XDP does nothing with a packet.
+const leftToTC = "left-to-tc"
 
 // compare fails the test unless a frame is what was wanted.
 func (r *run) compare(want, got []byte) {
@@ -79,10 +84,13 @@ func (r *run) dump(frame []byte) string {
 	return s
 }
 
-// mustPass runs both programs on a frame, which they must leave alone for a
+// mustPass runs the programs on a frame, which they must leave alone; tc for a
 // reason.
 func (r *run) mustPass(frame []byte, reason string) {
 	r.Helper()
+	if r.link == driver {
+		r.mustEnd(early, frame, pass, leftToTC)
+	}
 	for _, h := range []hook{ingress, egress} {
 		r.mustEnd(h, frame, next, reason)
 	}
@@ -93,12 +101,12 @@ func (r *run) mustPass(frame []byte, reason string) {
 func (r *run) mustEnd(h hook, frame []byte, want verdict, reason string) {
 	r.Helper()
 	before := r.counted()
-	out, err := r.process(input{program: r.programs[place{h, r.link}], frame: frame, device: "eth0"})
+	out, err := r.process(input{hook: h, program: r.programs[place{h, r.link}], frame: frame, device: "eth0"})
 	if err != nil {
 		r.Fatalf("%v: %v", h, err)
 	}
 	if out.verdict != want {
-		r.Errorf("%v: the verdict is %v, want %v", h, out.verdict, want)
+		r.Errorf("%v: the verdict is %v, want %v", h, out.verdict.of(h), want.of(h))
 	}
 	r.compare(frame, out.frame)
 	if got := r.counted().since(before).Reasons; len(got) != 1 || got[reason] != 1 {

@@ -69,3 +69,11 @@ func trailed(bytes string) shaping {
 func mangled(mangle func(ip []byte)) shaping {
 	return func(s *shape) { s.mangle = mangle }
 }
+
+// hops gives a packet a TTL or hop limit.
+func hops(left int) shaping {
+	return func(s *shape) { s.hops = left }
+}
+
+// oneHopOn has the packet pass a router.
+func oneHopOn(s *shape) { s.hops = int(s.hopsLeft()) - 1 }

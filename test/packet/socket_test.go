@@ -18,6 +18,14 @@ func TestConnectionFromBefore(t *testing.T) {
 	for _, a := range []netip.Prefix{netip.PrefixFrom(router.V4, 24), netip.PrefixFrom(router.V6, 64)} {
 		w.far.Address("eth0", a)
 	}
+	// So it has the link-layer address that the host knows.
+	link, err := w.far.Links().LinkByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.far.Links().LinkSetHardwareAddr(link, router.mac()); err != nil {
+		t.Fatal(err)
+	}
 	w.host.Echo("tcp", ":30080")
 	for _, f := range bothFamilies {
 		lab.Eventually(t, lab.Patience, func() error { return w.isLocal(host.address(f)) })

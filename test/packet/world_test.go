@@ -59,13 +59,18 @@ func newWorldFor(tb lab.TB, flows uint32) *world {
 	tb.Helper()
 	l := lab.New(tb)
 	w := &world{host: l.Namespace("host"), far: l.Namespace("far"), devices: make(map[string]device), null: null(tb)}
-	for name, m := range map[string]machine{"eth0": host, "eth1": second} {
-		l.Veth(w.host, name, w.far, name, 1500)
-		w.host.Address(name, netip.PrefixFrom(m.V4, 24))
-		w.host.Address(name, netip.PrefixFrom(m.V6, 64))
-		w.devices[name] = device{w.host.Index(name), w.host.MAC(name)}
+	for _, d := range []struct {
+		name string
+		machine
+		mtu int
+	}{{"eth0", host, 1500}, {"eth1", second, 1500}, {"pod0", gateway, podMTU}} {
+		l.Veth(w.host, d.name, w.far, d.name, d.mtu)
+		w.host.Address(d.name, netip.PrefixFrom(d.V4, 24))
+		w.host.Address(d.name, netip.PrefixFrom(d.V6, 64))
+		w.devices[d.name] = device{w.host.Index(d.name), w.host.MAC(d.name)}
 	}
 	w.host.DefaultRoutes(router.Addresses)
+	w.meet(tb)
 	w.route(true)
 	w.open(tb, flows)
 	return w
@@ -105,6 +110,7 @@ func (w *world) open(tb lab.TB, flows uint32) {
 	w.pins = status.Pins
 	w.isolate(tb)
 	w.openMaps(tb)
+	w.embody(tb)
 	w.programs = pinnedPrograms(tb, w.pins)
 	w.checksum = runFlags(tb)
 }
@@ -113,13 +119,21 @@ func (w *world) open(tb lab.TB, flows uint32) {
 func (w *world) openMaps(tb lab.TB) {
 	tb.Helper()
 	for name, m := range map[string]**ebpf.Map{
-		"flows_established": &w.maps.FlowsEstablished,
-		"flows_transitory":  &w.maps.FlowsTransitory,
-		"fragments":         &w.maps.Fragments,
-		"backends":          &w.maps.Backends,
-		"counters":          &w.maps.Counters,
-		"reasons":           &w.maps.Reasons,
-		"forward_drops":     &w.maps.ForwardDrops,
+		"flows_established":   &w.maps.FlowsEstablished,
+		"flows_transitory":    &w.maps.FlowsTransitory,
+		"fragments":           &w.maps.Fragments,
+		"affinities":          &w.maps.Affinities,
+		"settings":            &w.maps.Settings,
+		"devices":             &w.maps.Devices,
+		"xdp_devices":         &w.maps.XdpDevices,
+		"forwards":            &w.maps.Forwards,
+		"backends":            &w.maps.Backends,
+		"backend_tables":      &w.maps.BackendTables,
+		"backend_connections": &w.maps.BackendConnections,
+		"turns":               &w.maps.Turns,
+		"counters":            &w.maps.Counters,
+		"reasons":             &w.maps.Reasons,
+		"forward_drops":       &w.maps.ForwardDrops,
 	} {
 		var err error
 		if *m, err = ebpf.LoadPinnedMap(filepath.Join(w.pins, "maps", name), nil); err != nil {
@@ -131,16 +145,32 @@ func (w *world) openMaps(tb lab.TB) {
 }
 
 // forwards are the words of `xfwd add` with machines in place of addresses, such
-// as "vip:80/udp 30080 --device eth0".
+// as "vip:80/udp 30080 pod:80,weight=2 --device eth0 --balance random".
 func forwards(tb lab.TB, f family, lines ...string) []ctl.Forward {
 	tb.Helper()
 	var all []ctl.Forward
 	for _, line := range lines {
-		words, device, bound := strings.Cut(line, " --device ")
-		frontend, backend, _ := strings.Cut(words, " ")
-		spec := ctl.Spec{Frontend: spell(frontend, f), Backends: []string{spell(backend, f)}}
-		if bound {
-			spec.Devices = []string{device}
+		words := strings.Fields(line)
+		spec := ctl.Spec{Frontend: spell(words[0], f)}
+		for i := 1; i < len(words); i++ {
+			flag, isFlag := strings.CutPrefix(words[i], "--")
+			if !isFlag {
+				spec.Backends = append(spec.Backends, spell(words[i], f))
+				continue
+			}
+			i++
+			switch flag {
+			case "device":
+				spec.Devices = append(spec.Devices, words[i])
+			case "source":
+				spec.Source = words[i]
+			case "balance":
+				spec.Balance = words[i]
+			case "affinity":
+				spec.Affinity = words[i]
+			default:
+				tb.Fatalf("no flag --%s in %q", flag, line)
+			}
 		}
 		some, err := spec.Forwards(time.Now())
 		if err != nil {
@@ -159,6 +189,7 @@ func (w *world) change(tb lab.TB, change ctl.Change, existing ctl.Existing) {
 	}
 	if w.pins != "" {
 		w.isolate(tb)
+		w.embody(tb)
 	}
 }
 

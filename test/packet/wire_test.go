@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+
+	"github.com/xfwd/xfwd/bpf"
+	"github.com/xfwd/xfwd/test/lab"
+)
+
+// podMTU is what pod0 takes; the others take 1500 bytes.
+const podMTU = 1400
+
+// meet makes the host know its neighbours, for good.
+func (w *world) meet(tb lab.TB) {
+	tb.Helper()
+	for _, x := range []*exit{toRouter, toBeside, toRemote, toBesideRemote, toPod, toBesidePod} {
+		for _, f := range bothFamilies {
+			err := w.host.Links().NeighSet(&netlink.Neigh{
+				LinkIndex: w.devices[x.device].index, State: netlink.NUD_PERMANENT,
+				IP: x.next.address(f).AsSlice(), HardwareAddr: x.next.mac(),
+			})
+			if err != nil {
+				tb.Fatalf("neighbour %v on %s: %v", x.next.address(f), x.device, err)
+			}
+		}
+	}
+	// The kernel takes test frames for XDP only as received by a device that has some.
+	none := nullXDP(tb)
+	for _, name := range hardware {
+		var l link.Link
+		var err error
+		w.host.Do(func() {
+			l, err = link.AttachXDP(link.XDPOptions{Program: none, Interface: w.devices[name].index, Flags: link.XDPDriverMode})
+		})
+		if err != nil {
+			tb.Fatalf("XDP on %s: %v", name, err)
+		}
+		tb.Cleanup(func() { l.Close() })
+	}
+}
+
+// hardware are the devices that stand for physical ones.
+var hardware = []string{"eth0", "eth1"}
+
+// What the devices stand for: those of hardware lead to no other namespace, and
+// have our XDP program; pod0 is one of a pair.
+const (
+	flagsOfHardware = uint8(bpf.XfwdDeviceFlagDEVICE_ETHERNET | bpf.XfwdDeviceFlagDEVICE_XDP)
+	flagsOfPair     = uint8(bpf.XfwdDeviceFlagDEVICE_ETHERNET | bpf.XfwdDeviceFlagDEVICE_PEER)
+)
+
+// embody tells the programs what the devices stand for. The next change tells
+// them the truth again.
+func (w *world) embody(tb lab.TB) {
+	tb.Helper()
+	for name := range w.devices {
+		w.flag(tb, name, flagsOfPair)
+	}
+	for _, name := range hardware {
+		ifindex := w.flag(tb, name, flagsOfHardware)
+		w.host.Do(func() {
+			if err := w.maps.XdpDevices.Put(ifindex, ifindex); err != nil {
+				tb.Fatalf("%s: %v", name, err)
+			}
+		})
+	}
+}
+
+// flag gives a device DEVICE_* flags.
+func (w *world) flag(tb lab.TB, name string, flags uint8) (ifindex uint32) {
+	tb.Helper()
+	ifindex = uint32(w.devices[name].index)
+	var d bpf.XfwdDevice
+	if err := w.maps.Devices.Lookup(ifindex, &d); err != nil {
+		tb.Fatalf("%s: %v", name, err)
+	}
+	d.Flags, d.Address = flags, [6]uint8(w.devices[name].mac)
+	if err := w.maps.Devices.Update(ifindex, d, ebpf.UpdateExist); err != nil {
+		tb.Fatalf("%s: %v", name, err)
+	}
+	return ifindex
+}
