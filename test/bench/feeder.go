@@ -40,8 +40,11 @@ var dataOffsets = map[ebpf.ProgramType]struct{ data, end int16 }{
 	ebpf.XDP:      {0, 4},
 }
 
-// tcIndex is where struct __sk_buff has the field of that name.
-const tcIndex = 44
+// Where struct __sk_buff has the fields pkt_type and tc_index.
+const (
+	packetType = 4
+	tcIndex    = 44
+)
 
 // nullProgram does nothing, at any hook.
 func nullProgram(tb lab.TB, kind ebpf.ProgramType) *ebpf.Program {

@@ -17,7 +17,7 @@ var container = topology{
 	title:  "Port 80 of a host → 30080 of a container behind it",
 	server: leanServer,
 	kinds:  everyKind,
-	peers:  []peer{kernelRouting{}, iptablesDNAT{}, nftablesDNAT{}, haproxy{}, xfwd{}},
+	peers:  []peer{redirectAlone{}, kernelRouting{}, iptablesDNAT{}, nftablesDNAT{}, haproxy{}, xfwd{}},
 	limits: map[load.Kind]float64{load.KeepAlive: 1.05, load.Connection: 1.08, load.Datagram: 1.15},
 	build:  buildContainer,
 }

@@ -97,7 +97,7 @@ func (w workloadReport) verdicts() []string {
 }
 
 // references are peers that do not do what xfwd does.
-var references = []string{directAgain{}.name(), xfwdBystander{}.name()}
+var references = []string{directAgain{}.name(), xfwdBystander{}.name(), redirectAlone{}.name()}
 
 func (t topologyReport) section() section {
 	head := []string{""}
