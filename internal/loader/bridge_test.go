@@ -85,6 +85,25 @@ func TestPortsOfABridgeThatFiltersVLANsAreLeftToIt(t *testing.T) {
 	})
 }
 
+// A program before the bridge would see frames that the bridge hands on to others.
+// Who asks for one by name is told; who asks for all devices is not told of each port.
+func TestPortsOfABridgeHaveNoXDP(t *testing.T) {
+	loaded(t, func(_ *Session, d *Dataplane) {
+		addBridge(t, d, "br0", false, "a0")
+		for _, test := range []struct {
+			modes  string
+			warned bool
+		}{{"=native", false}, {"a0=native", true}} {
+			setXDPModes(t, d, test.modes)
+			row := xdpRow(t, d, "a0")
+			if row.Mode != ModeNone || row.Missing != test.warned || row.Why != "tc alone: port of br0" {
+				t.Errorf("%s: %+v", test.modes, row)
+			}
+			mustRun(t, d, "a0", ModeNone)
+		}
+	})
+}
+
 // A device that becomes a port, and one that is none any more, get another program.
 func TestADeviceChangesItsProgramWithItsBridge(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {

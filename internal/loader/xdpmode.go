@@ -85,7 +85,8 @@ func (d *Dataplane) xdpPolicy() (xdpPolicy, error) {
 type xdpDecision struct {
 	// mode is ModeNative, ModeGeneric or ModeNone, and why says why that.
 	mode, why string
-	// explicit is set if the user has named it.
+	// explicit is set if the user has asked for a program on this device, so that
+	// it is worth a warning if there is none.
 	explicit bool
 }
 
@@ -94,29 +95,27 @@ func (p xdpPolicy) decide(d *device) xdpDecision {
 	if !named {
 		asked = p.modes[""]
 	}
-	decision := xdpDecision{mode: ModeNone, explicit: asked == XDPNative || asked == XDPGeneric}
+	wanted := asked == XDPNative || asked == XDPGeneric
+	without := func(why string) xdpDecision { return xdpDecision{ModeNone, why, wanted && named} }
 	switch {
 	case !p.used:
-		decision.why, decision.explicit = "not needed while every backend is on this host", false
+		return xdpDecision{ModeNone, "not needed while every backend is on this host", false}
 	case d.skip != "":
-		decision.why, decision.explicit = d.skip, decision.explicit && named
+		return without(d.skip)
 	case d.master != nil:
-		decision.why = "tc alone: port of " + d.master.name
+		return without("tc alone: port of " + d.master.name)
 	case d.layer == raw:
-		decision.why, decision.explicit = "tc alone: its packets have no Ethernet header", decision.explicit && named
+		return without("tc alone: its packets have no Ethernet header")
 	case asked == XDPOff:
-		decision.why = "tc alone: --xdp off"
-	case decision.explicit:
-		decision.mode, decision.why = string(asked), "--xdp "+string(asked)
+		return without("tc alone: --xdp off")
+	case wanted:
+		return xdpDecision{string(asked), "--xdp " + string(asked), true}
 	case d.kind != hardwareKind:
-		decision.why = "tc alone: as fast or faster on a " + d.kind + " device"
-	default:
-		h := readHardware(d.name)
-		if h.bus == "" {
-			decision.why = "tc alone: there is no hardware behind it"
-		} else {
-			decision.mode, decision.why = ModeNative, "in the driver "+h.driver+", for what leaves this host again"
-		}
+		return without("tc alone: as fast or faster on a " + d.kind + " device")
 	}
-	return decision
+	h := readHardware(d.name)
+	if h.bus == "" {
+		return without("tc alone: there is no hardware behind it")
+	}
+	return xdpDecision{ModeNative, "in the driver " + h.driver + ", for what leaves this host again", false}
 }
