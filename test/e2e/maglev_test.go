@@ -24,7 +24,7 @@ const (
 	shareLimit      = 0.02
 	shareLimitOfTen = 0.04
 	// movedLimit is the part of the flows of nine backends that may move when the tenth goes.
-	movedLimit = 0.03
+	movedLimit = 0.01
 )
 
 // Over 100,000 flows Maglev gives each of four backends its share within 2 %, and
