@@ -163,9 +163,9 @@ func (e exchange) meetXDP(r *run) bool {
 
 // isForXDP says whether XDP serves the packet.
 func (e exchange) isForXDP() bool {
-	if e.exit == nil || !e.fresh || e.exit.way != bpf.XfwdNextHopWayWAY_ETHERNET || e.out.fragment != nil || len(e.out.tags) > 0 || string(e.receivedAt[:]) != string(e.mac) {
+	if e.exit == nil || e.opens || !e.fresh || e.exit.way != bpf.XfwdNextHopWayWAY_ETHERNET || string(e.receivedAt[:]) != string(e.mac) {
 		return false
 	}
 	_, isError := e.in.body.(icmpError)
-	return !isError && e.reason == ""
+	return !isError && !e.in.fragment.isPart()
 }

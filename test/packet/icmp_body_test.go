@@ -19,6 +19,7 @@ type icmpKind struct {
 
 var (
 	hostUnreachable  = icmpKind{"host unreachable", 3, 1, 1, 3, 0}
+	noRoute          = icmpKind{"no route", 3, 1, 1, 0, 0}
 	portUnreachable  = icmpKind{"port unreachable", 3, 3, 1, 4, 0}
 	tooBig           = icmpKind{"too big", 3, 4, 2, 0, 1400}
 	timeExceeded     = icmpKind{"time exceeded", 11, 0, 3, 0, 0}

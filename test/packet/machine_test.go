@@ -34,13 +34,15 @@ var (
 	besidePod    = addresses("10.1.0.6", "2001:db8:10::6")       // beside pod
 	unknown      = addresses("203.0.113.99", "2001:db8:3::99")   // likewise, whose link-layer address is not known
 	vip          = addresses("198.51.100.80", "2001:db8:51::80") // routed to the host, but not on it
+	nowhere      = addresses("10.66.0.1", "2001:db8:66::1")      // unreachable, says the routing table
+	blackhole    = addresses("10.67.0.1", "2001:db8:67::1")      // nobody shall reach it
 	loopback     = addresses("127.0.0.1", "::1")
 )
 
 // cast is who the words of a forward may name.
 var cast = map[string]machine{
 	"client": client, "host": host, "second": second, "neighbour": neighbour,
-	"router": router, "pod": pod, "remote": remote, "unknown": unknown, "vip": vip, "loopback": loopback,
+	"router": router, "pod": pod, "remote": remote, "unknown": unknown, "nowhere": nowhere, "blackhole": blackhole, "vip": vip, "loopback": loopback,
 }
 
 func addresses(v4, v6 string) machine {

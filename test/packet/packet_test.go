@@ -163,6 +163,9 @@ func prepend(extensions []extension, next layers.IPProtocol, content []byte) []b
 	return content
 }
 
+// isPart says whether it is not all of its datagram.
+func (f *fragment) isPart() bool { return f != nil && (f.offset != 0 || f.end != 0) }
+
 // header is the fragment header of IPv6.
 func (f *fragment) header() extension {
 	position := uint16(f.offset)

@@ -54,3 +54,35 @@ func (c relayed) goodbye() []step {
 		c.asks(ack(1002, 5002)),
 	}
 }
+
+// onTheWayOut is an error about a packet that was sent on to the client: the
+// target must find its own packet in it.
+func (c relayed) onTheWayOut(from machine, k icmpKind, length int, b body, shapes ...shaping) exchange {
+	return c.connection.onTheWayOut(from, k, length, b, shapes...).on(c.near.device).onward(c.far)
+}
+
+// onTheWayIn is an error about a packet that was sent on to the target: the client
+// must find its own packet in it.
+func (c relayed) onTheWayIn(from machine, k icmpKind, length int, b body, shapes ...shaping) exchange {
+	in := between(from.itself(), c.seen.itself(), icmpError{k, c.forwarded(b, shapes...), length})
+	out := between(from.itself(), c.client.itself(), icmpError{k, c.request(b, shapes...), length})
+	return arrives(in).becomes(out).on(c.far.device).onward(c.near)
+}
+
+// ofTheTarget is an error that the target itself sends: it seems to come from the
+// frontend.
+func (c relayed) ofTheTarget(k icmpKind, length int, b body, shapes ...shaping) exchange {
+	e := c.onTheWayIn(c.target.machine, k, length, b, shapes...)
+	e.out.from = c.frontend.itself()
+	return e
+}
+
+// errors are an error of each way, about bodies that were sent.
+func (c relayed) errors(k icmpKind, length int, request, reply body) []step {
+	return []step{
+		c.onTheWayOut(router, k, length, reply),
+		c.onTheWayOut(c.client.machine, k, length, reply),
+		c.onTheWayIn(besideRemote, k, length, request),
+		c.ofTheTarget(k, length, request),
+	}
+}

@@ -3,9 +3,12 @@
 package packet
 
 import (
+	"net"
+
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/bpf"
 	"github.com/xfwd/xfwd/test/lab"
@@ -14,7 +17,7 @@ import (
 // podMTU is what pod0 takes; the others take 1500 bytes.
 const podMTU = 1400
 
-// meet makes the host know its neighbours, for good.
+// meet makes the host know its neighbours, for good, and whom it cannot reach.
 func (w *world) meet(tb lab.TB) {
 	tb.Helper()
 	for _, x := range []*exit{toRouter, toBeside, toRemote, toBesideRemote, toPod, toBesidePod} {
@@ -25,6 +28,15 @@ func (w *world) meet(tb lab.TB) {
 			})
 			if err != nil {
 				tb.Fatalf("neighbour %v on %s: %v", x.next.address(f), x.device, err)
+			}
+		}
+	}
+	for m, kind := range map[machine]int{nowhere: unix.RTN_UNREACHABLE, blackhole: unix.RTN_BLACKHOLE} {
+		for _, f := range bothFamilies {
+			a := m.address(f)
+			to := &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
+			if err := w.host.Links().RouteAdd(&netlink.Route{Dst: to, Type: kind}); err != nil {
+				tb.Fatalf("route to %v: %v", a, err)
 			}
 		}
 	}
