@@ -116,10 +116,12 @@ func TestSilentLinkLayerAddressChange(t *testing.T) {
 		p.publish(site.Host.XFWD(), "80/tcp+udp", server, 30080)
 		for _, network := range networks {
 			server.Echo(network, ":30080")
-			for _, host := range site.HostAddr.All() {
-				mustEcho(t, site.Client.MustConnect(network, at(host, 80)))
-			}
 		}
+		load := keepTalking(site, 80)
+		// What goes by the kernel's neighbour table, for it was not known at first,
+		// does so no longer.
+		time.Sleep(forgotten)
+		load.mustGoOn(t, soon)
 		server.SetMAC("eth0", []byte{2, 0, 0, 0, 0xee, 1})
 		// It need not ask for its router, which would tell the new address.
 		for _, addr := range site.HostSide.All() {
@@ -418,5 +420,63 @@ func TestLinkLocalGateway(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Where rules of the host choose another routing table for what comes from
+// clients, no packet goes as the main table says.
+func TestPolicyRouting(t *testing.T) {
+	t.Parallel()
+	site := lab.New(t).TwoArmed(0)
+	routers, far := site.Routers(1500)
+	const table = 100
+	for family, addr := range map[int]netip.Addr{unix.AF_INET: far.Addr.V4, unix.AF_INET6: far.Addr.V6} {
+		rule := netlink.NewRule()
+		rule.Family, rule.IifName, rule.Table, rule.Priority = family, "eth0", table, 1000
+		if err := site.Host.Links().RuleAdd(rule); err != nil {
+			t.Fatal(err)
+		}
+		route := &netlink.Route{
+			Dst: netlink.NewIPNet(addr.AsSlice()), Gw: routers[1].Addr.Of(addr).AsSlice(), Table: table,
+		}
+		if err := site.Host.Links().RouteAdd(route); err != nil {
+			t.Fatal(err)
+		}
+	}
+	site.Host.XFWD().Add(append([]string{"80/tcp+udp"}, backends(far, 30080)...)...)
+	for _, network := range networks {
+		far.Echo(network, ":30080")
+	}
+	main, chosen := routers[0].Capture("eth0"), routers[1].Capture("eth0")
+	load := keepTalking(site, 80)
+	// Long enough for next hops to be looked up again.
+	time.Sleep(2 * forgotten)
+	load.mustGoOn(t, soon)
+	if strays := towards(main.Stop(), 30080); strays != 0 {
+		t.Errorf("%d packets went as the main table says", strays)
+	}
+	if towards(chosen.Stop(), 30080) == 0 {
+		t.Error("no packet went as the rule says")
+	}
+}
+
+// A route that forbids to reach the backend is a refusal, too.
+func TestForbiddenRouteIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]int{"unreachable": unix.RTN_UNREACHABLE, "prohibit": unix.RTN_PROHIBIT} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			site := lab.New(t).Containers(1)
+			server := site.Servers[0]
+			for _, addr := range server.Addr.All() {
+				route := &netlink.Route{Dst: netlink.NewIPNet(addr.AsSlice()), Type: kind}
+				if err := site.Host.Links().RouteAdd(route); err != nil {
+					t.Fatal(err)
+				}
+			}
+			x := site.Host.XFWD()
+			x.Add(append([]string{"80/tcp+udp"}, backends(server, 30080)...)...)
+			mustBeUnreachable(t, site, x, "no-route")
+		})
 	}
 }
