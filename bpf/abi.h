@@ -82,6 +82,7 @@ enum flow_flag {
 	FLOW_RESET = 16,      /* TCP: either has sent RST */
 	FLOW_SHADOW = 32,     /* in flows_transitory: what is true is in flows_established */
 	FLOW_ELSEWHERE = 64,  /* the target is not this host: packets leave again */
+	FLOW_COUNTED = 128,   /* it is one of its backend's in backend_connections */
 };
 
 /* A frontend with a single port. */

@@ -164,8 +164,9 @@ static __always_inline __u32 build_reset(struct answering *a, const struct packe
 		.seq = acknowledges ? bpf_htonl(p->acknowledged) : 0,
 		.ack_seq = acknowledges ? 0 : bpf_htonl(p->sequence + p->sequence_length),
 	};
-	((__u8 *)&a->tcp)[12] = sizeof(a->tcp) / 4 << 4; /* length in words */
-	((__u8 *)&a->tcp)[13] = acknowledges ? TCP_FLAG_RST : TCP_FLAG_RST | TCP_FLAG_ACK;
+	((__u8 *)&a->tcp)[TCP_LENGTH_OFFSET] = sizeof(a->tcp) / 4 << 4; /* length in words */
+	((__u8 *)&a->tcp)[TCP_FLAGS_OFFSET] =
+		acknowledges ? TCP_FLAG_RST : TCP_FLAG_RST | TCP_FLAG_ACK;
 	a->tcp.check = checksum_change(NO_CHECKSUM,
 				       bpf_csum_diff(NULL, 0, (__be32 *)&a->tcp, length,
 						     sum_pseudo_header(p, IPPROTO_TCP, length)));

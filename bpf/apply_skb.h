@@ -170,8 +170,9 @@ static __always_inline int serve_skb(struct __sk_buff *skb, __u32 ifindex, bool 
 	}
 	note_segment_size(skb, &s->packet);
 	flow = decide(skb, s, ifindex, arriving);
-	return flow ? apply_skb(skb, s, flow, raw, arriving) :
-		      dismiss_skb(skb, &s->verdict, raw, arriving);
+	if (unlikely(!flow))
+		return dismiss_skb(skb, &s->verdict, raw, arriving);
+	return apply_skb(skb, s, flow, raw, arriving);
 }
 
 /* Whether a program of ours has served the skb already, on its way here from another device. Asked once. */

@@ -34,6 +34,8 @@ const volatile __u64 refresh_interval = 1 * SECOND;
  * that the neighbour is in use, and asks whether it is still there.
  */
 const volatile __u64 next_hop_timeout = 2 * SECOND;
+/* And after this time where the neighbour was not known, which the kernel is asking for meanwhile. */
+const volatile __u64 neighbour_timeout = SECOND / 20;
 
 /* Linux 5.11 has a clock that costs no reading of the hardware. The verifier drops the other branch
  * before it would reject the unknown helper.

@@ -135,7 +135,7 @@ static __always_inline int plan_elsewhere(struct __sk_buff *skb, struct scratch 
 	    address_is_multicast(&t->source) || address_is_link_local(&t->source) ||
 	    address_is_known_local(&t->source))
 		return REASON_MARTIAN;
-	flow->flags = FLOW_ELSEWHERE;
+	flow->flags |= FLOW_ELSEWHERE;
 	reason = prepare_to_leave(skb, s, flow, ifindex, now());
 	if (reason == REASON_NONE && must_masquerade(target, flow, t, ifindex))
 		flow->to.source = masquerade_address(target, flow->hop.ifindex);
@@ -178,6 +178,8 @@ __noinline int plan_flow(struct __sk_buff *skb, __u32 ifindex, __u32 flags)
 		return reason;
 	flow->backend = target.backend;
 	flow->generation = target.generation;
+	if (target.balance == BALANCE_LEAST_CONNECTIONS)
+		flow->flags |= FLOW_COUNTED;
 	flow->to.destination_port = target.port;
 	if (!address_is_zero(&target.address))
 		flow->to.destination = target.address;
@@ -207,7 +209,7 @@ static __always_inline struct flow *decide_new(struct __sk_buff *skb, struct scr
 	if (reason != REASON_NONE)
 		return leave(&s->verdict, reason);
 	count_opened(s->flow.forward);
-	count_connection(s->flow.backend, 1);
+	count_connection(&s->flow, 1);
 	/* What the hook notes of the next hop is for XDP, which looks in the table. */
 	if (s->flow.hop.xdp)
 		made = bpf_map_lookup_elem(&flows_transitory, &s->packet.tuple);
@@ -228,7 +230,7 @@ static __always_inline struct flow *current_flow(const struct packet *p, __u64 t
 {
 	struct flow_entry entry = flow_find(&p->tuple);
 
-	if (!entry.flow)
+	if (unlikely(!entry.flow))
 		return NULL;
 	if (unlikely(!entry.established && (entry.flow->flags & FLOW_SHADOW)))
 		flow_unshadow(&p->tuple, entry.flow);
@@ -262,7 +264,7 @@ static __always_inline struct flow *decide_transport(struct __sk_buff *skb, stru
 		return leave(&s->verdict, REASON_NO_FRONTEND);
 	time = now();
 	flow = current_flow(p, time);
-	if (flow)
+	if (likely(flow))
 		return follow(skb, s, flow, ifindex, arriving, time);
 	if (p->kind == PACKET_ICMP_ERROR)
 		return leave(&s->verdict, REASON_ICMP_UNRELATED);
@@ -299,7 +301,7 @@ static __always_inline struct flow *decide(struct __sk_buff *skb, struct scratch
 	s->verdict.forward = 0;
 	s->verdict.reverse = false;
 	s->verdict.renewed = false;
-	if (s->packet.kind == PACKET_FRAGMENT)
+	if (unlikely(s->packet.kind == PACKET_FRAGMENT))
 		return decide_fragment(skb, s, ifindex, arriving);
 	flow = decide_transport(skb, s, ifindex, arriving);
 	if (flow && unlikely(s->packet.first_fragment))

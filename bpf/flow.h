@@ -40,7 +40,7 @@ static __always_inline struct flow_entry flow_find(const struct tuple *key)
 
 	entry.flow = bpf_map_lookup_elem(&flows_established, key);
 	entry.established = entry.flow;
-	if (!entry.flow)
+	if (unlikely(!entry.flow))
 		entry.flow = bpf_map_lookup_elem(&flows_transitory, key);
 	return entry;
 }
@@ -125,7 +125,7 @@ static __noinline int flow_delete(const struct tuple *key, const struct flow *fl
 	if (!key || !flow)
 		return 0;
 	if (!flow_is_closed(flow))
-		count_connection(flow->backend, -1);
+		count_connection(flow, -1);
 	partner = flow_find_partner(key, flow, true);
 	partner_key = tuple_reversed(&flow->to);
 	if (partner.flow) {
@@ -289,7 +289,7 @@ static __always_inline void flow_track(const struct flow_entry *entry, const str
 		flow_mark(&p->tuple, flow, entry->established, closing,
 			  p->sequence + p->sequence_length);
 		if (!was_closed && flow_is_closed(flow))
-			count_connection(flow->backend, -1);
+			count_connection(flow, -1);
 	}
 	if (entry->established) {
 		if (unlikely(flow_is_closed(flow)))

@@ -36,6 +36,8 @@
 /* More extension headers than any sane sender uses; RFC 8200 orders at most seven. */
 #define MAX_EXTENSION_HEADERS 6
 
+#define TCP_LENGTH_OFFSET 12 /* of the header, in words; the upper half of the byte */
+#define TCP_FLAGS_OFFSET 13
 #define TCP_FLAG_FIN 0x01
 #define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_RST 0x04
@@ -93,6 +95,17 @@ static __always_inline int reach(void *behind, void *data_end, __u32 end, __u32 
 	return end > limit ? REASON_MALFORMED : PARSE_PULL;
 }
 
+/* The halves of a header's byte. As bit fields, their order would be that of the machine which vmlinux.h is from. */
+static __always_inline __u8 high_nibble(const void *byte)
+{
+	return *(const __u8 *)byte >> 4;
+}
+
+static __always_inline __u8 low_nibble(const void *byte)
+{
+	return *(const __u8 *)byte & 0x0f;
+}
+
 /* What one IP header says, the outer or the quoted, beside its addresses. */
 struct network {
 	__u32 fragment_id;
@@ -116,12 +129,12 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 	verdict = reach(ip + 1, data_end, offset + sizeof(*ip), length);
 	if (verdict != REASON_NONE)
 		return verdict;
-	header_length = ip->ihl * 4;
+	header_length = low_nibble(ip) * 4;
 	total_length = bpf_ntohs(ip->tot_len);
 	/* A packet over 64 KB made by GRO has no length (BIG TCP, Linux 6.3). */
 	if (!total_length)
 		total_length = length - offset;
-	if (ip->version != 4 || header_length < sizeof(*ip) || total_length < header_length)
+	if (high_nibble(ip) != 4 || header_length < sizeof(*ip) || total_length < header_length)
 		return REASON_MALFORMED;
 
 	fragment = bpf_ntohs(ip->frag_off);
@@ -149,7 +162,7 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 	verdict = reach(ip + 1, data_end, offset + sizeof(*ip), length);
 	if (verdict != REASON_NONE)
 		return verdict;
-	if (ip->version != 6)
+	if (high_nibble(ip) != 6)
 		return REASON_MALFORMED;
 	total_length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	/* No length: a jumbogram, which is how GRO carries over 64 KB (BIG TCP, Linux 5.19). */
@@ -281,12 +294,12 @@ static __always_inline int parse_tcp(void *data, void *data_end, const struct ne
 	verdict = reach(tcp + 1, data_end, offset + sizeof(*tcp), n->end);
 	if (verdict != REASON_NONE)
 		return verdict;
-	header_length = tcp->doff * 4;
+	header_length = high_nibble((__u8 *)tcp + TCP_LENGTH_OFFSET) * 4;
 	if (header_length < sizeof(*tcp) || offset + header_length > n->end)
 		return REASON_MALFORMED;
 	p->tuple.source_port = tcp->source;
 	p->tuple.destination_port = tcp->dest;
-	p->tcp_flags = ((__u8 *)tcp)[13];
+	p->tcp_flags = ((__u8 *)tcp)[TCP_FLAGS_OFFSET];
 	p->sequence = bpf_ntohl(tcp->seq);
 	p->acknowledged = bpf_ntohl(tcp->ack_seq);
 	p->sequence_length = n->end - offset - header_length;
@@ -359,8 +372,8 @@ static __always_inline int parse_raw(void *data, void *data_end, __u32 length, s
 	if (verdict != REASON_NONE)
 		return verdict;
 	p->network = 0;
-	p->ipv6 = *version >> 4 == 6;
-	return p->ipv6 || *version >> 4 == 4 ? REASON_NONE : REASON_NOT_IP;
+	p->ipv6 = high_nibble(version) == 6;
+	return p->ipv6 || high_nibble(version) == 4 ? REASON_NONE : REASON_NOT_IP;
 }
 
 /*

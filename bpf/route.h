@@ -31,8 +31,12 @@ static __always_inline void hop_set_way(struct next_hop *hop, const struct bpf_f
 	/* Linux before 5.12 does not tell, nor does any without a neighbour. */
 	if (hop->mtu == SHORTEST_PACKET)
 		hop->mtu = device ? device->mtu : 0xffff;
-	if (!device || !(device->flags & DEVICE_ETHERNET) || !neighbour_known)
+	if (!device || !(device->flags & DEVICE_ETHERNET))
 		return;
+	if (!neighbour_known) {
+		hop->resolved -= next_hop_timeout - neighbour_timeout;
+		return;
+	}
 	__builtin_memcpy(hop->destination_address, fib->dmac, sizeof(hop->destination_address));
 	__builtin_memcpy(hop->source_address, fib->smac, sizeof(hop->source_address));
 	hop->way = device->flags & DEVICE_PEER ? WAY_PEER : WAY_ETHERNET;

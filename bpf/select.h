@@ -20,7 +20,8 @@ struct target {
 	__be16 port;
 	__u32 backend;
 	__u32 generation;
-	__u8 source; /* enum backend_source */
+	__u8 source;  /* enum backend_source */
+	__u8 balance; /* enum balance */
 };
 
 /* Mixes two words; the constants are those of MurmurHash3, which is in the public domain. */
@@ -239,6 +240,7 @@ static __noinline int select_target(__u32 forward, const struct tuple *t, bool b
 	target->address = b->address;
 	target->masquerade = b->masquerade;
 	target->source = b->source;
+	target->balance = f->balance;
 	target->port = target_port(f, b, t->destination_port);
 	return REASON_NONE;
 }

@@ -39,11 +39,14 @@ static __always_inline void count_drop(__u32 forward, enum reason reason)
 		bpf_map_update_elem(&forward_drops, &key, &one, BPF_ANY);
 }
 
-/* A connection of a backend has begun (1) or ended (-1). */
-static __always_inline void count_connection(__u32 backend, __s64 change)
+/* A connection of a backend has begun (1) or ended (-1). Only flows whose balance wants to know are counted. */
+static __always_inline void count_connection(const struct flow *flow, __s64 change)
 {
-	__s64 *connections = bpf_map_lookup_elem(&backend_connections, &backend);
+	__s64 *connections;
 
+	if (likely(!(flow->flags & FLOW_COUNTED)))
+		return;
+	connections = bpf_map_lookup_elem(&backend_connections, &flow->backend);
 	if (connections)
 		__sync_fetch_and_add(connections, change);
 }

@@ -150,6 +150,7 @@ const (
 	XfwdFlowFlagFLOW_RESET       XfwdFlowFlag = 16
 	XfwdFlowFlagFLOW_SHADOW      XfwdFlowFlag = 32
 	XfwdFlowFlagFLOW_ELSEWHERE   XfwdFlowFlag = 64
+	XfwdFlowFlagFLOW_COUNTED     XfwdFlowFlag = 128
 )
 
 type XfwdForward struct {
@@ -427,6 +428,7 @@ const (
 	XfwdVarAbiEnums              = "abi_enums"
 	XfwdVarCoarseClock           = "coarse_clock"
 	XfwdVarFragmentTimeout       = "fragment_timeout"
+	XfwdVarNeighbourTimeout      = "neighbour_timeout"
 	XfwdVarNetnsCookie           = "netns_cookie"
 	XfwdVarNextHopTimeout        = "next_hop_timeout"
 	XfwdVarRefreshInterval       = "refresh_interval"
@@ -534,6 +536,7 @@ type XfwdVariableSpecs struct {
 	AbiEnums              *ebpf.VariableSpec `ebpf:"abi_enums"`
 	CoarseClock           *ebpf.VariableSpec `ebpf:"coarse_clock"`
 	FragmentTimeout       *ebpf.VariableSpec `ebpf:"fragment_timeout"`
+	NeighbourTimeout      *ebpf.VariableSpec `ebpf:"neighbour_timeout"`
 	NetnsCookie           *ebpf.VariableSpec `ebpf:"netns_cookie"`
 	NextHopTimeout        *ebpf.VariableSpec `ebpf:"next_hop_timeout"`
 	RefreshInterval       *ebpf.VariableSpec `ebpf:"refresh_interval"`
@@ -627,6 +630,7 @@ type XfwdVariables struct {
 	AbiEnums              *ebpf.Variable `ebpf:"abi_enums"`
 	CoarseClock           *ebpf.Variable `ebpf:"coarse_clock"`
 	FragmentTimeout       *ebpf.Variable `ebpf:"fragment_timeout"`
+	NeighbourTimeout      *ebpf.Variable `ebpf:"neighbour_timeout"`
 	NetnsCookie           *ebpf.Variable `ebpf:"netns_cookie"`
 	NextHopTimeout        *ebpf.Variable `ebpf:"next_hop_timeout"`
 	RefreshInterval       *ebpf.Variable `ebpf:"refresh_interval"`
