@@ -55,24 +55,24 @@ static __always_inline bool may_keep_source_port(const struct scratch *s)
 {
 	__u16 port = bpf_ntohs(s->packet.tuple.source_port);
 	__u32 zero = 0;
-	struct settings *settings_now;
+	struct settings *set;
 
 	if (!is_masqueraded(s))
 		return true;
-	settings_now = bpf_map_lookup_elem(&settings, &zero);
-	return settings_now && port >= FIRST_SOURCE_PORT &&
-	       (port < settings_now->ephemeral_first || port > settings_now->ephemeral_last);
+	set = bpf_map_lookup_elem(&settings, &zero);
+	return set && port >= FIRST_SOURCE_PORT &&
+	       (port < set->ephemeral_first || port > set->ephemeral_last);
 }
 
 /* The ports from which the flow in scratch gets one, if not the client's. */
 static __always_inline struct port_range source_ports(const struct scratch *s)
 {
 	__u32 zero = 0;
-	struct settings *settings_now = bpf_map_lookup_elem(&settings, &zero);
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
 
-	if (!settings_now || !is_masqueraded(s))
+	if (!set || !is_masqueraded(s))
 		return (struct port_range){ FIRST_SOURCE_PORT, 65535 };
-	return (struct port_range){ settings_now->masquerade_first, settings_now->masquerade_last };
+	return (struct port_range){ set->masquerade_first, set->masquerade_last };
 }
 
 static __always_inline __be16 random_port(struct port_range range)

@@ -9,8 +9,6 @@
 /* A packet that any route takes, for the length of the real one is compared with the MTU that comes back. */
 #define SHORTEST_PACKET 64
 
-#define ETH_ADDRESSES_LENGTH 12
-
 static __always_inline bool hop_is_fresh(const struct next_hop *hop, __u64 time)
 {
 	__u32 zero = 0;
@@ -33,6 +31,7 @@ static __always_inline void hop_set_way(struct next_hop *hop, const struct bpf_f
 		hop->mtu = device ? device->mtu : 0xffff;
 	if (!device || !(device->flags & DEVICE_ETHERNET))
 		return;
+	/* The kernel learns it while this packet waits for it. */
 	if (!neighbour_known) {
 		hop->resolved -= next_hop_timeout - neighbour_timeout;
 		return;
@@ -53,14 +52,14 @@ __noinline int route_find(struct __sk_buff *skb, __u32 ifindex)
 	struct scratch *s = scratch();
 	struct bpf_fib_lookup fib = {};
 	__u32 zero = 0;
-	struct settings *now_set = bpf_map_lookup_elem(&settings, &zero);
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
 	bool neighbour_known;
 	long result;
 
-	if (!s || !now_set)
+	if (!s || !set)
 		return REASON_NO_ROUTE;
 	/* First, so that a change which comes now ends this next hop. */
-	s->hop.generation = now_set->route_generation;
+	s->hop.generation = set->route_generation;
 	fib_ask(&fib, &s->route, ifindex);
 	fib.tot_len = SHORTEST_PACKET;
 	result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
@@ -88,6 +87,9 @@ static __always_inline int prepare_to_leave(struct __sk_buff *skb, struct scratc
 {
 	const struct packet *p = &s->packet;
 
+	/* A tag behind another one, which neither we nor the kernel take off. */
+	if (unlikely(p->network > sizeof(struct ethhdr)))
+		return REASON_VLAN;
 	if (unlikely(!hop_is_fresh(&flow->hop, time))) {
 		int reason;
 
