@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,8 +29,24 @@ type options struct {
 }
 
 // emulatedTooSlow are tests that make no sense where an emulated processor runs
-// them: one measures time, the other loads the programs some hundred times.
-const emulatedTooSlow = "^(TestAddIsQuick|TestKilledAtEveryStep)$"
+// them: they measure time, run hundreds of commands or move hundreds of thousands
+// of packets.
+var emulatedTooSlow = []string{
+	"TestAddIsQuick",
+	"TestKilledAtEveryStep",
+	"TestKilledWhileBackendsChange",
+	"TestMaglevShares",
+	"TestTenThousandConnections",
+	"TestThousandChangesUnderLoad",
+}
+
+// guestLacks are tests of programs that guests do not have, for they are large and
+// show nothing of the kernel that others do not.
+var guestLacks = []string{
+	"TestPostgresTransactionThroughDrain",
+	"TestSSHThroughDrain",
+	"TestWrkThroughChanges",
+}
 
 // defaultPackages are those whose tests depend on the kernel.
 var defaultPackages = []string{"./test/vm/programs", "./test/e2e", "./test/packet", "./test/vm/devices", "./internal/loader"}
@@ -78,13 +96,19 @@ func parseOptions(args []string, defaultLogs string) (options, error) {
 	return o, nil
 }
 
-// skipped are the tests that are left out; one that is asked for is not.
+// skipped is the regexp of the tests that are left out; one that is asked for is
+// not.
 func (o options) skipped() string {
-	switch {
-	case o.accelerator == "kvm" || o.run != "":
+	if o.run != "" {
 		return o.skip
-	case o.skip != "":
-		return o.skip + "|" + emulatedTooSlow
 	}
-	return emulatedTooSlow
+	left := guestLacks
+	if o.accelerator != "kvm" {
+		left = slices.Concat(left, emulatedTooSlow)
+	}
+	skip := "^(" + strings.Join(left, "|") + ")$"
+	if o.skip != "" {
+		skip += "|" + o.skip
+	}
+	return skip
 }
