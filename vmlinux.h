@@ -170,6 +170,14 @@ struct bpf_fib_lookup {
 	};
 };
 
+struct bpf_redir_neigh {
+	__u32 nh_family;
+	union {
+		__be32 ipv4_nh;
+		__u32 ipv6_nh[4];
+	};
+};
+
 struct xdp_md {
 	__u32 data;
 	__u32 data_end;

@@ -39,18 +39,19 @@ struct tuple {
 
 /* How a packet gets to the device that it leaves by. */
 enum next_hop_way {
-	WAY_NEIGHBOUR, /* the kernel finds out the neighbour's link-layer address, or has none to find */
-	WAY_ETHERNET, /* its link-layer addresses are known */
+	WAY_NEIGHBOUR, /* the kernel must find out the neighbour's link-layer address first */
+	WAY_DEVICE,    /* there is none, on a device without a link layer */
+	WAY_ETHERNET,  /* its link-layer addresses are known */
 	WAY_PEER, /* so they are, and it is received at the other end of the device, in another namespace */
 };
 
 /* Where the packets of one direction of a flow leave this host, as the routing table said. */
 struct next_hop {
-	__u64 resolved;		     /* now() */
+	__u64 resolved;		     /* now(); for WAY_NEIGHBOUR, since when there is no address */
 	__u32 generation;	     /* settings.route_generation at that time */
 	__u32 ifindex;		     /* 0: not known */
 	__u8 destination_address[6]; /* link-layer addresses, in the order of an Ethernet header; */
-	__u8 source_address[6];	     /* not for WAY_NEIGHBOUR */
+	__u8 source_address[6];	     /* of WAY_ETHERNET and WAY_PEER */
 	__u16 mtu;		     /* bytes of an IP packet */
 	__u8 way;		     /* enum next_hop_way */
 	__u8 xdp; /* 1: XDP may send there: through a device that has our program in its driver */
@@ -344,6 +345,7 @@ enum reason {
 	REASON_LOOPBACK,	 /* from outside to a loopback address (RFC 1122 3.2.1.3) */
 	REASON_NO_BACKEND,	 /* no backend takes new flows: refused */
 	REASON_NO_ROUTE,	 /* none to the backend or the client: answered as unreachable */
+	REASON_NO_NEIGHBOUR,	 /* nobody answers at the next hop: likewise */
 	REASON_FORWARDING_OFF,	 /* the kernel forwards nothing on this device: likewise */
 	REASON_TOO_BIG,		 /* for the device that it would leave by: answered so */
 	REASON_TIME_EXCEEDED,	 /* its TTL or hop limit has run out: answered so */

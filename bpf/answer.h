@@ -78,6 +78,7 @@ static __always_inline enum answer answer_for(enum reason reason)
 	case REASON_NO_BACKEND:
 		return ANSWER_REFUSED;
 	case REASON_NO_ROUTE:
+	case REASON_NO_NEIGHBOUR:
 	case REASON_FORWARDING_OFF:
 		return ANSWER_NO_ROUTE;
 	case REASON_TOO_BIG:

@@ -51,30 +51,32 @@ static __always_inline void note_received_at(const struct __sk_buff *skb, struct
 }
 
 /* Hands an skb that has its new tuple to the device that it leaves by. */
-static __always_inline int send_skb(struct __sk_buff *skb, const struct scratch *s,
-				    struct next_hop *hop, bool raw)
+static __always_inline int send_skb(struct __sk_buff *skb, struct scratch *s, struct next_hop *hop,
+				    bool raw)
 {
-	bool to_peer = hop->way == WAY_PEER;
+	bool to_peer = hop->way == WAY_PEER && !raw;
 
-	if (unlikely(s->verdict.renewed && hop->xdp))
+	if (unlikely(s->verdict.renewed && hop->xdp && !raw))
 		note_received_at(skb, hop);
 	/* A priority tag (802.1Q) says something to this link only. */
 	if (skb->vlan_present && bpf_skb_vlan_pop(skb))
 		return drop(s->verdict.forward, REASON_REWRITE);
 	/* Our egress program there has nothing to do with it. A peer's device has none of ours. */
-	if (raw || !to_peer)
+	if (!to_peer)
 		skb->tc_index = served_mark;
+	if (hop->way == WAY_DEVICE)
+		return bpf_redirect(hop->ifindex, 0);
 	/* No neighbour is asked on the way to a peer, so none need be kept fresh. */
-	if (raw || hop->way == WAY_NEIGHBOUR || (s->verdict.renewed && !to_peer))
-		return bpf_redirect_neigh(hop->ifindex, NULL, 0, 0);
+	if (s->verdict.renewed && !to_peer)
+		return bpf_redirect_neigh(hop->ifindex, &s->neighbour, sizeof(s->neighbour), 0);
 	if (!write_link_layer((void *)(long)skb->data, (void *)(long)skb->data_end, hop))
 		return drop(s->verdict.forward, REASON_REWRITE);
 	return to_peer ? bpf_redirect_peer(hop->ifindex, 0) : bpf_redirect(hop->ifindex, 0);
 }
 
 /* Gives the packet in scratch the tuple of its flow, and sends it on if the flow's other end is elsewhere. */
-static __always_inline int apply_skb(struct __sk_buff *skb, const struct scratch *s,
-				     struct flow *flow, bool raw, bool arriving)
+static __always_inline int apply_skb(struct __sk_buff *skb, struct scratch *s, struct flow *flow,
+				     bool raw, bool arriving)
 {
 	const struct packet *p = &s->packet;
 	bool elsewhere = arriving && (flow->flags & FLOW_ELSEWHERE);

@@ -20,7 +20,7 @@ static __always_inline bool frame_is_to_us(const struct xdp_md *ctx, const struc
 	return !__builtin_memcmp(ethernet->h_dest, hop->received_at, sizeof(hop->received_at));
 }
 
-/* The flow that XDP may serve the packet in scratch by, or NULL. */
+/* The flow that XDP may serve the packet in scratch by, or NULL; so, too, if the packet has just moved it. */
 static __always_inline struct flow *xdp_flow(const struct xdp_md *ctx, const struct scratch *s)
 {
 	const struct packet *p = &s->packet;
@@ -38,8 +38,7 @@ static __always_inline struct flow *xdp_flow(const struct xdp_md *ctx, const str
 	    !entry.flow->hop.xdp || entry.flow->hop.way != WAY_ETHERNET ||
 	    !frame_is_to_us(ctx, &entry.flow->hop) || p->size > entry.flow->hop.mtu || p->ttl <= 1)
 		return NULL;
-	flow_track(&entry, p, time);
-	return entry.flow;
+	return unlikely(flow_track(&entry, p, time)) ? NULL : entry.flow;
 }
 
 /* Changes the checksum of TCP or UDP for another tuple. False: the header is cut off. */

@@ -34,8 +34,10 @@ const volatile __u64 refresh_interval = 1 * SECOND;
  * that the neighbour is in use, and asks whether it is still there.
  */
 const volatile __u64 next_hop_timeout = 2 * SECOND;
-/* And after this time where the neighbour was not known, which the kernel is asking for meanwhile. */
-const volatile __u64 neighbour_timeout = SECOND / 20;
+/* How long the kernel asks for a neighbour's link-layer address (mcast_solicit times retrans_time_ms). After that, a client
+ * is told that nobody answers.
+ */
+const volatile __u64 neighbour_patience = 3 * SECOND;
 
 /* Linux 5.11 has a clock that costs no reading of the hardware. The verifier drops the other branch
  * before it would reject the unknown helper.

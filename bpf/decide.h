@@ -89,6 +89,11 @@ static __always_inline int create_flow(struct __sk_buff *skb, struct scratch *s)
 	    (!flow->forward || (flow->flags & FLOW_ELSEWHERE) ||
 	     !(s->packet.tcp_flags & TCP_FLAG_SYN) || !connection_exists(skb, &flow->to)))
 		claim = flow_claim(true);
+	/* A target that still remembers the connection before takes another one of the same client. */
+	if (claim == CLAIM_TAKEN && s->verdict.reopened_port) {
+		flow->to.source_port = s->verdict.reopened_port;
+		claim = flow_claim(true);
+	}
 	for (int i = 0; claim == CLAIM_TAKEN && i < SOURCE_PORT_TRIES; i++) {
 		flow->to.source_port = random_port(range);
 		claim = flow_claim(i >= SOURCE_PORT_TRIES - SOURCE_PORT_REUSES);
@@ -225,9 +230,10 @@ static __always_inline bool reopens(const struct flow *flow, const struct packet
 	       flow_is_closed(flow);
 }
 
-/* The flow that a packet belongs to, if it still stands. */
-static __always_inline struct flow *current_flow(const struct packet *p, __u64 time)
+/* The flow that the packet in scratch belongs to, if it still stands. */
+static __always_inline struct flow *current_flow(struct scratch *s, __u64 time)
 {
+	const struct packet *p = &s->packet;
 	struct flow_entry entry = flow_find(&p->tuple);
 
 	if (unlikely(!entry.flow))
@@ -235,11 +241,12 @@ static __always_inline struct flow *current_flow(const struct packet *p, __u64 t
 	if (unlikely(!entry.established && (entry.flow->flags & FLOW_SHADOW)))
 		flow_unshadow(&p->tuple, entry.flow);
 	if (unlikely(!flow_is_current(&entry, time) || reopens(entry.flow, p))) {
+		s->verdict.reopened_port = entry.flow->to.source_port;
 		flow_delete(&p->tuple, entry.flow);
 		return NULL;
 	}
-	if (p->kind == PACKET_TRANSPORT)
-		flow_track(&entry, p, time);
+	if (p->kind == PACKET_TRANSPORT && unlikely(flow_track(&entry, p, time)))
+		entry = flow_find(&p->tuple);
 	return entry.flow;
 }
 
@@ -263,7 +270,7 @@ static __always_inline struct flow *decide_transport(struct __sk_buff *skb, stru
 	if (!(from & answering) && !(to & (PORT_ANY_FRONTEND | PORT_ANY_TARGET | PORT_LINGERING)))
 		return leave(&s->verdict, REASON_NO_FRONTEND);
 	time = now();
-	flow = current_flow(p, time);
+	flow = current_flow(s, time);
 	if (likely(flow))
 		return follow(skb, s, flow, ifindex, arriving, time);
 	if (p->kind == PACKET_ICMP_ERROR)
@@ -301,6 +308,7 @@ static __always_inline struct flow *decide(struct __sk_buff *skb, struct scratch
 	s->verdict.forward = 0;
 	s->verdict.reverse = false;
 	s->verdict.renewed = false;
+	s->verdict.reopened_port = 0;
 	if (unlikely(s->packet.kind == PACKET_FRAGMENT))
 		return decide_fragment(skb, s, ifindex, arriving);
 	flow = decide_transport(skb, s, ifindex, arriving);

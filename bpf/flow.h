@@ -268,8 +268,11 @@ static __always_inline bool flow_is_confirmed(const struct flow *flow, const str
 	       flow->next_sequence - p->acknowledged <= CONFIRM_WINDOW;
 }
 
-/* Follows the state of the flow that a packet belongs to. An ICMP error changes nothing. */
-static __always_inline void flow_track(const struct flow_entry *entry, const struct packet *p,
+/*
+ * Follows the state of the flow that a packet belongs to. Returns whether the flow has moved from one map to the other:
+ * then `entry` is what it has left, which may be another flow's at once.
+ */
+static __always_inline bool flow_track(const struct flow_entry *entry, const struct packet *p,
 				       __u64 time)
 {
 	struct flow *flow = entry->flow;
@@ -292,17 +295,21 @@ static __always_inline void flow_track(const struct flow_entry *entry, const str
 			count_connection(flow, -1);
 	}
 	if (entry->established) {
-		if (unlikely(flow_is_closed(flow)))
-			flow_close(&p->tuple, flow, time);
-	} else if (flow_is_closed(flow)) {
-		return;
-	} else if (!reverse) {
-		if (flow_is_confirmed(flow, p))
-			flow_establish(&p->tuple, flow);
-	} else if (p->tuple.protocol == IPPROTO_TCP || !(flow->flags & FLOW_ANSWERED)) {
-		/* UDP needs telling but once. */
-		flow_mark(&p->tuple, flow, false, FLOW_ANSWERED, p->sequence + p->sequence_length);
+		if (likely(!flow_is_closed(flow)))
+			return false;
+		flow_close(&p->tuple, flow, time);
+		return true;
 	}
+	if (flow_is_closed(flow))
+		return false;
+	if (!reverse && flow_is_confirmed(flow, p)) {
+		flow_establish(&p->tuple, flow);
+		return true;
+	}
+	/* UDP needs telling but once. */
+	if (reverse && (p->tuple.protocol == IPPROTO_TCP || !(flow->flags & FLOW_ANSWERED)))
+		flow_mark(&p->tuple, flow, false, FLOW_ANSWERED, p->sequence + p->sequence_length);
+	return false;
 }
 
 enum claim {

@@ -14,11 +14,12 @@ static __always_inline bool hop_is_fresh(const struct next_hop *hop, __u64 time)
 	__u32 zero = 0;
 	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
 
-	return hop->ifindex && s && hop->generation == s->route_generation &&
+	return hop->ifindex && hop->way != WAY_NEIGHBOUR && s &&
+	       hop->generation == s->route_generation &&
 	       elapsed(time, hop->resolved) <= next_hop_timeout;
 }
 
-/* What the device that a packet leaves by needs to know, and whether more than its neighbour table can help. */
+/* What the device that a packet leaves by needs to know. */
 static __always_inline void hop_set_way(struct next_hop *hop, const struct bpf_fib_lookup *fib,
 					bool neighbour_known)
 {
@@ -29,17 +30,32 @@ static __always_inline void hop_set_way(struct next_hop *hop, const struct bpf_f
 	/* Linux before 5.12 does not tell, nor does any without a neighbour. */
 	if (hop->mtu == SHORTEST_PACKET)
 		hop->mtu = device ? device->mtu : 0xffff;
-	if (!device || !(device->flags & DEVICE_ETHERNET))
-		return;
-	/* The kernel learns it while this packet waits for it. */
-	if (!neighbour_known) {
-		hop->resolved -= next_hop_timeout - neighbour_timeout;
+	if (device && !(device->flags & DEVICE_ETHERNET)) {
+		hop->way = WAY_DEVICE;
+	} else if (device && neighbour_known) {
+		__builtin_memcpy(hop->destination_address, fib->dmac,
+				 sizeof(hop->destination_address));
+		__builtin_memcpy(hop->source_address, fib->smac, sizeof(hop->source_address));
+		hop->way = device->flags & DEVICE_PEER ? WAY_PEER : WAY_ETHERNET;
+		hop->xdp = !!(device->flags & DEVICE_XDP);
+	}
+}
+
+/*
+ * The neighbour that the routing table names, a gateway or the destination itself. The kernel, asked to find it,
+ * would ask for a route without knowing where the packet came from.
+ */
+static __always_inline void set_neighbour(struct bpf_redir_neigh *neighbour,
+					  const struct bpf_fib_lookup *fib)
+{
+	/* A gateway may be of IPv6 for a packet of IPv4 (RFC 5549). */
+	neighbour->nh_family = fib->family;
+	if (fib->family == AF_INET) {
+		neighbour->ipv4_nh = fib->ipv4_dst;
 		return;
 	}
-	__builtin_memcpy(hop->destination_address, fib->dmac, sizeof(hop->destination_address));
-	__builtin_memcpy(hop->source_address, fib->smac, sizeof(hop->source_address));
-	hop->way = device->flags & DEVICE_PEER ? WAY_PEER : WAY_ETHERNET;
-	hop->xdp = !!(device->flags & DEVICE_XDP);
+	for (int i = 0; i < 4; i++)
+		neighbour->ipv6_nh[i] = fib->ipv6_dst[i];
 }
 
 /*
@@ -75,29 +91,49 @@ __noinline int route_find(struct __sk_buff *skb, __u32 ifindex)
 	s->hop.mtu = fib.mtu_result;
 	s->hop.resolved = now();
 	hop_set_way(&s->hop, &fib, neighbour_known);
+	set_neighbour(&s->neighbour, &fib);
 	return REASON_NONE;
 }
 
 /*
+ * The next hop of a flow becomes that of scratch. False: its neighbour has not answered for so long that the client must
+ * be told; the packets that follow ask again.
+ */
+static __always_inline bool renew_hop(struct scratch *s, struct next_hop *hop, __u64 time)
+{
+	bool waiting = hop->ifindex == s->hop.ifindex && hop->way == WAY_NEIGHBOUR &&
+		       s->hop.way == WAY_NEIGHBOUR;
+	__u64 since = hop->resolved;
+
+	*hop = s->hop;
+	if (!waiting || elapsed(time, since) > neighbour_patience)
+		return !waiting;
+	hop->resolved = since;
+	return true;
+}
+
+/*
  * Whether the packet in scratch can leave as the flow's packets do: REASON_NONE, or why not. Looks the next hop up
- * again when that is due.
+ * again when that is due, and always where it takes the kernel's neighbour table to get there.
  */
 static __always_inline int prepare_to_leave(struct __sk_buff *skb, struct scratch *s,
 					    struct flow *flow, __u32 ifindex, __u64 time)
 {
 	const struct packet *p = &s->packet;
+	bool needs_link_layer = !p->network && flow->hop.way != WAY_DEVICE;
 
 	/* A tag behind another one, which neither we nor the kernel take off. */
 	if (unlikely(p->network > sizeof(struct ethhdr)))
 		return REASON_VLAN;
-	if (unlikely(!hop_is_fresh(&flow->hop, time))) {
+	if (unlikely(needs_link_layer || !hop_is_fresh(&flow->hop, time))) {
 		int reason;
 
 		s->route = flow->to;
 		reason = route_find(skb, ifindex);
 		if (reason != REASON_NONE)
 			return reason;
-		flow->hop = s->hop;
+		if (!renew_hop(s, &flow->hop, time))
+			return REASON_NO_NEIGHBOUR;
 		s->verdict.renewed = true;
 	}
 	if (p->ttl <= 1)

@@ -16,6 +16,7 @@ struct verdict {
 	__u32 mtu;	    /* what the packet is too big for, if that is the reason */
 	bool reverse;	    /* towards the client */
 	bool renewed;	    /* the next hop was looked up for this packet */
+	__be16 reopened_port; /* the source port that the flow had which this packet opens again; or 0 */
 };
 
 struct scratch {
@@ -25,6 +26,7 @@ struct scratch {
 	struct flow partner; /* its entry for the other direction, or that of another flow */
 	struct tuple route;  /* of what a route is asked for */
 	struct next_hop hop; /* the answer */
+	struct bpf_redir_neigh neighbour; /* whom the kernel is to hand the packet to */
 };
 
 struct {

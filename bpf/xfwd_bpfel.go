@@ -232,8 +232,9 @@ type XfwdNextHopWay uint32
 
 const (
 	XfwdNextHopWayWAY_NEIGHBOUR XfwdNextHopWay = 0
-	XfwdNextHopWayWAY_ETHERNET  XfwdNextHopWay = 1
-	XfwdNextHopWayWAY_PEER      XfwdNextHopWay = 2
+	XfwdNextHopWayWAY_DEVICE    XfwdNextHopWay = 1
+	XfwdNextHopWayWAY_ETHERNET  XfwdNextHopWay = 2
+	XfwdNextHopWayWAY_PEER      XfwdNextHopWay = 3
 )
 
 type XfwdPortFlag uint32
@@ -272,13 +273,14 @@ const (
 	XfwdReasonREASON_LOOPBACK         XfwdReason = 13
 	XfwdReasonREASON_NO_BACKEND       XfwdReason = 14
 	XfwdReasonREASON_NO_ROUTE         XfwdReason = 15
-	XfwdReasonREASON_FORWARDING_OFF   XfwdReason = 16
-	XfwdReasonREASON_TOO_BIG          XfwdReason = 17
-	XfwdReasonREASON_TIME_EXCEEDED    XfwdReason = 18
-	XfwdReasonREASON_NO_SOURCE_PORT   XfwdReason = 19
-	XfwdReasonREASON_FLOW_INSERT      XfwdReason = 20
-	XfwdReasonREASON_REWRITE          XfwdReason = 21
-	XfwdReasonREASON_COUNT            XfwdReason = 22
+	XfwdReasonREASON_NO_NEIGHBOUR     XfwdReason = 16
+	XfwdReasonREASON_FORWARDING_OFF   XfwdReason = 17
+	XfwdReasonREASON_TOO_BIG          XfwdReason = 18
+	XfwdReasonREASON_TIME_EXCEEDED    XfwdReason = 19
+	XfwdReasonREASON_NO_SOURCE_PORT   XfwdReason = 20
+	XfwdReasonREASON_FLOW_INSERT      XfwdReason = 21
+	XfwdReasonREASON_REWRITE          XfwdReason = 22
+	XfwdReasonREASON_COUNT            XfwdReason = 23
 )
 
 type XfwdScratch struct {
@@ -306,13 +308,13 @@ type XfwdScratch struct {
 		_               [5]byte
 	}
 	Verdict struct {
-		_       structs.HostLayout
-		Reason  XfwdReason
-		Forward uint32
-		Mtu     uint32
-		Reverse bool
-		Renewed bool
-		_       [2]byte
+		_            structs.HostLayout
+		Reason       XfwdReason
+		Forward      uint32
+		Mtu          uint32
+		Reverse      bool
+		Renewed      bool
+		ReopenedPort uint16
 	}
 	Flow    XfwdFlow
 	Partner XfwdFlow
@@ -330,6 +332,13 @@ type XfwdScratch struct {
 		ReceivedAt         [6]uint8
 		Pad                [2]uint8
 	}
+	Neighbour struct {
+		_        structs.HostLayout
+		NhFamily uint32
+		Ipv4Nh   uint32
+		_        [12]byte
+	}
+	_ [4]byte
 }
 
 type XfwdSettings struct {
@@ -428,7 +437,7 @@ const (
 	XfwdVarAbiEnums              = "abi_enums"
 	XfwdVarCoarseClock           = "coarse_clock"
 	XfwdVarFragmentTimeout       = "fragment_timeout"
-	XfwdVarNeighbourTimeout      = "neighbour_timeout"
+	XfwdVarNeighbourPatience     = "neighbour_patience"
 	XfwdVarNetnsCookie           = "netns_cookie"
 	XfwdVarNextHopTimeout        = "next_hop_timeout"
 	XfwdVarRefreshInterval       = "refresh_interval"
@@ -536,7 +545,7 @@ type XfwdVariableSpecs struct {
 	AbiEnums              *ebpf.VariableSpec `ebpf:"abi_enums"`
 	CoarseClock           *ebpf.VariableSpec `ebpf:"coarse_clock"`
 	FragmentTimeout       *ebpf.VariableSpec `ebpf:"fragment_timeout"`
-	NeighbourTimeout      *ebpf.VariableSpec `ebpf:"neighbour_timeout"`
+	NeighbourPatience     *ebpf.VariableSpec `ebpf:"neighbour_patience"`
 	NetnsCookie           *ebpf.VariableSpec `ebpf:"netns_cookie"`
 	NextHopTimeout        *ebpf.VariableSpec `ebpf:"next_hop_timeout"`
 	RefreshInterval       *ebpf.VariableSpec `ebpf:"refresh_interval"`
@@ -630,7 +639,7 @@ type XfwdVariables struct {
 	AbiEnums              *ebpf.Variable `ebpf:"abi_enums"`
 	CoarseClock           *ebpf.Variable `ebpf:"coarse_clock"`
 	FragmentTimeout       *ebpf.Variable `ebpf:"fragment_timeout"`
-	NeighbourTimeout      *ebpf.Variable `ebpf:"neighbour_timeout"`
+	NeighbourPatience     *ebpf.Variable `ebpf:"neighbour_patience"`
 	NetnsCookie           *ebpf.Variable `ebpf:"netns_cookie"`
 	NextHopTimeout        *ebpf.Variable `ebpf:"next_hop_timeout"`
 	RefreshInterval       *ebpf.Variable `ebpf:"refresh_interval"`
