@@ -242,8 +242,9 @@ struct device {
 
 enum device_flag {
 	DEVICE_ETHERNET = 1, /* packets begin with an Ethernet header */
-	DEVICE_PEER = 2,     /* veth or netkit, whose other end is in another namespace */
-	DEVICE_XDP = 4,	     /* has our XDP program in its driver */
+	DEVICE_PEER =
+		2, /* veth or netkit, whose other end is in another namespace, and leads to that only */
+	DEVICE_XDP = 4, /* has our XDP program in its driver */
 };
 
 /* What an address is to us; the value of known_addresses. */

@@ -134,7 +134,7 @@ func (d *device) facts() maps.Device {
 		Network:  uint32(d.network().ifindex),
 		MTU:      uint32(d.mtu),
 		Ethernet: d.layer == ethernet,
-		Peer:     d.other != 0 && d.otherNamespace >= 0,
+		Peer:     d.leadsToOneHost(),
 	}
 	if f.Ethernet {
 		copy(f.Address[:], d.network().address)

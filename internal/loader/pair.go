@@ -19,6 +19,18 @@ func (d *device) deliversXDP() bool {
 	return err == nil && other.Attrs().Xdp != nil && other.Attrs().Xdp.AttachMode == nl.XDP_ATTACHED_DRV
 }
 
+// leadsToOneHost says whether what is received at the other end of a device, in
+// another namespace, is for that namespace alone, so that no neighbour need be
+// found there. It is not if the other end is the port of a bridge, or passes on
+// what is not addressed to itself, as the lower device of a macvlan does.
+func (d *device) leadsToOneHost() bool {
+	if d.other == 0 || d.otherNamespace < 0 {
+		return false
+	}
+	other, err := d.otherEnd()
+	return err == nil && other.Attrs().MasterIndex == 0 && other.Attrs().Promisc == 0
+}
+
 // otherEnd asks for the other one of a pair, in whatever namespace.
 func (d *device) otherEnd() (netlink.Link, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
