@@ -52,8 +52,10 @@ type outcome struct {
 
 // keep forgets the forwards that stay as they are, but for these.
 func (o *outcome) keep(these []ctl.Forward) {
+	asked := byFrontend(these)
 	o.Kept = slices.DeleteFunc(o.Kept, func(f ctl.Forward) bool {
-		return !slices.ContainsFunc(these, f.Equal)
+		other, found := asked[f.Frontend.Label()]
+		return !found || !f.Equal(other)
 	})
 }
 
@@ -64,22 +66,23 @@ func (o *outcome) lines(kept string) []string {
 	if o.dryRun {
 		added, removed, replaced, changed = "would add", "would remove", "would replace", "would change"
 	}
+	was, is := byFrontend(o.before), byFrontend(o.Added)
 	var lines []string
 	for _, f := range o.Removed {
-		if indexFrontend(o.Added, f) < 0 {
+		if _, found := is[f.Frontend.Label()]; !found {
 			lines = append(lines, fmt.Sprintf("%s %s", removed, f))
 		}
 	}
 	for _, f := range o.Added {
-		if i := indexFrontend(o.Removed, f); i >= 0 {
-			lines = append(lines, fmt.Sprintf("%s %s (was %s)", replaced, f, o.Removed[i].BackendsLabel()))
+		if old, found := was[f.Frontend.Label()]; found {
+			lines = append(lines, fmt.Sprintf("%s %s (was %s)", replaced, f, old.BackendsLabel()))
 		} else {
 			lines = append(lines, fmt.Sprintf("%s %s", added, f))
 		}
 	}
 	for _, f := range o.Changed {
-		was := o.before[indexFrontend(o.before, f)]
-		lines = append(lines, fmt.Sprintf("%s %s: %s", changed, f.Frontend.Label(), changeOfBackends(was, f)))
+		label := f.Frontend.Label()
+		lines = append(lines, fmt.Sprintf("%s %s: %s", changed, label, changeOfBackends(was[label], f)))
 	}
 	for _, f := range o.Kept {
 		lines = append(lines, fmt.Sprintf("%s: %s", kept, f))
@@ -87,9 +90,13 @@ func (o *outcome) lines(kept string) []string {
 	return lines
 }
 
-// indexFrontend returns the position of the forward that has f's frontend, or -1.
-func indexFrontend(forwards []ctl.Forward, f ctl.Forward) int {
-	return slices.IndexFunc(forwards, func(g ctl.Forward) bool { return g.Frontend.Equal(f.Frontend) })
+// byFrontend returns forwards by the labels of their frontends, which no two share.
+func byFrontend(forwards []ctl.Forward) map[string]ctl.Forward {
+	index := make(map[string]ctl.Forward, len(forwards))
+	for _, f := range forwards {
+		index[f.Frontend.Label()] = f
+	}
+	return index
 }
 
 // mostBackendsTold is how many changed backends of a forward are worth reading.
