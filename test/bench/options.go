@@ -34,7 +34,7 @@ const (
 func parseOptions(args []string) (options, error) {
 	o := options{output: "table", variant: variant{offloads: offloadsDefault}}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.IntVar(&o.rounds, "rounds", 15, "how often to measure everything")
+	f.IntVar(&o.rounds, "rounds", 9, "how often to measure everything")
 	f.Float64Var(&o.size, "size", 1, "`factor` for the amount of work in a sample")
 	several(f, &o.only, "only", "what to measure", kindNames())
 	several(f, &o.peers, "peers", "what to compare with direct", peerNames())
