@@ -11,6 +11,9 @@ import (
 // maxDeviceName is the kernel's IFNAMSIZ less the final zero byte.
 const maxDeviceName = 15
 
+// loopback is the device by which this host's own connections arrive.
+const loopback = "lo"
+
 // checkDevice accepts what the kernel accepts as the name of a network device,
 // less what a table or a file could not show.
 func checkDevice(s string) error {

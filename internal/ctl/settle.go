@@ -20,6 +20,9 @@ func (t *transaction) settle(existing Existing) error {
 	if err := t.putSlots(); err != nil {
 		return err
 	}
+	if err := t.disconnect(existing); err != nil {
+		return err
+	}
 	gone := make(map[uint32]backend)
 	for id, b := range t.after.backends {
 		if t.after.gone(b) {
@@ -46,7 +49,7 @@ func (t *transaction) settle(existing Existing) error {
 func (t *transaction) reset() error {
 	going := make(map[uint32]bool)
 	for id, b := range t.after.backends {
-		if was, found := t.before.backends[id]; found && !t.before.gone(was) && t.after.gone(b) {
+		if t.goes(b) {
 			going[id] = true
 			b.Generation++
 			t.after.put(b)
@@ -66,6 +69,13 @@ func (t *transaction) reset() error {
 		return err
 	}
 	return t.d.ResetSockets(established)
+}
+
+// goes says whether it is with this change that no forward has the backend any
+// more.
+func (t *transaction) goes(b backend) bool {
+	was, found := t.before.backends[b.ID]
+	return found && !t.before.gone(was) && t.after.gone(b)
 }
 
 // putSlots writes the slots that are not yet, or not any more, what they shall be.

@@ -75,7 +75,7 @@ func (f Forward) checkBackend(b Backend) error {
 		return Errorf(ErrSyntax, "%s is %s and backend %s is %s, and xfwd does not translate between them; give both in one family",
 			fe, family(fe.Address.Is4()), b, family(b.Address.Is4()))
 	}
-	onlyOwn := fe.Address.IsLoopback() || slices.Equal(fe.Devices, []string{"lo"})
+	onlyOwn := fe.Address.IsLoopback() || slices.Equal(fe.Devices, []string{loopback})
 	if b.Address.IsLoopback() && !onlyOwn {
 		return Errorf(ErrSyntax, "backend %s is a loopback address, which the kernel refuses to packets from outside; write %s, and let the program listen on every address",
 			b, Backend{Ports: b.Ports, Weight: b.Weight, State: b.State})

@@ -3,20 +3,11 @@
 package loader
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"slices"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
-)
-
-// States of sockets that wait for somebody, as bits of inet_diag's idiag_states:
-// TCP listeners, and UDP sockets without a peer.
-const (
-	waitingTCP = 1 << 10 // TCP_LISTEN
-	waitingUDP = 1 << 7  // TCP_CLOSE
 )
 
 // Listeners are the sockets of the namespace that wait for somebody.
@@ -108,54 +99,16 @@ func connects(to netip.AddrPort) bool {
 	return err == nil && result == 0
 }
 
-// waitingSockets lists the local ends of sockets that wait for somebody.
+// waitingSockets lists the local ends of sockets that wait for somebody: TCP
+// listeners, and UDP sockets without a peer.
 func waitingSockets(family, protocol uint8) ([]netip.AddrPort, error) {
-	states := uint32(waitingTCP)
+	states := uint32(stateListen)
 	if protocol == unix.IPPROTO_UDP {
-		states = waitingUDP
-	}
-	request := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
-	request.AddData(diagRequest{family: family, protocol: protocol, states: states})
-	replies, err := request.Execute(unix.NETLINK_INET_DIAG, 0)
-	if err != nil {
-		return nil, err
+		states = stateClose
 	}
 	var sockets []netip.AddrPort
-	for _, reply := range replies {
-		if s, ok := diagSource(reply); ok {
-			sockets = append(sockets, s)
-		}
-	}
-	return sockets, nil
-}
-
-// diagRequest is struct inet_diag_req_v2 of the kernel's
-// include/uapi/linux/inet_diag.h, for all sockets of some states.
-type diagRequest struct {
-	family, protocol uint8
-	states           uint32
-}
-
-const diagRequestSize = 56
-
-func (r diagRequest) Len() int { return diagRequestSize }
-
-func (r diagRequest) Serialize() []byte {
-	b := make([]byte, diagRequestSize)
-	b[0], b[1] = r.family, r.protocol
-	binary.NativeEndian.PutUint32(b[4:], r.states)
-	return b
-}
-
-// diagSource reads the local end from struct inet_diag_msg: family, three bytes,
-// and a socket id that begins with both ports and the source address.
-func diagSource(reply []byte) (netip.AddrPort, bool) {
-	if len(reply) < 24 {
-		return netip.AddrPort{}, false
-	}
-	port := binary.BigEndian.Uint16(reply[4:])
-	if reply[0] == unix.AF_INET {
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(reply[8:12])), port), true
-	}
-	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(reply[8:24])).Unmap(), port), true
+	err := listSockets(family, protocol, states, func(id diagID) {
+		sockets = append(sockets, id.local(family))
+	})
+	return sockets, err
 }

@@ -3,10 +3,7 @@
 package loader
 
 import (
-	"net"
-	"net/netip"
-
-	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/internal/maps"
 )
@@ -20,13 +17,41 @@ func (d *Dataplane) ResetSockets(tuples []maps.Tuple) error {
 	}
 	return d.namespace.Do(func() error {
 		for _, t := range tuples {
+			family := uint8(unix.AF_INET6)
+			if t.Source.Addr().Is4() {
+				family = unix.AF_INET
+			}
 			// It may have ended, or be another translator's: no error.
-			_ = netlink.SocketDestroy(tcpAddr(t.Destination), tcpAddr(t.Source))
+			_ = destroySocket(family, unix.IPPROTO_TCP, newDiagID(t.Destination, t.Source, anyCookie))
 		}
 		return nil
 	})
 }
 
-func tcpAddr(a netip.AddrPort) net.Addr {
-	return net.TCPAddrFromAddrPort(a)
+// connected are the states of sockets that have a peer with which they can do
+// something yet.
+const connected = stateEstablished | stateSynSent | stateFinWait1 | stateFinWait2 | stateCloseWait | stateLastAck | stateClosing
+
+// DisconnectSockets takes their peers from those of these sockets that still have
+// them: the next call of their programs fails, with TCP the peer is reset. Kernels
+// without CONFIG_INET_DIAG_DESTROY leave them as they are.
+func (d *Dataplane) DisconnectSockets(protocol uint8, sockets map[maps.Socket]bool) error {
+	if len(sockets) == 0 {
+		return nil
+	}
+	return d.namespace.Do(func() error {
+		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+			var ids []diagID
+			// Whoever cannot be listed, or has gone meanwhile, is no error.
+			_ = listSockets(family, protocol, connected, func(id diagID) {
+				if sockets[maps.Socket{Cookie: id.cookie(), Peer: id.remote(family)}] {
+					ids = append(ids, id)
+				}
+			})
+			for _, id := range ids {
+				_ = destroySocket(family, protocol, id)
+			}
+		}
+		return nil
+	})
 }
