@@ -156,12 +156,13 @@ func (t *transaction) ports(states []*state) *maps.PortTable {
 }
 
 // targets returns the addresses of the backends of these states that are not this
-// host.
+// host and see their clients' addresses. Clients of a backend that sees only ours
+// can talk to it directly without being taken for others.
 func (t *transaction) targets(states []*state) []netip.Addr {
 	var targets []netip.Addr
 	for _, s := range states {
 		for _, b := range s.backends {
-			if elsewhere(t.host, b.Address) {
+			if elsewhere(t.host, b.Address) && b.Source != maps.BackendMasquerades {
 				targets = append(targets, b.Address)
 			}
 		}
@@ -170,4 +171,11 @@ func (t *transaction) targets(states []*state) []netip.Addr {
 }
 
 // leaves says whether packets may leave this host again, of flows that live on too.
-func (t *transaction) leaves() bool { return len(t.targets([]*state{t.after})) > 0 }
+func (t *transaction) leaves() bool {
+	for _, b := range t.after.backends {
+		if elsewhere(t.host, b.Address) {
+			return true
+		}
+	}
+	return false
+}
