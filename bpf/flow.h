@@ -312,6 +312,15 @@ static __always_inline bool flow_track(const struct flow_entry *entry, const str
 	return false;
 }
 
+/*
+ * Tells the LRU that a new entry is in use. It would be the first to go otherwise, before all that have ever been looked
+ * up, the shadows of established flows among them.
+ */
+static __always_inline void flow_is_used(const struct tuple *key)
+{
+	bpf_map_lookup_elem(&flows_transitory, key);
+}
+
 enum claim {
 	CLAIM_MADE,
 	CLAIM_TAKEN,  /* by another flow */
@@ -358,8 +367,10 @@ __noinline int flow_claim(int reusing)
 			.established = true,
 		};
 
-		if (!holder.flow && !taken)
+		if (!holder.flow && !taken) {
+			flow_is_used(&claim_key);
 			return CLAIM_MADE;
+		}
 		if (!holder.flow) {
 			holder.flow = bpf_map_lookup_elem(&flows_transitory, &claim_key);
 			holder.established = false;
@@ -381,8 +392,10 @@ static __always_inline bool flow_insert(const struct tuple *key, const struct fl
 {
 	struct tuple claim_key;
 
-	if (!bpf_map_update_elem(&flows_transitory, key, flow, BPF_NOEXIST))
+	if (!bpf_map_update_elem(&flows_transitory, key, flow, BPF_NOEXIST)) {
+		flow_is_used(key);
 		return true;
+	}
 	/* Another CPU was faster with the same flow. */
 	if (flow_find(key).flow)
 		return true;
