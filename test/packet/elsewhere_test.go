@@ -201,6 +201,21 @@ func TestTagsElsewhere(t *testing.T) {
 	}
 }
 
+// Of a tag in the frame the kernel has seen another one before, which it took off.
+func TestTagsInTheFrameElsewhere(t *testing.T) {
+	runCases(t, []testCase{{
+		name:     "new and known flows",
+		forwards: []string{"80/tcp+udp remote:8080 --source masquerade"},
+		links:    onlyEthernet,
+		steps: []step{
+			arrives(toTheRemote.request(udp("?"), tagged(7))).stays("vlan"), flows{},
+			toTheRemote.asks(udp("?")).opening(),
+			arrives(toTheRemote.request(udp("?"), tagged(0))).stays("vlan"),
+			toTheRemote.asks(udp("?")).knowing(),
+		},
+	}})
+}
+
 // A client may use its port again as soon as its connection is closed.
 func TestAPortIsUsedAgainElsewhere(t *testing.T) {
 	// The port that the target sees may be another one then.

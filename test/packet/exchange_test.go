@@ -28,6 +28,9 @@ type exchange struct {
 	fresh bool
 	// receivedAt is the link-layer address for whose frames the next hop is known.
 	receivedAt [6]byte
+	// wasEstablished says whether the flow was before the packet came,
+	// freshIfClosed whether it would then know the next hop if it closed.
+	wasEstablished, freshIfClosed bool
 	// reason is what is counted for the packet; none if it is traffic of a
 	// forward.
 	reason string
@@ -35,6 +38,8 @@ type exchange struct {
 	isDrop bool
 	// answered: what comes out goes back to where the packet came from.
 	answered bool
+	// ignored: nothing is counted.
+	ignored bool
 	// opens: the packet makes a flow of a forward.
 	opens bool
 	// device is where it happens; eth0 if empty.
@@ -78,6 +83,12 @@ func (e exchange) stays(reason string) exchange {
 	return e.as(reason)
 }
 
+// isIgnored wants the packet left alone, and nothing counted.
+func (e exchange) isIgnored() exchange {
+	e.ignored = true
+	return e.stays("")
+}
+
 // isDropped wants the packet dropped, for a reason.
 func (e exchange) isDropped(reason string) exchange {
 	e.verdict, e.isDrop = drop, true
@@ -95,6 +106,12 @@ func (e exchange) isAnswered(reason string, b body) exchange {
 // opening wants the packet to make a flow of a forward.
 func (e exchange) opening() exchange {
 	e.opens = true
+	return e
+}
+
+// at makes it happen at another hook.
+func (e exchange) at(h hook) exchange {
+	e.hook = h
 	return e
 }
 
@@ -136,6 +153,9 @@ func (e exchange) take(r *run) {
 	after := r.counted()
 	if out.verdict != e.verdict {
 		r.Errorf("%v: the verdict is %v (%d), want %v", e.hook, out.verdict.of(e.hook), out.verdict, e.verdict.of(e.hook))
+	}
+	if e.exit != nil {
+		e.reconsider(r)
 	}
 	e.check(r, out.frame, after.since(before))
 }
@@ -199,6 +219,9 @@ func (e exchange) wanted(r *run) []byte {
 // counted is what the programs must count.
 func (e exchange) counted(r *run) counted {
 	c := counted{Reasons: make(map[string]uint64), Drops: make(map[string]uint64)}
+	if e.ignored {
+		return c
+	}
 	if e.opens {
 		c.Traffic.Opened = 1
 	}

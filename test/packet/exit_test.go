@@ -41,9 +41,14 @@ func (m machine) mac() net.HardwareAddr {
 }
 
 // isWritten says whether the link-layer addresses are: else the kernel's
-// neighbour table has yet to be asked for them.
+// neighbour table is asked for them, which keeps the neighbour in it.
 func (x exit) isWritten(fresh bool) bool {
 	return x.way == bpf.XfwdNextHopWayWAY_PEER || x.way == bpf.XfwdNextHopWayWAY_ETHERNET && fresh
+}
+
+// isForXDP says whether XDP may send there.
+func (x exit) isForXDP() bool {
+	return x.way == bpf.XfwdNextHopWayWAY_ETHERNET && slices.Contains(hardware, x.device)
 }
 
 // onward wants the packet sent on, with one hop less.
@@ -61,17 +66,39 @@ func (e exchange) knowing() exchange { asked := false; e.asked = &asked; return 
 // used.
 func (e *exchange) recall(r *run) {
 	r.Helper()
-	hop := r.flowOf(e.in.known(r.chosen)).Hop
+	key := r.keyOf(e.in.known(r.chosen))
+	e.wasEstablished = r.isEstablished(e.in)
+	var shadow bpf.XfwdFlow
+	_ = r.maps.FlowsTransitory.Lookup(key, &shadow)
+	flow := r.flowOf(e.in.known(r.chosen))
+	fresh := !e.opens && r.isFresh(flow)
+	if e.asked != nil && fresh == *e.asked {
+		r.Errorf("%v: the next hop is known: %v, want %v: %+v", e.hook, fresh, !*e.asked, flow.Hop)
+	}
+	e.receivedAt = flow.Hop.ReceivedAt
+	// Only the kernel can put a link-layer header where there is none yet.
+	canPut := r.link != raw || flow.Hop.Way == uint8(bpf.XfwdNextHopWayWAY_DEVICE)
+	e.fresh, e.freshIfClosed = fresh && canPut, r.isFresh(shadow) && canPut
+}
+
+// isFresh says whether a flow's next hop may be used.
+func (r *run) isFresh(flow bpf.XfwdFlow) bool {
+	r.Helper()
 	settings, err := r.set.Settings()
 	if err != nil {
 		r.Fatal(err)
 	}
-	fresh := hop.Ifindex != 0 && hop.Generation == settings.RouteGeneration && r.now()-time.Duration(hop.Resolved) <= freshness
-	if e.asked != nil && fresh == *e.asked {
-		r.Errorf("%v: the next hop is known: %v, want %v: %+v", e.hook, fresh, !*e.asked, hop)
+	return flow.Hop.Ifindex != 0 && flow.Hop.Way != uint8(bpf.XfwdNextHopWayWAY_NEIGHBOUR) &&
+		flow.Hop.Generation == settings.RouteGeneration && r.now()-time.Duration(flow.Hop.Resolved) <= freshness
+}
+
+// reconsider takes into account that a flow which has closed has moved to where
+// another next hop may be remembered.
+func (e *exchange) reconsider(r *run) {
+	r.Helper()
+	if e.wasEstablished && !r.isEstablished(e.in) {
+		e.fresh = e.freshIfClosed
 	}
-	e.receivedAt = hop.ReceivedAt
-	e.fresh = fresh
 }
 
 // checkHop checks what the flow remembers of its next hop.
@@ -82,7 +109,7 @@ func (e exchange) checkHop(r *run) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	if age := r.now() - time.Duration(got.Resolved); age > freshness {
+	if age := r.now() - time.Duration(got.Resolved); age > freshness && e.exit.way != bpf.XfwdNextHopWayWAY_NEIGHBOUR {
 		r.Errorf("the next hop was looked up %v ago, and used", age)
 	}
 	// Its type has no name, so it is written field by field.
@@ -92,11 +119,13 @@ func (e exchange) checkHop(r *run) {
 	if e.exit.device == "pod0" {
 		want.Mtu = podMTU
 	}
-	if e.exit.way != bpf.XfwdNextHopWayWAY_NEIGHBOUR {
+	// Where there are none it does not matter what stands there.
+	want.DestinationAddress, want.SourceAddress = got.DestinationAddress, got.SourceAddress
+	if e.exit.way == bpf.XfwdNextHopWayWAY_ETHERNET || e.exit.way == bpf.XfwdNextHopWayWAY_PEER {
 		want.DestinationAddress, want.SourceAddress = [6]uint8(e.exit.next.mac()), [6]uint8(r.mac(e.exit.device))
 	}
 	want.ReceivedAt = got.ReceivedAt
-	if e.exit.way == bpf.XfwdNextHopWayWAY_ETHERNET {
+	if e.exit.isForXDP() {
 		want.Xdp = 1
 		if r.link != raw && !e.fresh {
 			want.ReceivedAt = [6]uint8(e.mac)
@@ -107,18 +136,27 @@ func (e exchange) checkHop(r *run) {
 	}
 }
 
-// flowOf is the flow entry that a packet follows, if there is one.
-func (r *run) flowOf(p packet) bpf.XfwdFlow {
-	r.Helper()
-	key := tupleOf(p, r.family)
+// keyOf is the key of the flow entry that a packet follows.
+func (r *run) keyOf(p packet) bpf.XfwdTuple {
 	if e, isError := p.body.(icmpError); isError {
-		key = reversed(tupleOf(e.quote, r.family))
+		return reversed(tupleOf(e.quote, r.family))
 	}
+	return tupleOf(p, r.family)
+}
+
+// flowOf is that entry, if there is one.
+func (r *run) flowOf(p packet) bpf.XfwdFlow {
+	key := r.keyOf(p)
 	var flow bpf.XfwdFlow
 	if r.maps.FlowsEstablished.Lookup(key, &flow) != nil {
 		_ = r.maps.FlowsTransitory.Lookup(key, &flow)
 	}
 	return flow
+}
+
+// isEstablished says whether the flow that a packet follows is.
+func (r *run) isEstablished(p packet) bool {
+	return r.maps.FlowsEstablished.Lookup(r.keyOf(p.known(r.chosen)), new(bpf.XfwdFlow)) == nil
 }
 
 // now is the clock of the programs.
@@ -134,13 +172,14 @@ func (r *run) now() time.Duration {
 // meetXDP has the packet meet the XDP program first, and says whether that serves
 // it. It must do so if the packet leaves by a device that has XDP, too, the next
 // hop is known, and the frame is addressed like that for which it was looked up;
-// all others it must leave to tc as they are.
+// all others it must leave to tc as they are, and so those that confirm a flow or
+// close it.
 func (e exchange) meetXDP(r *run) bool {
 	r.Helper()
 	before := r.counted()
 	out := e.process(r, early)
 	got := r.counted().since(before)
-	if !e.isForXDP() {
+	if !e.isForXDP() || r.isEstablished(e.in) != e.wasEstablished {
 		if frame := e.frame(r); out.verdict != pass || !bytes.Equal(out.frame, frame) {
 			r.Errorf("XDP: the verdict is %v (%d), want pass", out.verdict.of(early), out.verdict)
 			r.compare(frame, out.frame)
@@ -163,7 +202,7 @@ func (e exchange) meetXDP(r *run) bool {
 
 // isForXDP says whether XDP serves the packet.
 func (e exchange) isForXDP() bool {
-	if e.exit == nil || e.opens || !e.fresh || e.exit.way != bpf.XfwdNextHopWayWAY_ETHERNET || string(e.receivedAt[:]) != string(e.mac) {
+	if e.exit == nil || !e.fresh || !e.exit.isForXDP() || string(e.receivedAt[:]) != string(e.mac) {
 		return false
 	}
 	_, isError := e.in.body.(icmpError)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/xfwd/xfwd/bpf"
 	xfwd "github.com/xfwd/xfwd/internal/maps"
 )
 
@@ -112,9 +113,45 @@ func TestUnknownNeighbours(t *testing.T) {
 		{
 			name:     "UDP",
 			forwards: forwards,
-			steps:    []step{c.asks(udp("?")).opening(), c.asks(udp("?")).knowing(), c.answers(udp("!"))},
+			steps:    []step{c.asks(udp("?")).opening(), c.asks(udp("?")).asking(), c.answers(udp("!"))},
 		},
 	})
+}
+
+// A neighbour that does not answer is waited for, and then the client is told.
+func TestSilentNeighbours(t *testing.T) {
+	c := through(client.at(31000), host.at(80), unknown.at(8080)).seenAs(second.at(31000)).between(toRouter, toUnknown)
+	told := arrives(c.request(udp("?"))).isAnswered("no-neighbour", noRoute.most(c.request(udp("?"))))
+	runCases(t, []testCase{{
+		name:     "after three seconds",
+		forwards: []string{"80/udp unknown:8080 --source masquerade"},
+		links:    onlyEthernet,
+		steps: []step{
+			c.asks(udp("?")).opening(),
+			idle(2 * time.Second), c.asks(udp("?")),
+			idle(500 * time.Millisecond), c.asks(udp("?")),
+			idle(time.Second), told,
+			c.asks(udp("?")),
+		},
+	}})
+}
+
+// Where there is no link layer there is no neighbour to ask.
+func TestDevicesWithoutLinkLayer(t *testing.T) {
+	c := through(client.at(31000), host.at(80), remote.at(8080)).seenAs(second.at(31000)).
+		between(toRouter, &exit{"eth1", remote, bpf.XfwdNextHopWayWAY_DEVICE})
+	unlink := does(func(r *run) {
+		r.flag(r, "eth1", 0)
+		r.Cleanup(func() { r.embody(r) })
+	})
+	runCases(t, []testCase{{
+		name:     "TCP and UDP",
+		forwards: []string{"80/tcp+udp remote:8080 --source masquerade"},
+		steps: slices.Concat([]step{unlink}, c.handshake(), []step{
+			c.asks(data(1001, 5001, "?")).knowing(), c.answers(data(5001, 1002, "!")),
+			c.asks(udp("?")).opening().asking(), c.asks(udp("?")).knowing(), c.answers(udp("!")),
+		}),
+	}})
 }
 
 // An answer need not come by the device that leads to the target, nor a request

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package packet tests the tc programs packet by packet: the kernel runs them on
+// Package packet tests the tc and XDP programs packet by packet: the kernel runs them on
 // frames that a test describes (BPF_PROG_TEST_RUN), and what comes out is
 // compared, byte by byte, with frames that are built from their description
 // alone.

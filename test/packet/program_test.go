@@ -21,9 +21,10 @@ const (
 	ingress hook = iota
 	egress
 	early // XDP
+	port  // ingress of a bridge's port
 )
 
-func (h hook) String() string { return [...]string{"ingress", "egress", "XDP"}[h] }
+func (h hook) String() string { return [...]string{"ingress", "egress", "XDP", "port"}[h] }
 
 // place is where a program runs: each kind of hook and link has one.
 type place struct {
@@ -40,6 +41,7 @@ var names = map[place]string{
 	{egress, ethernet}:  "xfwd_egress",
 	{ingress, raw}:      "xfwd_ingress_raw",
 	{egress, raw}:       "xfwd_egress_raw",
+	{port, ethernet}:    "xfwd_port",
 	{early, driver}:     "xfwd_xdp",
 	{ingress, driver}:   "xfwd_ingress",
 	{egress, driver}:    "xfwd_egress",

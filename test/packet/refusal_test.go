@@ -38,7 +38,6 @@ func TestNoBackend(t *testing.T) {
 			web.isRefused(udp(long[:1280-40-8-40-8])),
 			web.isRefused(udp(long[:1280-40-8-40-8+1])),
 		),
-		none("tags stay", web.isRefused(syn(1000), tagged(0)), web.isRefused(udp("?"), tagged(0, 7))),
 		none("trailers go", web.isRefused(syn(1000), trailed("\x00\x00")), web.isRefused(udp("?"), trailed("\x00\x00"))),
 		none("segments", web.isRefused(data(1001, 5001, long)).merged(500, 3), web.isRefused(udp(long)).merged(500, 3)),
 		none("of fragments, only the first",

@@ -56,9 +56,14 @@ func (c relayed) goodbye() []step {
 }
 
 // onTheWayOut is an error about a packet that was sent on to the client: the
-// target must find its own packet in it.
+// target must find its own packet in it. What the client itself sends seems to
+// come from who the target takes for it.
 func (c relayed) onTheWayOut(from machine, k icmpKind, length int, b body, shapes ...shaping) exchange {
-	return c.connection.onTheWayOut(from, k, length, b, shapes...).on(c.near.device).onward(c.far)
+	e := c.connection.onTheWayOut(from, k, length, b, shapes...).on(c.near.device).onward(c.far)
+	if from == c.client.machine {
+		e.out.from = c.seen.itself()
+	}
+	return e
 }
 
 // onTheWayIn is an error about a packet that was sent on to the target: the client

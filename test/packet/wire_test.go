@@ -69,9 +69,7 @@ const (
 // them the truth again.
 func (w *world) embody(tb lab.TB) {
 	tb.Helper()
-	for name := range w.devices {
-		w.flag(tb, name, flagsOfPair)
-	}
+	w.flag(tb, "pod0", flagsOfPair)
 	for _, name := range hardware {
 		ifindex := w.flag(tb, name, flagsOfHardware)
 		w.host.Do(func() {

@@ -25,6 +25,7 @@ import (
 // world is the host, in a namespace of its own, with a dataplane that nothing
 // but the test's packets passes.
 type world struct {
+	lab      *lab.Lab
 	host     *lab.Namespace
 	far      *lab.Namespace // at the other end of the host's devices
 	devices  map[string]device
@@ -58,7 +59,7 @@ func newWorld(tb lab.TB) *world {
 func newWorldFor(tb lab.TB, flows uint32) *world {
 	tb.Helper()
 	l := lab.New(tb)
-	w := &world{host: l.Namespace("host"), far: l.Namespace("far"), devices: make(map[string]device), null: null(tb)}
+	w := &world{lab: l, host: l.Namespace("host"), far: l.Namespace("far"), devices: make(map[string]device), null: null(tb)}
 	for _, d := range []struct {
 		name string
 		machine
@@ -196,8 +197,13 @@ func (w *world) change(tb lab.TB, change ctl.Change, existing ctl.Existing) {
 // start forgets all flows, and has these forwards only.
 func (w *world) start(t testing.TB, f family, lines []string) {
 	t.Helper()
-	for _, m := range []*ebpf.Map{w.maps.FlowsEstablished, w.maps.FlowsTransitory, w.maps.Fragments} {
+	for _, m := range []*ebpf.Map{w.maps.FlowsEstablished, w.maps.FlowsTransitory, w.maps.Fragments, w.maps.Affinities} {
 		empty(t, m)
+	}
+	for id := range uint32(lastBackend + 1) {
+		if err := w.maps.BackendConnections.Put(id, int64(0)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w.change(t, ctl.ApplyFile(forwards(t, f, lines...), true), ctl.ExistingKeep)
 }

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/xfwd/xfwd/bpf"
+)
+
+// unasked is a step: a time passes in which no client comes.
+func unasked(d time.Duration) step {
+	return does(func(r *run) {
+		r.Helper()
+		var key bpf.XfwdAffinityKey
+		var value bpf.XfwdAffinity
+		all := make(map[bpf.XfwdAffinityKey]bpf.XfwdAffinity)
+		affinities := r.maps.Affinities.Iterate()
+		for affinities.Next(&key, &value) {
+			value.LastUsed = idle(d).before(r, value.LastUsed)
+			all[key] = value
+		}
+		if err := affinities.Err(); err != nil {
+			r.Fatal(err)
+		}
+		for key, value := range all {
+			if err := r.maps.Affinities.Update(key, value, ebpf.UpdateExist); err != nil {
+				r.Fatal(err)
+			}
+		}
+	})
+}
+
+// A client stays with its backend as long as that takes new flows, and no longer
+// than was asked for. In turn, each choice leads to the next backend.
+func TestAffinity(t *testing.T) {
+	const words = "80/udp 30001 30002 30003 --balance round-robin --affinity 10s"
+	// next is the target after another in turn.
+	next := map[int]int{30001: 30002, 30002: 30003, 30003: 30001}
+	port := 50000
+	asks := func(r *run, m machine) int { port++; return r.sends(m.at(port), 80, udp("?")) }
+	// to changes the backend that has a port.
+	to := func(r *run, target int, change func(*bpf.XfwdBackend)) {
+		r.changeBackends(func(b *bpf.XfwdBackend) {
+			if int(b.PortFirst) == target {
+				change(b)
+			}
+		})
+	}
+	mustComeTo := func(r *run, m machine, want int) {
+		r.Helper()
+		if got := asks(r, m); got != want {
+			r.Fatalf("the client comes to %d, want %d", got, want)
+		}
+	}
+	moves := func(name string, change func(*bpf.XfwdBackend)) testCase {
+		return spreading(name, words, does(func(r *run) {
+			first := asks(r, client)
+			mustComeTo(r, client, first)
+			to(r, first, change)
+			mustComeTo(r, client, next[first])
+			mustComeTo(r, client, next[first])
+		}))
+	}
+	runCases(t, []testCase{
+		spreading("whatever the port, and whoever comes between", words, does(func(r *run) {
+			first := asks(r, client)
+			for range 5 {
+				mustComeTo(r, client, first)
+			}
+			mustComeTo(r, router, next[first])
+			mustComeTo(r, neighbour, next[next[first]])
+			mustComeTo(r, client, first)
+			mustComeTo(r, router, next[first])
+		})),
+		spreading("as long as was asked for since the last flow", words, does(func(r *run) {
+			first := asks(r, client)
+			for range 3 {
+				unasked(9 * time.Second).take(r)
+				mustComeTo(r, client, first)
+			}
+			unasked(10*time.Second + 50*time.Millisecond).take(r)
+			mustComeTo(r, client, next[first])
+			mustComeTo(r, client, next[first])
+		})),
+		moves("not to one that is draining", func(b *bpf.XfwdBackend) { b.State = uint8(bpf.XfwdBackendStateBACKEND_DRAINING) }),
+		moves("not to one that is gone", func(b *bpf.XfwdBackend) { b.State = uint8(bpf.XfwdBackendStateBACKEND_GONE) }),
+		moves("not to another one in its place", func(b *bpf.XfwdBackend) { b.Generation++ }),
+		{
+			name:     "each forward has its own",
+			forwards: []string{words, "81/udp 30001 30002 30003 --balance round-robin --affinity 10s"},
+			links:    []linkLayer{ethernet},
+			steps: []step{does(func(r *run) {
+				first, other := asks(r, client), r.sends(client.at(60000), 81, udp("?"))
+				// Another client takes a turn of one forward only.
+				asks(r, router)
+				mustComeTo(r, client, first)
+				if got := r.sends(client.at(60001), 81, udp("?")); got != other {
+					r.Errorf("the client comes to %d by the other forward, want %d", got, other)
+				}
+			})},
+		},
+		spreading("a flow that is there is not moved", words, does(func(r *run) {
+			first := r.sends(client.at(40000), 80, udp("?"))
+			unasked(11 * time.Second).take(r)
+			mustComeTo(r, client, next[first])
+			if got := r.sends(client.at(40000), 80, udp("?")); got != first {
+				r.Errorf("the flow has moved from %d to %d", first, got)
+			}
+		})),
+	})
+}
