@@ -3,6 +3,7 @@
 package packet
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -286,4 +287,28 @@ func TestDirectClientsElsewhere(t *testing.T) {
 			},
 		},
 	})
+}
+
+// Checksums hold whatever is in the packet, zero included, which is where those
+// go wrong that are changed and not computed.
+func TestChecksumsElsewhere(t *testing.T) {
+	source := rand.New(rand.NewPCG(3, 4))
+	var cases []testCase
+	for _, f := range bothFamilies {
+		c := testCase{name: "of anything", families: []family{f}, forwards: []string{"1-65535/tcp+udp remote:8080 --source preserve"}}
+		for range 30 {
+			from, to := anyone(source), host.at(1+source.IntN(65535))
+			flow := through(from, to, remote.at(8080)).between(toRouter, toRemote)
+			asked, sent := udpOfZero(f, from, to), udpOfZero(f, from, flow.target)
+			answer, reply := udpOfZero(f, flow.target, from), udpOfZero(f, to, from)
+			c.steps = append(c.steps,
+				flow.asks(asked).opening(), flow.answers(answer), flow.asks(asked), flow.asks(sent), flow.answers(answer), flow.answers(reply),
+				flow.asks(udp("any")), flow.answers(unchecked("any")),
+				flow.asks(tcpOfZero(f, from, to)).opening(), flow.answers(tcpOfZero(f, flow.target, from)),
+				flow.asks(tcpOfZero(f, from, flow.target)), flow.answers(tcpOfZero(f, to, from)),
+			)
+		}
+		cases = append(cases, c)
+	}
+	runCases(t, cases)
 }

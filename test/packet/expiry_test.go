@@ -50,11 +50,19 @@ func (w world) hastened(t *testing.T) *world {
 		wanted[name] = spec.Programs[name]
 	}
 	spec.Programs = wanted
+	w.programs = ready(t, w.load(t, spec).Programs)
+	return &w
+}
+
+// load loads programs that share the world's maps.
+func (w *world) load(t *testing.T, spec *ebpf.CollectionSpec) *ebpf.Collection {
+	t.Helper()
 	pinned := make(map[string]*ebpf.Map)
 	for name, m := range spec.Maps {
 		if name[0] == '.' {
 			continue
 		}
+		var err error
 		if pinned[name], err = ebpf.LoadPinnedMap(filepath.Join(w.pins, "maps", name), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -66,8 +74,7 @@ func (w world) hastened(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	w.programs = ready(t, c.Programs)
-	return &w
+	return c
 }
 
 func TestExpiry(t *testing.T) {
