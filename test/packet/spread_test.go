@@ -150,9 +150,14 @@ func TestSpreading(t *testing.T) {
 			if len(table) != weightsSum {
 				r.Fatalf("a round has %d turns, want %d", len(table), weightsSum)
 			}
-			var turn int
+			// Whose turn it is does not begin anew with a forward.
+			id, _ := r.forwardOf(80)
+			var turn uint64
+			if err := r.maps.Turns.Lookup(id, &turn); err != nil {
+				r.Fatal(err)
+			}
 			r.crowd(5*weightsSum, 80, func(_ endpoint, got int) {
-				if want := table[turn%len(table)]; got != want {
+				if want := table[turn%uint64(len(table))]; got != want {
 					r.Errorf("turn %d is that of %d, want %d", turn, got, want)
 				}
 				turn++
