@@ -20,11 +20,9 @@ const (
 	ModeTCX    = "tcx"
 	ModeClsact = "clsact"
 	ModeCgroup = "cgroup"
-	// ModeNative is XDP in the driver of a device, ModeGeneric in the kernel
-	// behind it.
-	ModeNative  = "native"
-	ModeGeneric = "generic"
-	ModeNone    = "none"
+	// ModeNative is XDP in the driver of a device.
+	ModeNative = "native"
+	ModeNone   = "none"
 )
 
 // Hook is a place where one of our programs is, or could be, attached.

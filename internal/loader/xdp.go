@@ -22,13 +22,6 @@ func (d *Dataplane) xdpProgram() *ebpf.Program {
 	return d.programs.XfwdXdp
 }
 
-func xdpFlags(mode string) link.XDPAttachFlags {
-	if mode == ModeGeneric {
-		return link.XDPGenericMode
-	}
-	return link.XDPDriverMode
-}
-
 // xdpLink is a pinned link of ours to the XDP hook of a device.
 type xdpLink struct {
 	ifindex int
@@ -48,7 +41,7 @@ func (d *Dataplane) xdpLinks() ([]xdpLink, error) {
 	for _, pin := range pins {
 		number, mode, _ := strings.Cut(pin.Name(), "-")
 		ifindex, err := strconv.Atoi(number)
-		if err == nil && (mode == ModeNative || mode == ModeGeneric) {
+		if err == nil && mode == ModeNative {
 			links = append(links, xdpLink{ifindex, mode})
 		}
 	}
@@ -97,7 +90,7 @@ func (d *Dataplane) attachXDP(device *device, mode string) error {
 	fresh, err := link.AttachXDP(link.XDPOptions{
 		Program:   d.xdpProgram(),
 		Interface: device.ifindex,
-		Flags:     xdpFlags(mode),
+		Flags:     link.XDPDriverMode,
 	})
 	if err != nil {
 		return err

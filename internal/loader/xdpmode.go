@@ -83,7 +83,7 @@ func (d *Dataplane) xdpPolicy() (xdpPolicy, error) {
 
 // xdpDecision is what a policy means for one device.
 type xdpDecision struct {
-	// mode is ModeNative, ModeGeneric or ModeNone, and why says why that.
+	// mode is ModeNative or ModeNone, and why says why that.
 	mode, why string
 	// explicit is set if the user has asked for a program on this device, so that
 	// it is worth a warning if there is none.
@@ -108,8 +108,10 @@ func (p xdpPolicy) decide(d *device) xdpDecision {
 		return without("tc alone: its packets have no Ethernet header")
 	case asked == XDPOff:
 		return without("tc alone: --xdp off")
+	case asked == XDPGeneric:
+		return without("tc alone: it is faster than XDP outside of a driver, and sees nothing of what that passes on since Linux 6.9")
 	case wanted:
-		return xdpDecision{string(asked), "--xdp " + string(asked), true}
+		return xdpDecision{ModeNative, "--xdp native", true}
 	case d.kind != hardwareKind:
 		return without("tc alone: as fast or faster on a " + d.kind + " device")
 	}

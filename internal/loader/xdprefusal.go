@@ -25,7 +25,7 @@ func (d *Dataplane) whyXDPRefused(device *device, mode string, err error) string
 	if mode == ModeNative && hardware.driver != "" {
 		subject = "the driver " + hardware.driver
 	}
-	words := xdpWords(device.ifindex, d.xdpProgram(), xdpFlags(mode))
+	words := xdpWords(device.ifindex, d.xdpProgram(), link.XDPDriverMode)
 	if words == "" {
 		words = plainError(err)
 	}
