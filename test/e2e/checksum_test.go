@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,7 +67,12 @@ func verifyChecksums(t *testing.T, p lab.Packet) {
 			}
 		}
 	}
-	if err, wrong := p.VerifyChecksums(); err != nil || len(wrong) != 0 {
+	err, wrong := p.VerifyChecksums()
+	wrong = slices.DeleteFunc(wrong, func(m gopacket.ChecksumMismatch) bool {
+		// UDP writes zero as all ones (RFC 768), gopacket wants zero.
+		return m.Layer.LayerType() == layers.LayerTypeUDP && m.Correct == 0 && m.Actual == 0xffff
+	})
+	if err != nil || len(wrong) != 0 {
 		t.Errorf("checksums: %v %+v in %v", err, wrong, p)
 	}
 }
