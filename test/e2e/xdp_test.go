@@ -42,7 +42,7 @@ func TestXDPElsewhere(t *testing.T) {
 			server.Echo("udp", ":30053")
 			for family, host := range site.HostAddr.All() {
 				within(t, site.Network, family, func(t *testing.T) {
-					// A flow to a neighbour that is not known yet is tc's for two seconds.
+					// A flow to a neighbour that is not known yet is tc's.
 					mustEcho(t, site.Client.MustConnect("udp", at(host, 53)))
 					// XDP comes before a capture, tc after it.
 					left := site.Host.Capture("eth0")
