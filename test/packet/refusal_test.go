@@ -119,6 +119,19 @@ func TestWhatCannotLeave(t *testing.T) {
 			},
 		})
 	}
+	for _, f := range bothFamilies {
+		fits := strings.Repeat("x", 1500-headers[f]-8)
+		tooBigForEthernet := icmpKind{"too big", 3, 4, 2, 0, 1500}
+		cases = append(cases, testCase{
+			name: "too big for the device, and XDP", forwards: []string{"80/udp remote:8080 --source masquerade"}, links: onlyEthernet, families: []family{f},
+			steps: []step{
+				toTheRemote.asks(udp("?")).opening(), toTheRemote.asks(udp(fits)), toTheRemote.answers(udp(fits)),
+				fails(request(udp(fits+"x")), "too-big", tooBigForEthernet),
+				fails(toTheRemote.answer(udp(fits+"x")), "too-big", tooBigForEthernet).on("eth1"),
+				toTheRemote.asks(udp(fits)),
+			},
+		})
+	}
 	for _, left := range []int{1, 0x100} { // the latter is none
 		dying := func(p packet) packet { p.hops = left; return p }
 		cases = append(cases,
