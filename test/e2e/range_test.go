@@ -53,7 +53,7 @@ func TestRangeToOnePort(t *testing.T) {
 }
 
 // A range does not cost one map entry a port in time that a user notices: all
-// ports of a VIP take no longer to publish than a few.
+// ports of a VIP take little longer to publish than one.
 func TestEveryPortOfAnAddress(t *testing.T) {
 	t.Parallel()
 	net := lab.New(t).Direct()
@@ -62,10 +62,11 @@ func TestEveryPortOfAnAddress(t *testing.T) {
 	}
 	x := net.Host.XFWD()
 	x.Add("81", "30080") // loads
+	// CPU time, because the machine runs other tests at the same time.
+	limit := 2*x.Add("82", "30080").CPU + 100*time.Millisecond
 	for _, vip := range net.VIP.All() {
 		result := x.Add(frontend(vip, "1-65535")+"/tcp+udp", "30080")
-		// CPU time, because the machine runs other tests at the same time.
-		if limit := 200 * time.Millisecond; result.CPU > limit {
+		if result.CPU > limit {
 			t.Errorf("adding 65,535 ports took %v of CPU time, more than %v", result.CPU, limit)
 		}
 		for _, network := range networks {

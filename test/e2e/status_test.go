@@ -57,8 +57,8 @@ func modeOf(t *testing.T, status lab.Status, device, hook string) string {
 	return ""
 }
 
-// A bridge is attached instead of its ports, and a client behind a port gets
-// through.
+// A bridge is attached, of its ports only the ingress, and a client behind a port
+// gets through.
 func TestBridge(t *testing.T) {
 	t.Parallel()
 	lan := lab.New(t)
@@ -89,9 +89,12 @@ func TestBridge(t *testing.T) {
 		if mode := modeOf(t, status, "br0", hook); mode == "none" {
 			t.Errorf("the bridge's %s is not attached", hook)
 		}
-		if mode := modeOf(t, status, "port0", hook); mode != "none" {
-			t.Errorf("the port's %s is attached by %s, though the bridge is", hook, mode)
-		}
+	}
+	if mode := modeOf(t, status, "port0", "ingress"); mode == "none" {
+		t.Errorf("the port's ingress is not attached, where the bridge's netfilter has not been yet")
+	}
+	if mode := modeOf(t, status, "port0", "egress"); mode != "none" {
+		t.Errorf("the port's egress is attached by %s, though the bridge is", mode)
 	}
 }
 
