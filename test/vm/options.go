@@ -72,7 +72,7 @@ func parseOptions(args []string, defaultLogs string) (options, error) {
 	flags.StringVar(&o.skip, "skip", "", "not the tests that match this `regexp`")
 	flags.BoolVar(&o.verbose, "v", false, "show what all tests say, not only those that fail")
 	flags.BoolVar(&o.update, "update", false, "fetch the kernels and QEMU anew")
-	flags.DurationVar(&o.timeout, "timeout", 20*time.Minute, "how long the tests of one package may take in one machine")
+	flags.DurationVar(&o.timeout, "timeout", time.Hour, "how long the tests of one package may take in one machine")
 	flags.IntVar(&o.parallel, "j", 2, "how many machines run at once")
 	flags.StringVar(&o.accelerator, "accel", "tcg", "what runs the guest's code: tcg or kvm")
 	flags.BoolVar(&o.steady, "steady", false, "have the guests' clocks count instructions instead of time,\nfor a machine that is busy with other work; takes twice as long")
