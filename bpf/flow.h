@@ -174,6 +174,8 @@ static __always_inline void flow_demote(const struct tuple *key, const struct fl
 		shadow->last_seen = flow->last_seen;
 		shadow->next_sequence = flow->next_sequence;
 		shadow->flags = flow->flags;
+		if (flow->hop.ifindex)
+			shadow->hop = flow->hop;
 	} else {
 		bpf_map_update_elem(&flows_transitory, key, flow, BPF_ANY);
 	}
