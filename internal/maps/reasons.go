@@ -31,6 +31,7 @@ var reasonNames = [reasonCount]string{
 	bpf.XfwdReasonREASON_LOOPBACK:         "loopback",
 	bpf.XfwdReasonREASON_NO_BACKEND:       "no-backend",
 	bpf.XfwdReasonREASON_NO_ROUTE:         "no-route",
+	bpf.XfwdReasonREASON_NO_NEIGHBOUR:     "no-neighbour",
 	bpf.XfwdReasonREASON_FORWARDING_OFF:   "forwarding-off",
 	bpf.XfwdReasonREASON_TOO_BIG:          "too-big",
 	bpf.XfwdReasonREASON_TIME_EXCEEDED:    "time-exceeded",
