@@ -107,6 +107,8 @@ func TestFragmentsElsewhere(t *testing.T) {
 					c.answers(big, last(9, 48)),
 					c.asks(unchecked(big.payload), first(8, 24)),
 					c.asks(unchecked(big.payload), last(8, 24)),
+					c.asks(big, first(10, 24)),
+					c.asks(big, last(10, 24)),
 				},
 			},
 			testCase{

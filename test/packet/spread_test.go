@@ -263,6 +263,13 @@ func TestConnectionsAreCounted(t *testing.T) {
 		})
 	}
 	cases = append(cases, testCase{
+		name:     "not where nobody asks",
+		forwards: []string{"80 30001 30002"},
+		steps: []step{does(func(r *run) {
+			r.sends(client.at(50000), 80, syn(1000))
+			r.mustHave(map[int]int64{30001: 0, 30002: 0})
+		})},
+	}, testCase{
 		name:     "one that has timed out",
 		forwards: []string{"80/udp 30001 30002 --balance least-connections"},
 		steps: []step{does(func(r *run) {
