@@ -28,9 +28,8 @@ type exchange struct {
 	fresh bool
 	// receivedAt is the link-layer address for whose frames the next hop is known.
 	receivedAt [6]byte
-	// wasEstablished says whether the flow was before the packet came,
-	// freshIfClosed whether it would then know the next hop if it closed.
-	wasEstablished, freshIfClosed bool
+	// wasEstablished says whether the flow was before the packet came.
+	wasEstablished bool
 	// reason is what is counted for the packet; none if it is traffic of a
 	// forward.
 	reason string
@@ -153,9 +152,6 @@ func (e exchange) take(r *run) {
 	after := r.counted()
 	if out.verdict != e.verdict {
 		r.Errorf("%v: the verdict is %v (%d), want %v", e.hook, out.verdict.of(e.hook), out.verdict, e.verdict.of(e.hook))
-	}
-	if e.exit != nil {
-		e.reconsider(r)
 	}
 	e.check(r, out.frame, after.since(before))
 }

@@ -66,10 +66,7 @@ func (e exchange) knowing() exchange { asked := false; e.asked = &asked; return 
 // used.
 func (e *exchange) recall(r *run) {
 	r.Helper()
-	key := r.keyOf(e.in.known(r.chosen))
 	e.wasEstablished = r.isEstablished(e.in)
-	var shadow bpf.XfwdFlow
-	_ = r.maps.FlowsTransitory.Lookup(key, &shadow)
 	flow := r.flowOf(e.in.known(r.chosen))
 	fresh := !e.opens && r.isFresh(flow)
 	if e.asked != nil && fresh == *e.asked {
@@ -77,8 +74,7 @@ func (e *exchange) recall(r *run) {
 	}
 	e.receivedAt = flow.Hop.ReceivedAt
 	// Only the kernel can put a link-layer header where there is none yet.
-	canPut := r.link != raw || flow.Hop.Way == uint8(bpf.XfwdNextHopWayWAY_DEVICE)
-	e.fresh, e.freshIfClosed = fresh && canPut, r.isFresh(shadow) && canPut
+	e.fresh = fresh && (r.link != raw || flow.Hop.Way == uint8(bpf.XfwdNextHopWayWAY_DEVICE))
 }
 
 // isFresh says whether a flow's next hop may be used.
@@ -90,15 +86,6 @@ func (r *run) isFresh(flow bpf.XfwdFlow) bool {
 	}
 	return flow.Hop.Ifindex != 0 && flow.Hop.Way != uint8(bpf.XfwdNextHopWayWAY_NEIGHBOUR) &&
 		flow.Hop.Generation == settings.RouteGeneration && r.now()-time.Duration(flow.Hop.Resolved) <= freshness
-}
-
-// reconsider takes into account that a flow which has closed has moved to where
-// another next hop may be remembered.
-func (e *exchange) reconsider(r *run) {
-	r.Helper()
-	if e.wasEstablished && !r.isEstablished(e.in) {
-		e.fresh = e.freshIfClosed
-	}
 }
 
 // checkHop checks what the flow remembers of its next hop.
