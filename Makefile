@@ -42,13 +42,13 @@ test: unit e2e ## Run every test, as root, in network namespaces of their own
 .PHONY: unit
 unit: root ## Run the tests of packages and programs
 	@hack/setup.sh build test
-	$(SUDO) $(GO) test -count=1 -timeout 5m $$($(GO) list ./... | grep -vE '/test/(e2e|vm/devices|vm/programs)')
+	$(SUDO) $(GO) test -count=1 -timeout 10m $$($(GO) list ./... | grep -vE '/test/(e2e|vm/devices|vm/programs)')
 
 # These measure time, so nothing else runs beside them. They take minutes: -v shows how far they are.
 .PHONY: e2e
 e2e: root ## Run the tests of the whole, with real clients and servers
 	@hack/setup.sh build test
-	$(SUDO) $(GO) test -count=1 -timeout 15m -v ./test/e2e
+	$(SUDO) $(GO) test -count=1 -timeout 25m -v ./test/e2e
 
 .PHONY: test-vm
 test-vm: root ## Run the tests of the whole in QEMU, on every kernel of test/vm/kernels; takes long
