@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -108,6 +109,16 @@ func TestKilledAtEveryStep(t *testing.T) {
 	}
 }
 
+var lastFreshPort atomic.Uint32
+
+// freshPort returns a port that no client has had for long. With one that had a
+// flow a moment ago, a client could have that flow again, until the dataplane is
+// unloaded to the end.
+func freshPort() uint16 {
+	const first, last = 1024, 32767
+	return uint16(first + lastFreshPort.Add(1)%(last-first+1))
+}
+
 // publishedPorts lists the ports of the forwards, and fails the test unless each
 // is there for TCP and UDP and goes to port 30080.
 func publishedPorts(x *lab.XFWD) []int {
@@ -125,7 +136,11 @@ func mustForwardOnly(t *testing.T, net *lab.Network, ports []int, when string) {
 	for port := 80; port <= 84; port++ {
 		for _, network := range networks {
 			for _, client := range []*lab.Namespace{net.Client, net.Host} {
-				conn, err := client.Connect(network, at(net.HostAddr.V4, uint16(port)), anyPort)
+				from := anyPort
+				if client == net.Client {
+					from = at(net.ClientAddr.V4, freshPort())
+				}
+				conn, err := client.Connect(network, at(net.HostAddr.V4, uint16(port)), from)
 				if err == nil {
 					conn.Close()
 				}
