@@ -40,6 +40,8 @@ type device struct {
 	// other is the ifindex of the other one of a pair, and otherNamespace, unless it
 	// is negative, the number of its namespace as this one knows it.
 	other, otherNamespace int
+	// peer is set if what is received at the other end is for its namespace alone.
+	peer bool
 	// skip says why packets need not, or must not, be handled here.
 	skip string
 }
@@ -75,6 +77,7 @@ func listDevices() ([]*device, error) {
 	}
 	for i, l := range links {
 		devices[i].skip = devices[i].whySkip(l.Attrs().EncapType)
+		devices[i].peer = devices[i].leadsToOneHost()
 	}
 	slices.SortFunc(devices, func(a, b *device) int { return cmp.Compare(a.ifindex, b.ifindex) })
 	return devices, nil
@@ -134,7 +137,7 @@ func (d *device) facts() maps.Device {
 		Network:  uint32(d.network().ifindex),
 		MTU:      uint32(d.mtu),
 		Ethernet: d.layer == ethernet,
-		Peer:     d.leadsToOneHost(),
+		Peer:     d.peer,
 	}
 	if f.Ethernet {
 		copy(f.Address[:], d.network().address)

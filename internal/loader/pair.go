@@ -22,7 +22,8 @@ func (d *device) deliversXDP() bool {
 // leadsToOneHost says whether what is received at the other end of a device, in
 // another namespace, is for that namespace alone, so that no neighbour need be
 // found there. It is not if the other end is the port of a bridge, or passes on
-// what is not addressed to itself, as the lower device of a macvlan does.
+// what is not addressed to itself, as the lower device of a macvlan does. To be
+// asked in the namespace of the device.
 func (d *device) leadsToOneHost() bool {
 	if d.other == 0 || d.otherNamespace < 0 {
 		return false
