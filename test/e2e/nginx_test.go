@@ -75,8 +75,12 @@ func TestNginxSeesTheClient(t *testing.T) {
 		}
 		fmt.Fprintln(&want, lan.ClientAddr.Of(host))
 	}
-	log, err := os.ReadFile(accessLog)
-	if err != nil || string(log) != want.String() {
-		t.Errorf("nginx's log has %q (%v), want %q", log, err, want.String())
-	}
+	// It writes a line when the client has its page already.
+	lab.Eventually(t, lab.Patience, func() error {
+		log, err := os.ReadFile(accessLog)
+		if err == nil && string(log) != want.String() {
+			err = fmt.Errorf("nginx's log has %q, want %q", log, want.String())
+		}
+		return err
+	})
 }

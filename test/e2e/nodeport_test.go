@@ -92,7 +92,11 @@ func testNodePort(t *testing.T, net *lab.Network, pods []lab.Pod) {
 				for _, to := range []netip.AddrPort{at(host, 80), at(net.VIP.Of(host), 80), at(host, 30080)} {
 					reached := map[netip.AddrPort]int{}
 					for range 10 {
-						conn := net.Client.MustConnect(network, to)
+						// One port for two of these would have to be changed.
+						conn, err := net.Client.Connect(network, to, at(net.ClientAddr.Of(host), freshPort()))
+						if err != nil {
+							t.Fatal(err)
+						}
 						mustEcho(t, conn)
 						mustSee(t, conn)
 						reached[conn.Server]++
