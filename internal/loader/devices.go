@@ -40,7 +40,8 @@ type device struct {
 	// other is the ifindex of the other one of a pair, and otherNamespace, unless it
 	// is negative, the number of its namespace as this one knows it.
 	other, otherNamespace int
-	// peer is set if what is received at the other end is for its namespace alone.
+	// peer is set if what is received at the other end is for its namespace alone;
+	// only Host asks that.
 	peer bool
 	// skip says why packets need not, or must not, be handled here.
 	skip string
@@ -77,7 +78,6 @@ func listDevices() ([]*device, error) {
 	}
 	for i, l := range links {
 		devices[i].skip = devices[i].whySkip(l.Attrs().EncapType)
-		devices[i].peer = devices[i].leadsToOneHost()
 	}
 	slices.SortFunc(devices, func(a, b *device) int { return cmp.Compare(a.ifindex, b.ifindex) })
 	return devices, nil

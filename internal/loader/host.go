@@ -37,6 +37,9 @@ func (l *Loader) Host() (*Host, error) {
 		if h.devices, err = listDevices(); err != nil {
 			return err
 		}
+		for _, d := range h.devices {
+			d.peer = d.leadsToOneHost()
+		}
 		if h.routes, err = listRoutes(); err != nil {
 			return err
 		}
