@@ -5,6 +5,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -42,26 +43,7 @@ func TestCountersAreExact(t *testing.T) {
 				})
 				within(t, net, "udp in segments "+family, func(t *testing.T) {
 					before, capture := x.Counters("53/udp"), net.Client.Capture("eth0")
-					conn, err := net.Client.Dial("udp", at(host, 53), anyPort)
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer conn.Close()
-					setOption(t, conn, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 500)
-					// Ten datagrams and a shorter one, of which each is echoed.
-					_, err = conn.Write(make([]byte, 5100))
-					if errors.Is(err, unix.EIO) && !offloads {
-						t.Skip("this kernel segments only what a device adds checksums to")
-					}
-					if err != nil {
-						t.Fatal(err)
-					}
-					conn.SetReadDeadline(time.Now().Add(lab.Patience))
-					for range 11 {
-						if _, err := conn.Read(make([]byte, 1000)); err != nil {
-							t.Fatal(err)
-						}
-					}
+					echoInSegments(t, net.Client, at(host, 53), offloads)
 					compareCounters(t, x, "53/udp", before, capture, 53)
 				})
 				within(t, net, "udp "+family, func(t *testing.T) {
@@ -185,5 +167,31 @@ func TestConnectionsAreCounted(t *testing.T) {
 				return nil
 			})
 		})
+	}
+}
+
+// echoInSegments sends datagrams to an echo server as one packet with segments, and
+// waits for each to come back. Without offloads, not every kernel takes such a packet.
+func echoInSegments(t *testing.T, client *lab.Namespace, to netip.AddrPort, offloads bool) {
+	t.Helper()
+	conn, err := client.Dial("udp", to, anyPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	setOption(t, conn, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 500)
+	// Ten datagrams and a shorter one.
+	_, err = conn.Write(make([]byte, 5100))
+	if errors.Is(err, unix.EIO) && !offloads {
+		t.Skip("this kernel segments only what a device adds checksums to")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.SetReadDeadline(time.Now().Add(lab.Patience))
+	for range 11 {
+		if _, err := conn.Read(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

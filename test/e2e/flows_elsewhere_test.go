@@ -8,10 +8,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/xfwd/xfwd/test/lab"
-	"golang.org/x/sys/unix"
 )
 
 // flows shows what each side of a flow elsewhere sees.
@@ -65,25 +63,7 @@ func TestCountersElsewhere(t *testing.T) {
 					})
 					within(t, site.Network, "udp in segments "+family, func(t *testing.T) {
 						before, capture := x.Counters("53/udp"), site.Client.Capture("eth0")
-						conn, err := site.Client.Dial("udp", at(host, 53), anyPort)
-						if err != nil {
-							t.Fatal(err)
-						}
-						defer conn.Close()
-						setOption(t, conn, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 500)
-						_, err = conn.Write(make([]byte, 5100))
-						if errors.Is(err, unix.EIO) && !offloads {
-							t.Skip("this kernel segments only what a device adds checksums to")
-						}
-						if err != nil {
-							t.Fatal(err)
-						}
-						conn.SetReadDeadline(time.Now().Add(lab.Patience))
-						for range 11 {
-							if _, err := conn.Read(make([]byte, 1000)); err != nil {
-								t.Fatal(err)
-							}
-						}
+						echoInSegments(t, site.Client, at(host, 53), offloads)
 						compareCounters(t, x, "53/udp", before, capture, 53)
 					})
 				}
