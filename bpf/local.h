@@ -64,13 +64,12 @@ static __noinline bool destination_is_here(void *ctx, const struct tuple *t, __u
 static __always_inline struct address primary_address(__u32 ifindex, const struct address *like)
 {
 	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
-	__u32 zero = 0;
 	struct settings *s;
 
 	if (device &&
 	    !address_is_zero(address_is_ipv4(like) ? &device->primary4 : &device->primary6))
 		return address_is_ipv4(like) ? device->primary4 : device->primary6;
-	s = bpf_map_lookup_elem(&settings, &zero);
+	s = current_settings();
 	if (!s)
 		return (struct address){};
 	return address_is_ipv4(like) ? s->primary4 : s->primary6;

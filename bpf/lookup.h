@@ -35,8 +35,7 @@ static __always_inline __u8 port_flags(__u8 protocol, __be16 port)
 
 static __always_inline __u64 current_epoch(void)
 {
-	__u32 zero = 0;
-	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
+	struct settings *s = current_settings();
 
 	return s ? s->epoch : 0;
 }

@@ -197,4 +197,12 @@ struct {
 	__type(value, __u64);
 } forward_drops SEC(".maps");
 
+/* Never NULL, but the verifier does not know that. */
+static __always_inline struct settings *current_settings(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
 #endif

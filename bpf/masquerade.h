@@ -54,12 +54,11 @@ static __always_inline bool is_masqueraded(const struct scratch *s)
 static __always_inline bool may_keep_source_port(const struct scratch *s)
 {
 	__u16 port = bpf_ntohs(s->packet.tuple.source_port);
-	__u32 zero = 0;
 	struct settings *set;
 
 	if (!is_masqueraded(s))
 		return true;
-	set = bpf_map_lookup_elem(&settings, &zero);
+	set = current_settings();
 	return set && port >= FIRST_SOURCE_PORT &&
 	       (port < set->ephemeral_first || port > set->ephemeral_last);
 }
@@ -67,8 +66,7 @@ static __always_inline bool may_keep_source_port(const struct scratch *s)
 /* The ports from which the flow in scratch gets one, if not the client's. */
 static __always_inline struct port_range source_ports(const struct scratch *s)
 {
-	__u32 zero = 0;
-	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+	struct settings *set = current_settings();
 
 	if (!set || !is_masqueraded(s))
 		return (struct port_range){ FIRST_SOURCE_PORT, 65535 };

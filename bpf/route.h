@@ -11,8 +11,7 @@
 
 static __always_inline bool hop_is_fresh(const struct next_hop *hop, __u64 time)
 {
-	__u32 zero = 0;
-	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
+	struct settings *s = current_settings();
 
 	return hop->ifindex && hop->way != WAY_NEIGHBOUR && s &&
 	       hop->generation == s->route_generation &&
@@ -67,8 +66,7 @@ __noinline int route_find(struct __sk_buff *skb, __u32 ifindex)
 {
 	struct scratch *s = scratch();
 	struct bpf_fib_lookup fib = {};
-	__u32 zero = 0;
-	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+	struct settings *set = current_settings();
 	bool neighbour_known;
 	long result;
 
