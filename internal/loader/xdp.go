@@ -22,14 +22,11 @@ func (d *Dataplane) xdpProgram() *ebpf.Program {
 	return d.programs.XfwdXdp
 }
 
-// xdpLink is a pinned link of ours to the XDP hook of a device.
-type xdpLink struct {
-	ifindex int
-	mode    string
-}
+// xdpLink is a pinned link of ours to the XDP hook of a device, by ifindex.
+type xdpLink int
 
 // name is that of the pin.
-func (l xdpLink) name() string { return fmt.Sprintf("%d-%s", l.ifindex, l.mode) }
+func (l xdpLink) name() string { return fmt.Sprintf("%d-%s", int(l), ModeNative) }
 
 // xdpLinks lists the pins. Their devices may have gone.
 func (d *Dataplane) xdpLinks() ([]xdpLink, error) {
@@ -42,7 +39,7 @@ func (d *Dataplane) xdpLinks() ([]xdpLink, error) {
 		number, mode, _ := strings.Cut(pin.Name(), "-")
 		ifindex, err := strconv.Atoi(number)
 		if err == nil && mode == ModeNative {
-			links = append(links, xdpLink{ifindex, mode})
+			links = append(links, xdpLink(ifindex))
 		}
 	}
 	return links, nil
@@ -57,9 +54,9 @@ func (d *Dataplane) sendableXDP(devices []*device) ([]uint32, error) {
 	}
 	var sendable []uint32
 	for _, l := range links {
-		i := slices.IndexFunc(devices, func(d *device) bool { return d.ifindex == l.ifindex })
-		if l.mode == ModeNative && i >= 0 && devices[i].deliversXDP() && d.xdpAttached(l) {
-			sendable = append(sendable, uint32(l.ifindex))
+		i := slices.IndexFunc(devices, func(d *device) bool { return d.ifindex == int(l) })
+		if i >= 0 && devices[i].deliversXDP() && d.xdpAttached(l) {
+			sendable = append(sendable, uint32(l))
 		}
 	}
 	return sendable, nil
@@ -73,12 +70,12 @@ func (d *Dataplane) xdpAttached(l xdpLink) bool {
 	}
 	defer pinned.Close()
 	info, err := pinned.Info()
-	return err == nil && info.XDP() != nil && int(info.XDP().Ifindex) == l.ifindex
+	return err == nil && info.XDP() != nil && int(info.XDP().Ifindex) == int(l)
 }
 
 // attachXDP attaches to a device, or updates what is attached there already.
-func (d *Dataplane) attachXDP(device *device, mode string) error {
-	l := xdpLink{device.ifindex, mode}
+func (d *Dataplane) attachXDP(device *device) error {
+	l := xdpLink(device.ifindex)
 	old, err := d.pinnedLink(l.name())
 	if err != nil {
 		return err
@@ -126,7 +123,7 @@ func (d *Dataplane) limitXDP(ifindexes []uint32) error {
 }
 
 // detachXDPExcept detaches from the devices that shall not have our program any
-// more, or not in that mode, and removes what is left of devices that have gone.
+// more, and removes what is left of devices that have gone.
 func (d *Dataplane) detachXDPExcept(stays func(xdpLink) bool) error {
 	links, err := d.xdpLinks()
 	if err != nil {
@@ -153,7 +150,7 @@ func (d *Dataplane) detachXDP(l xdpLink) error {
 	defer pinned.Close()
 	if d.xdpAttached(l) {
 		if err := pinned.Detach(); err != nil {
-			return explain("detach the XDP program from device "+strconv.Itoa(l.ifindex), err)
+			return explain("detach the XDP program from device "+strconv.Itoa(int(l)), err)
 		}
 	}
 	return explain("unpin the link "+l.name(), os.Remove(d.linkPath(l.name())))

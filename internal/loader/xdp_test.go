@@ -346,7 +346,7 @@ func TestAnUpgradeReplacesTheXDPProgramUnderItsLink(t *testing.T) {
 		setXDPModes(t, d, "a0=native")
 		xdpRow(t, d, "a0")
 		_, before := xdpOf(t, d, "a0")
-		link := xdpLink{deviceNamed(t, d, "a0").ifindex, ModeNative}
+		link := xdpLink(deviceNamed(t, d, "a0").ifindex)
 		linkBefore := linkID(t, d, link.name())
 		d.Settings.Build++
 		must(t, d.Upgrade())

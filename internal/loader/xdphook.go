@@ -38,13 +38,13 @@ func (d *Dataplane) attachXDPHooks(devices []*device) (map[int]Hook, error) {
 // moveXDP follows the decisions about all devices, and returns why some of these
 // refused. At no time does XDP send through a device that would drop it.
 func (d *Dataplane) moveXDP(devices []*device, decisions map[int]xdpDecision) (refused map[int]string, err error) {
-	stays := func(l xdpLink) bool { return decisions[l.ifindex].mode == l.mode }
+	stays := func(l xdpLink) bool { return decisions[int(l)].mode == ModeNative }
 	sendable, err := d.sendableXDP(devices)
 	if err != nil {
 		return nil, err
 	}
 	err = d.limitXDP(slices.DeleteFunc(sendable, func(ifindex uint32) bool {
-		return !stays(xdpLink{int(ifindex), ModeNative})
+		return !stays(xdpLink(ifindex))
 	}))
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (d *Dataplane) moveXDP(devices []*device, decisions map[int]xdpDecision) (r
 	}
 	refused = make(map[int]string)
 	for _, device := range devices {
-		if refused[device.ifindex], err = d.tryXDP(device, decisions[device.ifindex].mode); err != nil {
+		if refused[device.ifindex], err = d.tryXDP(device, decisions[device.ifindex]); err != nil {
 			return nil, err
 		}
 	}
@@ -64,12 +64,12 @@ func (d *Dataplane) moveXDP(devices []*device, decisions map[int]xdpDecision) (r
 	return refused, d.Maps.PutXDPDevices(sendable)
 }
 
-// tryXDP attaches to a device in a mode, which may be none. That the device refuses
+// tryXDP attaches to a device that shall have our program. That the device refuses
 // is no error, for then tc serves it alone; why is noted for those who ask later.
-func (d *Dataplane) tryXDP(device *device, mode string) (refused string, err error) {
-	if mode != ModeNone {
-		if err := d.attachXDP(device, mode); err != nil {
-			refused = "tc alone: " + d.whyXDPRefused(device, mode, err)
+func (d *Dataplane) tryXDP(device *device, decision xdpDecision) (refused string, err error) {
+	if decision.mode == ModeNative {
+		if err := d.attachXDP(device); err != nil {
+			refused = "tc alone: " + d.whyXDPRefused(device, err)
 		}
 	}
 	if refused == "" {
@@ -101,7 +101,7 @@ func (d *Dataplane) xdpHooks(devices []*device) (map[int]Hook, error) {
 	for _, device := range devices {
 		decision := policy.decide(device)
 		refused := ""
-		if decision.mode != ModeNone && !d.xdpAttached(xdpLink{device.ifindex, decision.mode}) {
+		if decision.mode == ModeNative && !d.xdpAttached(xdpLink(device.ifindex)) {
 			var noted bool
 			if refused, noted, err = d.notes().read(xdpNote(device)); err != nil {
 				return nil, err

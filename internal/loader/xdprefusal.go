@@ -16,20 +16,20 @@ import (
 )
 
 // whyXDPRefused says in plain words why a device has not taken our program.
-func (d *Dataplane) whyXDPRefused(device *device, mode string, err error) string {
+func (d *Dataplane) whyXDPRefused(device *device, err error) string {
 	if owner := xdpOwner(device.ifindex); owner != "" {
 		return "the XDP hook is taken by " + owner
 	}
 	hardware := readHardware(device.name)
 	subject := "the kernel"
-	if mode == ModeNative && hardware.driver != "" {
+	if hardware.driver != "" {
 		subject = "the driver " + hardware.driver
 	}
 	words := xdpWords(device.ifindex, d.xdpProgram(), link.XDPDriverMode)
 	if words == "" {
 		words = plainError(err)
 	}
-	return fmt.Sprintf("%s refuses %s XDP: %s%s", subject, mode, words, hardware.xdpHint(device, err))
+	return fmt.Sprintf("%s refuses %s XDP: %s%s", subject, ModeNative, words, hardware.xdpHint(device, err))
 }
 
 // xdpOwner names the XDP program that a device runs, or nothing.
