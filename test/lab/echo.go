@@ -123,16 +123,45 @@ func (n *Namespace) ListenUDP(address string) *net.UDPConn {
 func (n *Namespace) Dial(network string, to, from netip.AddrPort) (net.Conn, error) {
 	n.lab.tb.Helper()
 	dialer := net.Dialer{Timeout: Patience}
-	if from.IsValid() {
+	switch {
+	case from.IsValid():
 		dialer.Control = reuseAddress
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(from)
 		if network == "udp" {
 			dialer.LocalAddr = net.UDPAddrFromAddrPort(from)
 		}
+	case network == "udp":
+		return n.dialUDP(dialer, to)
 	}
+	return n.dial(dialer, network, to)
+}
+
+func (n *Namespace) dial(dialer net.Dialer, network string, to netip.AddrPort) (net.Conn, error) {
+	n.lab.tb.Helper()
 	var conn net.Conn
 	var err error
 	n.Do(func() { conn, err = dialer.DialContext(context.Background(), network, to.String()) })
+	return conn, err
+}
+
+// The ports from which Linux chooses, unless told otherwise.
+const firstEphemeral, lastEphemeral = 32768, 60999
+
+// dialUDP connects from the port that the clients of this namespace have not had
+// for longest. The kernel chooses at random, soon one again whose flow still stands:
+// that client would be the old one, to everybody on the way.
+func (n *Namespace) dialUDP(dialer net.Dialer, to netip.AddrPort) (conn net.Conn, err error) {
+	n.lab.tb.Helper()
+	const ports = lastEphemeral - firstEphemeral + 1
+	for range ports {
+		port := firstEphemeral + (n.udpClients.Add(1)-1)%ports
+		dialer.LocalAddr = &net.UDPAddr{Port: int(port)}
+		conn, err = n.dial(dialer, "udp", to)
+		// A server may have it, or a client that is no test's.
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
 	return conn, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -25,6 +26,8 @@ type Namespace struct {
 	lab    *Lab
 	handle netns.NsHandle
 	links  *netlink.Handle
+	// udpClients counts the ports that UDP clients were given.
+	udpClients atomic.Uint32
 }
 
 // Namespace makes a network namespace. Role is the readable end of its name.
