@@ -360,6 +360,9 @@ __noinline int flow_claim(int reusing)
 	if (!s)
 		return CLAIM_FAILED;
 	claim_key = tuple_reversed(&s->flow.to);
+	/* The target would answer with what the client sends: from the frontend's port, to itself. */
+	if (tuple_equal(&claim_key, &s->packet.tuple))
+		return CLAIM_TAKEN;
 	claim = &s->partner;
 	flow_make_partner(&s->packet.tuple, &s->flow, claim);
 	for (int i = 0; i < 2; i++) {

@@ -41,10 +41,18 @@ static __always_inline void fib_ask(struct bpf_fib_lookup *fib, const struct tup
 	}
 }
 
+/* IPv6 forwards nothing from or to such an address, so bpf_fib_lookup says no more of it than of this host's own. */
+static __always_inline bool address_is_never_routed(const struct address *address)
+{
+	return !address_is_ipv4(address) &&
+	       (address_is_link_local(address) || address_is_multicast(address) ||
+		address_is_loopback(address));
+}
+
 /*
  * Whether the destination of a packet is this host. The routing table knows, also of addresses that came after the
- * control plane last looked; but only for a device that forwards. Others may still hand packets on, to an ipvlan for
- * one, so there only addresses that are known count.
+ * control plane last looked; but only for a device that forwards, and for addresses that are routed. Others may still
+ * hand packets on, to an ipvlan for one, so there only addresses that are known count.
  */
 static __noinline bool destination_is_here(void *ctx, const struct tuple *t, __u32 ifindex)
 {
@@ -53,6 +61,8 @@ static __noinline bool destination_is_here(void *ctx, const struct tuple *t, __u
 
 	if (!ctx || !t)
 		return false;
+	if (address_is_never_routed(&t->source) || address_is_never_routed(&t->destination))
+		return address_is_known_local(&t->destination);
 	fib_ask(&fib, t, ifindex);
 	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
 	if (result < 0 || result == BPF_FIB_LKUP_RET_FWD_DISABLED)

@@ -170,6 +170,9 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 		total_length = length - offset;
 	*source = address_from_ipv6(ip->saddr.in6_u.u6_addr32);
 	*destination = address_from_ipv6(ip->daddr.in6_u.u6_addr32);
+	/* Such are not for packets on a wire (RFC 4291 2.5.5.2), and to us they would be IPv4's. */
+	if (address_is_ipv4(source) || address_is_ipv4(destination))
+		return REASON_MARTIAN;
 	n->ttl = ip->hop_limit;
 	n->end = offset + total_length;
 	n->fragment_id = 0;

@@ -68,6 +68,23 @@ func TestTargetWithAnAddress(t *testing.T) {
 	})
 }
 
+// IPv6 routes nothing from such addresses. Asked about them, the kernel says that
+// the destination is nobody else's, whoever has it.
+func TestSourcesThatAreNotRouted(t *testing.T) {
+	toUs := through(linkLocal.at(40000), host.at(80), host.at(30080))
+	runCases(t, []testCase{{
+		name:     "to another host and to this one",
+		forwards: []string{"80 30080"},
+		families: onlyIPv6,
+		steps: slices.Concat([]step{
+			arrives(between(linkLocal.at(40000), besideRemote.at(80), syn(1))).stays("not-this-host"),
+			arrives(between(everybody.at(40000), besideRemote.at(80), syn(1))).stays("not-this-host"),
+			arrives(between(loopback.at(40000), besideRemote.at(80), syn(1))).stays("not-this-host"),
+			flows{},
+		}, toUs.handshake()),
+	}})
+}
+
 // The frontends of a forward without an address are those of this host.
 func TestWhoseAddress(t *testing.T) {
 	toVIP := through(client.at(40000), vip.at(80), host.at(30080))

@@ -3,8 +3,11 @@
 package packet
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
+
+	"github.com/xfwd/xfwd/test/lab"
 )
 
 // converse opens a TCP connection and a UDP flow whose packets have a shape.
@@ -102,4 +105,24 @@ func TestTrailers(t *testing.T) {
 			steps:    []step{dns.asks(udp("?"), padding).opening(), dns.answers(udp("!"), padding)},
 		},
 	})
+}
+
+// An IPv6 packet with an IPv4-mapped address (RFC 4291 2.5.5.2) is not taken for
+// one of IPv4.
+func TestMappedAddresses(t *testing.T) {
+	mapped := func(m machine) machine {
+		return machine{lab.Addresses{V4: m.V4, V6: netip.AddrFrom16(m.V4.As16())}}
+	}
+	runCases(t, []testCase{{
+		name:     "of the client, of the host, and of both",
+		forwards: []string{"80/tcp+udp 30080"},
+		families: onlyIPv6,
+		steps: []step{
+			arrives(between(mapped(client).at(40000), host.at(80), syn(1))).stays("martian"),
+			arrives(between(client.at(40000), mapped(host).at(80), udp("?"))).stays("martian"),
+			arrives(between(mapped(client).at(40000), mapped(host).at(80), syn(1))).stays("martian"),
+			leaves(between(mapped(host).at(30080), mapped(client).at(40000), synAck(1, 2))).stays("martian"),
+			flows{},
+		},
+	}})
 }

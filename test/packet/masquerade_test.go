@@ -79,6 +79,7 @@ func TestSources(t *testing.T) {
 	fromThere := func(near *exit, seen machine) relayed {
 		return through(near.next.at(31000), second.at(80), remote.at(8080)).seenAs(seen.at(31000)).between(near, toRemote)
 	}
+	itself := through(remote.at(8080), second.at(8080), remote.at(8080)).seenAs(second.at(chosen)).between(toRemote, toRemote)
 	runCases(t, []testCase{
 		{
 			name:     "the client's, if it is to be kept",
@@ -134,6 +135,11 @@ func TestSources(t *testing.T) {
 			forwards: []string{"80/tcp+udp pod:8080"},
 			steps: throughAll(through(pod.at(31000), gateway.at(80), pod.at(8080)).seenAs(gateway.at(31000)).
 				between(toPod, toPod)),
+		},
+		{
+			name:     "with another port, if the backend asks for itself from its own",
+			forwards: []string{"8080/tcp+udp remote:8080"},
+			steps:    append(itself.handshake(), itself.answers(data(5001, 1001, "an answer")), flows{Established: 1}),
 		},
 		{
 			name:     "not that of a container on another's network",
