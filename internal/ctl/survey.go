@@ -10,7 +10,8 @@ import (
 type survey struct {
 	// lingering are the backends that are gone and have flows which live on.
 	lingering map[uint32]bool
-	// ending are flows of such backends that may not.
+	// ending are flows that no longer stand: of such backends, and those that have
+	// expired. The packet that finds one of the latter would count it off.
 	ending []maps.Flow
 	// connections are how many each backend has.
 	connections map[uint32]int64
@@ -24,19 +25,7 @@ func (t *transaction) survey(gone map[uint32]backend) (survey, error) {
 		return s, nil
 	}
 	err := t.d.Maps.Flows(func(flow maps.Flow) bool {
-		b, isGone := gone[flow.Backend]
-		switch {
-		case flow.Backend == 0:
-			t.lingerForDirect(flow, gone, s.lingering)
-		case !isGone:
-			if t.isCounted(flow) {
-				s.connections[flow.Backend]++
-			}
-		case livesOn(flow, b):
-			s.lingering[b.ID] = true
-		default:
-			s.ending = append(s.ending, flow)
-		}
+		t.look(&s, flow, gone)
 		return true
 	})
 	if err != nil {
@@ -48,6 +37,22 @@ func (t *transaction) survey(gone map[uint32]backend) (survey, error) {
 		}
 	}
 	return s, t.d.Maps.PutConnections(t.counts(s.connections))
+}
+
+// look notes what one flow means.
+func (t *transaction) look(s *survey, flow maps.Flow, gone map[uint32]backend) {
+	b, isGone := gone[flow.Backend]
+	switch {
+	case flow.Backend == 0:
+		t.lingerForDirect(flow, gone, s.lingering)
+	case isGone && livesOn(flow, b):
+		s.lingering[b.ID] = true
+	case !isGone && flow.Closed():
+	case !isGone && t.isCounted(flow):
+		s.connections[flow.Backend]++
+	default:
+		s.ending = append(s.ending, flow)
+	}
 }
 
 // livesOn says of a flow of a backend that is gone what flow_is_current of the
@@ -70,9 +75,9 @@ func (t *transaction) lingerForDirect(flow maps.Flow, gone map[uint32]backend, l
 	}
 }
 
-// isCounted says whether the programs count a flow as a connection.
+// isCounted says whether a flow that is not closed is a connection of its backend.
 func (t *transaction) isCounted(flow maps.Flow) bool {
-	return !flow.Closed() && !flow.Expired() && flow.Generation == t.after.backends[flow.Backend].Generation
+	return !flow.Expired() && flow.Generation == t.after.backends[flow.Backend].Generation
 }
 
 // counts returns the counts of those backends whose forwards balance by them. What
