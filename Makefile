@@ -4,6 +4,7 @@ GO ?= hack/go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 PREFIX ?= /usr/local
 FUZZTIME ?= 30s
+STEPS ?= 10000000
 
 # sudo where root is needed and we are not: with root's own caches, but with our Go and settings.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E -H env "PATH=$(PATH)")
@@ -61,9 +62,19 @@ lint: ## Check the style of Go, C and shell
 	@hack/lint.sh
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME
+fuzz: root ## Run each fuzz target for FUZZTIME
 	@hack/setup.sh build
-	@hack/fuzz.sh $(FUZZTIME)
+	@$(SUDO) hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: model
+model: root ## Compare the programs with their model for STEPS steps of chance
+	@hack/setup.sh build
+	$(SUDO) $(GO) test -count=1 -timeout 0 -v -run '^TestModel$$' ./test/packet -model.steps $(STEPS)
+
+.PHONY: mutants
+mutants: root ## Break the programs in many ways, each of which the model must see within a minute
+	@hack/setup.sh build generate
+	$(SUDO) $(GO) run ./test/mutants
 
 .PHONY: demo
 demo: root ## Publish port 80 of nginx on 30080 in throw-away namespaces, and show it

@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/xfwd/xfwd/bpf"
+	"github.com/xfwd/xfwd/test/lab"
 )
 
 // Timeouts of programs that differ from the real ones in nothing else: a test
@@ -45,17 +46,23 @@ func (w world) hastened(t *testing.T) *world {
 			t.Fatal(err)
 		}
 	}
+	w.usePrograms(t, spec)
+	return &w
+}
+
+// usePrograms has the world run the programs of a spec. They share its maps.
+func (w *world) usePrograms(t lab.TB, spec *ebpf.CollectionSpec) {
+	t.Helper()
 	wanted := make(map[string]*ebpf.ProgramSpec)
 	for _, name := range names {
 		wanted[name] = spec.Programs[name]
 	}
 	spec.Programs = wanted
 	w.programs = ready(t, w.load(t, spec).Programs)
-	return &w
 }
 
 // load loads programs that share the world's maps.
-func (w *world) load(t *testing.T, spec *ebpf.CollectionSpec) *ebpf.Collection {
+func (w *world) load(t lab.TB, spec *ebpf.CollectionSpec) *ebpf.Collection {
 	t.Helper()
 	pinned := make(map[string]*ebpf.Map)
 	for name, m := range spec.Maps {
@@ -64,14 +71,14 @@ func (w *world) load(t *testing.T, spec *ebpf.CollectionSpec) *ebpf.Collection {
 		}
 		var err error
 		if pinned[name], err = ebpf.LoadPinnedMap(filepath.Join(w.pins, "maps", name), nil); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v", err)
 		}
 		defer pinned[name].Close()
 		m.MaxEntries = pinned[name].MaxEntries()
 	}
 	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: pinned})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	t.Cleanup(c.Close)
 	return c

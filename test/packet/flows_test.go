@@ -5,6 +5,7 @@ package packet
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -62,12 +63,19 @@ func (r *run) table(m *ebpf.Map) table {
 // one, too, is looked for in the latter.
 func (r *run) checkPairs() {
 	r.Helper()
-	established := r.table(r.maps.FlowsEstablished)
-	transitory := r.table(r.maps.FlowsTransitory)
+	if err := pairs(r.table(r.maps.FlowsEstablished), r.table(r.maps.FlowsTransitory)); err != nil {
+		r.Error(err)
+	}
+}
+
+// pairs is an error for each entry of the flow table that is not one of two.
+func pairs(established, transitory table) error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for key, shadow := range transitory {
 		if flow, both := established[key]; both {
 			if shadow.To != flow.To {
-				r.Errorf("behind flow entry %+v is one of another flow, to %+v", key, shadow.To)
+				wrong("behind flow entry %+v is one of another flow, to %+v", key, shadow.To)
 			}
 			delete(transitory, key)
 		}
@@ -77,16 +85,17 @@ func (r *run) checkPairs() {
 			partner, found := t[reversed(flow.To)]
 			switch {
 			case !found:
-				r.Errorf("flow entry %+v has no partner: %+v", key, flow)
+				wrong("flow entry %+v has no partner: %+v", key, flow)
 			case partner.To != reversed(key):
-				r.Errorf("the partner of flow entry %+v translates to %+v", key, partner.To)
+				wrong("the partner of flow entry %+v translates to %+v", key, partner.To)
 			case (partner.Flags^flow.Flags)&uint8(bpf.XfwdFlowFlagFLOW_ELSEWHERE) != 0:
-				r.Errorf("flow entry %+v and its partner do not agree whether the target is here", key)
+				wrong("flow entry %+v and its partner do not agree whether the target is here", key)
 			case (partner.Flags^flow.Flags)&uint8(bpf.XfwdFlowFlagFLOW_REVERSE) == 0:
-				r.Errorf("flow entry %+v and its partner have the same direction", key)
+				wrong("flow entry %+v and its partner have the same direction", key)
 			}
 		}
 	}
+	return errors.Join(errs...)
 }
 
 // tupleOf is the key of a packet's flow entry.

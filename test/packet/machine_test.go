@@ -80,11 +80,17 @@ const chosen = -1
 // spell writes a frontend or backend of a forward with an address of a family
 // in place of a machine's name: vip:80 becomes [2001:db8:51::80]:80.
 func spell(word string, f family) string {
-	name, rest, _ := strings.Cut(word, ":")
+	name, _, _ := strings.Cut(word, ":")
 	m, named := cast[name]
 	if !named {
 		return word
 	}
+	return spellAs(m, word, f)
+}
+
+// spellAs is spell for a machine's name that is known.
+func spellAs(m machine, word string, f family) string {
+	_, rest, _ := strings.Cut(word, ":")
 	if f == 6 {
 		return "[" + m.V6.String() + "]:" + rest
 	}

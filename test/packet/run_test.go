@@ -42,11 +42,17 @@ type output struct {
 }
 
 // process runs a program in the host's namespace.
-func (w *world) process(in input) (output, error) {
+func (w *world) process(in input) (out output, err error) {
+	w.host.Do(func() { out, err = w.processHere(in) })
+	return out, err
+}
+
+// processHere is process for a thread that is in that namespace.
+func (w *world) processHere(in input) (output, error) {
 	ifindex := uint32(w.devices[in.device].index)
 	o := ebpf.RunOptions{
 		Data:    in.frame,
-		DataOut: make([]byte, len(in.frame)+256),
+		DataOut: make([]byte, len(in.frame)+1024),
 		Context: skBuff{Ifindex: ifindex, GSOSize: uint32(in.gsoSize), GSOSegs: uint32(in.gsoSegments)},
 	}
 	if in.hook == early {
@@ -55,9 +61,7 @@ func (w *world) process(in input) (output, error) {
 	if in.checkChecksum {
 		o.Flags = w.checksum
 	}
-	var result uint32
-	var err error
-	w.host.Do(func() { result, err = in.program.Run(&o) })
+	result, err := in.program.Run(&o)
 	return output{verdict(result), o.DataOut}, err
 }
 

@@ -128,13 +128,16 @@ func (w *world) openMaps(tb lab.TB) {
 		"devices":             &w.maps.Devices,
 		"xdp_devices":         &w.maps.XdpDevices,
 		"forwards":            &w.maps.Forwards,
+		"forward_infos":       &w.maps.ForwardInfos,
 		"backends":            &w.maps.Backends,
+		"backend_infos":       &w.maps.BackendInfos,
 		"backend_tables":      &w.maps.BackendTables,
 		"backend_connections": &w.maps.BackendConnections,
 		"turns":               &w.maps.Turns,
 		"counters":            &w.maps.Counters,
 		"reasons":             &w.maps.Reasons,
 		"forward_drops":       &w.maps.ForwardDrops,
+		"answers":             &w.maps.Answers,
 	} {
 		var err error
 		if *m, err = ebpf.LoadPinnedMap(filepath.Join(w.pins, "maps", name), nil); err != nil {

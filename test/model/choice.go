@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/xfwd/xfwd/internal/maps"
+)
+
+// affinityKey is a client of a forward that has an affinity.
+type affinityKey struct {
+	client  netip.Addr
+	forward *Forward
+}
+
+type affinity struct {
+	used       time.Duration
+	backend    *Backend
+	generation int
+}
+
+// choose returns the backend of a new flow, or nil if there is none. Of several
+// that chance may choose it returns all.
+func (m *Model) choose(f *Forward, t Tuple) []*Backend {
+	if f.Affinity == 0 {
+		return m.balance(f, t)
+	}
+	key := affinityKey{t.Source.Addr(), f}
+	if a, found := m.affinities[key]; found && m.now-a.used <= f.Affinity &&
+		!a.backend.gone && a.backend.takes() && a.backend.generation == a.generation {
+		a.used = m.now
+		m.affinities[key] = a
+		return []*Backend{a.backend}
+	}
+	chosen := m.balance(f, t)
+	if len(chosen) > 1 {
+		// By now it is noted, whatever becomes of the packet.
+		id := m.chance.Affinity(f.ID, t.Source.Addr())
+		chosen = slices.DeleteFunc(slices.Clone(chosen), func(b *Backend) bool { return b.ID != id })
+	}
+	for _, b := range chosen {
+		m.affinities[key] = affinity{m.now, b, b.generation}
+	}
+	return chosen
+}
+
+// balance returns the backends that may get a new flow, by the forward's balance.
+func (m *Model) balance(f *Forward, t Tuple) []*Backend {
+	takers := f.takers(family(t.Destination.Addr()))
+	if len(takers) < 2 {
+		return takers
+	}
+	one := func(number uint32) []*Backend {
+		table := f.table(family(t.Destination.Addr()), takers)
+		return takers[table[number%uint32(len(table))]:][:1]
+	}
+	switch f.Balance {
+	case maps.BalanceRoundRobin:
+		f.Turn++
+		return one(f.Turn - 1)
+	case maps.BalanceLeastConnections:
+		return m.leastLoaded(takers)
+	case maps.BalanceMaglev:
+		return one(maps.HashOfTuple(maps.Tuple(t)))
+	case maps.BalanceSourceHash:
+		return one(maps.HashOfSource(t.Source.Addr()))
+	}
+	return takers // at random
+}
+
+// table is what a number chooses from: positions in takers.
+func (f *Forward) table(family int, takers []*Backend) []uint32 {
+	if f.tables[family] != nil {
+		return f.tables[family]
+	}
+	members := make([]maps.Member, len(takers))
+	for i, b := range takers {
+		members[i] = maps.Member{Identity: b.Place, Weight: b.Weight}
+	}
+	if f.Balance == maps.BalanceRoundRobin {
+		f.tables[family] = maps.Turns(members)
+	} else {
+		f.tables[family] = maps.MaglevTable(members)
+	}
+	return f.tables[family]
+}
+
+// leastLoaded returns those with the fewest connections for their weight, the new
+// one included.
+func (m *Model) leastLoaded(takers []*Backend) []*Backend {
+	var best []*Backend
+	less := func(a, b *Backend) bool {
+		return (m.Connections(a)+1)*int(b.Weight) < (m.Connections(b)+1)*int(a.Weight)
+	}
+	for _, b := range takers {
+		switch {
+		case len(best) > 0 && less(best[0], b):
+		case len(best) > 0 && !less(b, best[0]):
+			best = append(best, b)
+		default:
+			best = []*Backend{b}
+		}
+	}
+	return best
+}
+
+// Connections is how many a backend has whose forward balances by them.
+func (m *Model) Connections(b *Backend) int {
+	count := 0
+	for _, f := range m.Flows() {
+		if f.Backend == b && f.generation == b.generation && f.counted && !f.closed() {
+			count++
+		}
+	}
+	return count
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Flow is what a client and a target have with each other.
+type Flow struct {
+	// Client is what the client's packets bear, Target what they become.
+	Client, Target Tuple
+	// Forward and Backend are nil where a client talks to a target directly.
+	Forward *Forward
+	Backend *Backend
+	// Established is TCP that both ends have confirmed, or UDP that goes both
+	// ways.
+	Established bool
+	// Answered: the target has sent something.
+	Answered bool
+	// FinForward, FinReverse and Reset: who has closed a TCP connection.
+	FinForward, FinReverse, Reset bool
+	// Elsewhere: the target is not the host, so packets leave again.
+	Elsewhere bool
+	// NextSequence is what the target sends next, TCP.
+	NextSequence uint32
+	// LastSeen is when a packet came, to about Timeouts.Refresh.
+	LastSeen time.Duration
+
+	// generation is the backend's when the flow was made.
+	generation int
+	// counted: the balance wants to know of it.
+	counted bool
+	// hops are the ways of both directions; opening are what they were when the
+	// flow was established, to which the other direction returns when it closes.
+	hops, opening [2]hop
+}
+
+// The directions of a flow, as indices of its hops.
+const (
+	forward = iota
+	reverse
+)
+
+// side is a flow as one direction's packets meet it.
+type side struct {
+	*Flow
+	direction int
+}
+
+// to is what the packets of the direction become.
+func (s side) to() Tuple {
+	if s.direction == reverse {
+		return s.Client.Reversed()
+	}
+	return s.Target
+}
+
+func (s side) hop() *hop { return &s.hops[s.direction] }
+
+// keys are the tuples under which a flow is found: those of the client's packets
+// and of the target's.
+func (f *Flow) keys() [2]Tuple { return [2]Tuple{f.Client, f.Target.Reversed()} }
+
+func (f *Flow) closed() bool { return f.Reset || f.FinForward && f.FinReverse }
+
+// limit is how long a flow may be silent.
+func (t Timeouts) limit(f *Flow) time.Duration {
+	switch {
+	case f.Client.Protocol == protocolUDP && f.Answered:
+		return t.UDPAnswered
+	case f.Client.Protocol == protocolUDP:
+		return t.UDPOneWay
+	case f.Established:
+		return t.TCPEstablished
+	}
+	return t.TCPTransitory
+}
+
+func (m *Model) expired(f *Flow, by Timeouts) bool { return m.now-f.LastSeen > by.limit(f) }
+
+// livesOn says of a flow whose backend is gone whether it does: TCP does, up to
+// the last acknowledgement, once it was established.
+func (f *Flow) livesOn() bool {
+	return f.Client.Protocol == protocolTCP && (f.Established || f.closed()) && f.generation == f.Backend.generation
+}
+
+// current says whether a flow still stands.
+func (m *Model) current(f *Flow) bool {
+	switch {
+	case m.expired(f, m.Timeouts):
+		return false
+	case f.Backend == nil:
+		return true
+	case f.Backend.gone:
+		return f.livesOn()
+	}
+	return f.generation == f.Backend.generation
+}
+
+// delete removes a flow under both of its tuples.
+func (m *Model) delete(f *Flow) {
+	for _, key := range f.keys() {
+		delete(m.flows, key)
+	}
+	i := slices.Index(m.order, f)
+	m.order = slices.Delete(m.order, i, i+1)
+}
+
+// Flows are all flows, those included that no longer stand, the oldest first.
+func (m *Model) Flows() []*Flow { return m.order }
+
+// find returns the flow that a packet belongs to, if it still stands. Otherwise
+// reopened is the source port that it had, or 0.
+func (m *Model) find(p packet) (found *side, reopened uint16) {
+	s, exists := m.flows[p.tuple]
+	if !exists {
+		return nil, 0
+	}
+	reopens := p.flags&(flagSYN|flagACK) == flagSYN && s.closed()
+	if !m.current(s.Flow) || reopens {
+		m.delete(s.Flow)
+		return nil, s.to().Source.Port()
+	}
+	if p.kind == transport {
+		m.track(s, p)
+	}
+	return &s, 0
+}
+
+// confirmWindow is how far a client may lag behind in acknowledging what the
+// server has sent, and still confirm the connection.
+const confirmWindow = 1 << 20
+
+// track follows the state of the flow of a packet. It returns whether the flow
+// became established, or closed after it was.
+func (m *Model) track(s side, p packet) (moved bool) {
+	if m.now-s.LastSeen > m.Timeouts.Refresh {
+		s.LastSeen = m.now
+	}
+	isTCP := p.tuple.Protocol == protocolTCP
+	wasClosed := s.closed()
+	if isTCP && p.flags&flagRST != 0 && !s.Reset {
+		s.Reset = true
+		s.heard(p)
+	}
+	fin := &s.FinForward
+	if s.direction == reverse {
+		fin = &s.FinReverse
+	}
+	if isTCP && p.flags&flagFIN != 0 && !*fin {
+		*fin = true
+		s.heard(p)
+	}
+	if s.Established {
+		if s.closed() && !wasClosed {
+			s.Established, s.LastSeen = false, m.now
+			other := 1 - s.direction
+			s.hops[other] = s.opening[other]
+			return true
+		}
+		return false
+	}
+	if s.closed() {
+		return false
+	}
+	if s.direction == forward && s.confirmedBy(p) {
+		s.Established = true
+		s.opening = s.hops
+		return true
+	}
+	if s.direction == reverse && (isTCP || !s.Answered) {
+		s.Answered = true
+		s.heard(p)
+	}
+	return false
+}
+
+// heard notes what the target has sent.
+func (s side) heard(p packet) {
+	if s.direction == reverse {
+		s.NextSequence = p.sequence + p.adds
+	}
+}
+
+// confirmedBy says whether a client's packet shows that it received what the
+// target sent.
+func (s side) confirmedBy(p packet) bool {
+	if !s.Answered || p.tuple.Protocol == protocolUDP {
+		return s.Answered
+	}
+	return p.flags&(flagSYN|flagRST|flagACK) == flagACK && s.NextSequence-p.acknowledged <= confirmWindow
+}
+
+// claim makes a flow, if no other has one of its tuples. With reusing, one that
+// has closed gives way at once, otherwise when its target has forgotten it.
+func (m *Model) claim(f *Flow, reusing bool) bool {
+	answers := f.Target.Reversed()
+	if answers == f.Client {
+		return false // its two directions could not be told apart
+	}
+	if holder, taken := m.flows[answers]; taken {
+		yields := !m.current(holder.Flow) ||
+			holder.closed() && (reusing || m.now-holder.LastSeen > m.Timeouts.TimeWait)
+		if !yields {
+			return false
+		}
+		m.delete(holder.Flow)
+	}
+	m.flows[answers] = side{f, reverse}
+	m.flows[f.Client] = side{f, forward}
+	m.order = append(m.order, f)
+	return true
+}
+
+// create makes the flow of a packet, or returns the reason why it cannot. It keeps
+// the client's port if it can, then tries one that it had before, and then chance
+// chooses.
+func (m *Model) create(f *Flow, reopened uint16) (reason string) {
+	f.LastSeen = m.now
+	masqueraded := f.Target.Source.Addr() != f.Client.Source.Addr()
+	tried := func(port uint16) bool {
+		f.Target.Source = withPort(f.Target.Source, port)
+		return m.claim(f, true)
+	}
+	if own := f.Client.Source.Port(); (!masqueraded || m.mayKeep(own)) && tried(own) {
+		return ""
+	}
+	if reopened != 0 && tried(reopened) {
+		return ""
+	}
+	port, found := m.chance.SourcePort(f.Client)
+	switch {
+	case !found:
+		return "no-source-port"
+	case masqueraded && !has(m.Host.Masquerade, port), port < firstSourcePort:
+		return fmt.Sprintf("source port %d is none to choose", port)
+	case !tried(port):
+		return fmt.Sprintf("source port %d is taken", port)
+	}
+	return ""
+}
+
+// firstSourcePort is the lowest that a client may get (RFC 4787, REQ-3).
+const firstSourcePort = 1024
+
+// mayKeep says whether a masqueraded client keeps a port: not where a socket of
+// the host may have it.
+func (m *Model) mayKeep(port uint16) bool {
+	return port >= firstSourcePort && !has(m.Host.Ephemeral, port)
+}
+
+// hop is where the packets of one direction leave the host.
+type hop struct {
+	resolved time.Duration
+	// generation is that of the routes when it was looked up.
+	generation uint32
+	device     string
+	known      bool
+	neighbour  [6]byte
+	// receivedAt is the link-layer address that packets were sent to which XDP
+	// serves.
+	receivedAt [6]byte
+}
+
+func (m *Model) fresh(h *hop) bool {
+	return h.device != "" && h.known && h.generation == m.RouteGeneration && m.now-h.resolved <= m.Timeouts.NextHop
+}
+
+// lookUp renews a next hop. It says whether the neighbour has been silent for too
+// long.
+func (m *Model) lookUp(h *hop, to netip.Addr) (silent bool, reason string) {
+	if !m.Host.Router {
+		return false, "forwarding-off"
+	}
+	route := m.Host.Route(to)
+	if route.Device == "" {
+		return false, "no-route"
+	}
+	waiting := h.device == route.Device && !h.known && !route.Known
+	since := h.resolved
+	*h = hop{resolved: m.now, generation: m.RouteGeneration, device: route.Device, known: route.Known, neighbour: route.Neighbour}
+	if !waiting {
+		return false, ""
+	}
+	if m.now-since > m.Timeouts.Neighbour {
+		return true, ""
+	}
+	h.resolved = since
+	return false, ""
+}

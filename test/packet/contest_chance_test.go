@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/xfwd/xfwd/bpf"
+	"github.com/xfwd/xfwd/test/model"
+)
+
+// keyOf is a tuple as the programs have it.
+func keyOf(t model.Tuple) bpf.XfwdTuple {
+	return bpf.XfwdTuple{
+		Source: kernelAddress(t.Source.Addr()), Destination: kernelAddress(t.Destination.Addr()),
+		SourcePort: kernelPort(int(t.Source.Port())), DestinationPort: kernelPort(int(t.Destination.Port())),
+		Protocol: t.Protocol,
+	}
+}
+
+// made is the entry that the programs have made for a client's new flow.
+func (c *contest) made(client model.Tuple) (f bpf.XfwdFlow, found bool) {
+	err := c.maps.FlowsTransitory.Lookup(keyOf(client), &f)
+	return f, err == nil
+}
+
+// SourcePort is the one that a client's new flow has got.
+func (c *contest) SourcePort(client model.Tuple) (port uint16, found bool) {
+	f, found := c.made(client)
+	return binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, f.To.SourcePort)), found
+}
+
+// Backend is the id of the one that a client's new flow has got, or the reason why
+// there is no flow.
+func (c *contest) Backend(client model.Tuple) (id uint32, reason string) {
+	if f, found := c.made(client); found {
+		return f.Backend, ""
+	}
+	return 0, c.reason
+}
+
+// Affinity is the id of the backend that a client of a forward stays with.
+func (c *contest) Affinity(forward uint32, client netip.Addr) uint32 {
+	var a bpf.XfwdAffinity
+	if c.maps.Affinities.Lookup(bpf.XfwdAffinityKey{Client: kernelAddress(client), Forward: forward}, &a) != nil {
+		return 0
+	}
+	return a.Backend
+}
