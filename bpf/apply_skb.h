@@ -67,8 +67,12 @@ static __always_inline int send_skb(struct __sk_buff *skb, struct scratch *s, st
 	if (hop->way == WAY_DEVICE)
 		return bpf_redirect(hop->ifindex, 0);
 	/* No neighbour is asked on the way to a peer, so none need be kept fresh. */
-	if (s->verdict.renewed && !to_peer)
+	if (s->verdict.renewed && !to_peer) {
+		/* The kernel replaces an Ethernet header, and drops what has none. */
+		if (raw && bpf_skb_change_head(skb, sizeof(struct ethhdr), 0))
+			return drop(s->verdict.forward, REASON_REWRITE);
 		return bpf_redirect_neigh(hop->ifindex, &s->neighbour, sizeof(s->neighbour), 0);
+	}
 	if (!write_link_layer((void *)(long)skb->data, (void *)(long)skb->data_end, hop))
 		return drop(s->verdict.forward, REASON_REWRITE);
 	return to_peer ? bpf_redirect_peer(hop->ifindex, 0) : bpf_redirect(hop->ifindex, 0);

@@ -59,6 +59,8 @@ static long (*const bpf_skb_change_tail)(struct __sk_buff *skb, __u32 length,
 					 __u64 flags) = (void *)38;
 static long (*const bpf_skb_pull_data)(struct __sk_buff *skb, __u32 length) = (void *)39;
 static __s64 (*const bpf_csum_update)(struct __sk_buff *skb, __u32 csum) = (void *)40;
+static long (*const bpf_skb_change_head)(struct __sk_buff *skb, __u32 length,
+					 __u64 flags) = (void *)43;
 static __u64 (*const bpf_get_socket_cookie)(void *ctx) = (void *)46;
 static long (*const bpf_skb_adjust_room)(struct __sk_buff *skb, __s32 difference, __u32 mode,
 					 __u64 flags) = (void *)50;

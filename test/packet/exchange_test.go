@@ -3,12 +3,15 @@
 package packet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"net"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/xfwd/xfwd/bpf"
 )
 
 // exchange is a step: a packet that meets a program, and what comes out. All
@@ -153,7 +156,21 @@ func (e exchange) take(r *run) {
 	if out.verdict != e.verdict {
 		r.Errorf("%v: the verdict is %v (%d), want %v", e.hook, out.verdict.of(e.hook), out.verdict, e.verdict.of(e.hook))
 	}
+	if r.link == raw && e.exit != nil && e.exit.way != bpf.XfwdNextHopWayWAY_DEVICE {
+		out.frame = r.withoutRoom(out.frame)
+	}
 	e.check(r, out.frame, after.since(before))
+}
+
+// withoutRoom wants a packet to have got room for the link-layer header that the kernel
+// puts before it, and takes that away.
+func (r *run) withoutRoom(frame []byte) []byte {
+	r.Helper()
+	packet, found := bytes.CutPrefix(frame, make([]byte, 14))
+	if !found {
+		r.Errorf("there is no room for a link-layer header: % x", frame)
+	}
+	return packet
 }
 
 // process runs the program of a hook on the packet.
