@@ -130,6 +130,8 @@ func (m *Model) apply(in Input, p packet, d decision, arriving bool) Output {
 	h := s.hop()
 	device := m.Host.Devices[h.device]
 	if in.Raw {
+		// Room for the header that the kernel writes.
+		out.Frame = append(make([]byte, ethernetHeader), out.Frame...)
 		return out
 	}
 	if d.renewed && h.known && device.XDP && !device.Pair {
