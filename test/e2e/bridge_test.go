@@ -52,7 +52,7 @@ func TestContainerThatComesLater(t *testing.T) {
 	for _, network := range networks {
 		first.Echo(network, ":30080")
 	}
-	load := keepTalking(site, 80)
+	load := keepTalking(site.Network, 80)
 
 	later.Namespace = site.Lab.Namespace("later")
 	site.Lab.Veth(site.Host, "port1", later.Namespace, "eth0", 1500)

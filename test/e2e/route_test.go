@@ -54,7 +54,7 @@ func TestNeighbourDeletedUnderLoad(t *testing.T) {
 		for _, network := range networks {
 			server.Echo(network, ":30080")
 		}
-		load := keepTalking(site, 80)
+		load := keepTalking(site.Network, 80)
 		for range 3 {
 			forgetNeighbours(t, site.Host)
 			load.mustGoOn(t, soon)
@@ -88,7 +88,7 @@ func TestLinkLayerAddressChanges(t *testing.T) {
 		for _, network := range networks {
 			server.Echo(network, ":30080")
 		}
-		load := keepTalking(site, 80)
+		load := keepTalking(site.Network, 80)
 		for i, machine := range []*lab.Namespace{server.Namespace, site.Client} {
 			machine.Sysctl("net.ipv4.conf.eth0.arp_notify", "1")
 			machine.Sysctl("net.ipv6.conf.eth0.ndisc_notify", "1")
@@ -119,7 +119,7 @@ func TestNeighboursAreInUse(t *testing.T) {
 		for _, network := range networks {
 			server.Echo(network, ":30080")
 		}
-		load := keepTalking(site, 80)
+		load := keepTalking(site.Network, 80)
 		time.Sleep(12 * time.Second)
 		load.mustGoOn(t, soon)
 		for _, addr := range server.Addr.All() {
@@ -148,7 +148,7 @@ func TestGatewayMoves(t *testing.T) {
 	for _, network := range networks {
 		far.Echo(network, ":30080")
 	}
-	load := keepTalking(site, 80)
+	load := keepTalking(site.Network, 80)
 	for _, now := range []int{1, 0, 1} {
 		for _, addr := range far.Addr.All() {
 			site.Host.ReplaceRoute(netip.PrefixFrom(addr, addr.BitLen()), routers[now].Addr.Of(addr))
@@ -240,7 +240,7 @@ func TestDeviceDownAndUp(t *testing.T) {
 			server.Echo(network, ":30080")
 		}
 		site.Host.Sysctl("net.ipv6.conf."+device+".keep_addr_on_down", "1")
-		load := keepTalking(site, 80)
+		load := keepTalking(site.Network, 80)
 		site.Host.Down(device)
 		time.Sleep(time.Second)
 		site.Host.Up(device)
@@ -437,7 +437,7 @@ func TestPolicyRouting(t *testing.T) {
 		far.Echo(network, ":30080")
 	}
 	main, chosen := routers[0].Capture("eth0"), routers[1].Capture("eth0")
-	load := keepTalking(site, 80)
+	load := keepTalking(site.Network, 80)
 	// Long enough for next hops to be looked up again.
 	time.Sleep(2 * forgotten)
 	load.mustGoOn(t, soon)

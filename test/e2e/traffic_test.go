@@ -3,8 +3,11 @@
 package e2e
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,28 +18,37 @@ import (
 // traffic is a client that goes on talking, over connections that it has, while a
 // test changes the network under it.
 type traffic struct {
-	site  *lab.Site
-	port  uint16
-	conns []*talk
+	network *lab.Network
+	port    uint16
+	conns   []*talk
 }
 
 // talk is one of the connections.
 type talk struct {
 	*lab.Conn
+	// name begins all that is said, and is no other connection's.
 	name string
 	// answers counts what came back.
 	answers atomic.Int64
-	// failed is why a TCP connection has ended.
-	failed atomic.Pointer[error]
+	// failed is why a TCP connection has ended, wrong what came back that should
+	// not: from another server, or an answer to others.
+	failed, wrong atomic.Pointer[error]
 }
 
 // keepTalking has the client talk to a port of the host's, over TCP and UDP in
 // both families, until the test ends.
-func keepTalking(site *lab.Site, port uint16) *traffic {
-	f := &traffic{site: site, port: port}
+func keepTalking(network *lab.Network, port uint16) *traffic {
+	f := &traffic{network: network, port: port}
+	f.more()
+	return f
+}
+
+// more has the client talk over as many connections again as one of each kind.
+func (f *traffic) more() {
 	for _, network := range networks {
-		for family, host := range site.HostAddr.All() {
-			c := &talk{Conn: site.Client.MustConnect(network, at(host, port)), name: network + " " + family}
+		for family, host := range f.network.HostAddr.All() {
+			conn := f.network.Client.MustConnect(network, at(host, f.port))
+			c := &talk{Conn: conn, name: fmt.Sprintf("%s over %s from %v", network, family, conn.Local())}
 			f.conns = append(f.conns, c)
 			if network == "tcp" {
 				go c.stream()
@@ -45,20 +57,27 @@ func keepTalking(site *lab.Site, port uint16) *traffic {
 			}
 		}
 	}
-	return f
 }
+
+func (c *talk) message(n int) []byte { return fmt.Appendf(nil, "%s: message %d", c.name, n) }
 
 // stream waits for each answer, and is over at the first failure.
 func (c *talk) stream() {
-	message := []byte("message")
-	for {
+	for n := 0; ; n++ {
+		message := c.message(n)
+		answer := make([]byte, len(message))
 		c.SetDeadline(time.Now().Add(time.Minute))
 		_, err := c.Write(message)
 		if err == nil {
-			_, err = io.ReadFull(c.Conn.Conn, message)
+			_, err = io.ReadFull(c.Conn.Conn, answer)
 		}
 		if err != nil {
 			c.failed.Store(&err)
+			return
+		}
+		if !bytes.Equal(answer, message) {
+			err := fmt.Errorf("%q was answered by %q", message, answer)
+			c.wrong.Store(&err)
 			return
 		}
 		c.answers.Add(1)
@@ -70,12 +89,19 @@ func (c *talk) stream() {
 // which closes the socket.
 func (c *talk) send() {
 	answer := make([]byte, 1500)
-	for {
+	for n := 0; ; n++ {
 		if c.SetDeadline(time.Now().Add(50*time.Millisecond)) != nil {
 			return
 		}
-		if _, err := c.Write([]byte("message")); err == nil {
-			if _, err = c.Read(answer); err == nil {
+		if _, err := c.Write(c.message(n)); err == nil {
+			if size, err := c.Read(answer); err == nil {
+				// It may be late, and so the answer to an earlier one.
+				server, said, _ := bytes.Cut(answer[:size], []byte("\n"))
+				if !bytes.HasSuffix(server, []byte(" "+c.Server.String())) || !bytes.HasPrefix(said, []byte(c.name+": ")) {
+					err := fmt.Errorf("%q came back, and %v is the server", answer[:size], c.Server)
+					c.wrong.Store(&err)
+					return
+				}
 				c.answers.Add(1)
 			}
 		}
@@ -87,10 +113,25 @@ func (c *talk) send() {
 // limit, and new ones can be made then.
 func (f *traffic) mustGoOn(t *testing.T, limit time.Duration) {
 	t.Helper()
+	mustGoOn(t, f.conns, limit)
+	for _, host := range f.network.HostAddr.All() {
+		for _, network := range networks {
+			mustEcho(t, f.network.Client.MustConnect(network, at(host, f.port)))
+		}
+	}
+}
+
+// mustGoOn fails the test unless these connections have more answers before the
+// limit, and none that was another's.
+func mustGoOn(t *testing.T, conns []*talk, limit time.Duration) {
+	t.Helper()
 	deadline := time.Now().Add(limit)
-	for _, c := range f.conns {
+	for _, c := range conns {
 		before := c.answers.Load()
 		lab.Eventually(t, max(0, time.Until(deadline)), func() error {
+			if wrong := c.wrong.Load(); wrong != nil {
+				t.Fatalf("%s: %v", c.name, *wrong)
+			}
 			if failed := c.failed.Load(); failed != nil {
 				t.Fatalf("%s: the connection broke: %v", c.name, *failed)
 			}
@@ -100,9 +141,36 @@ func (f *traffic) mustGoOn(t *testing.T, limit time.Duration) {
 			return nil
 		})
 	}
-	for _, host := range f.site.HostAddr.All() {
-		for _, network := range networks {
-			mustEcho(t, f.site.Client.MustConnect(network, at(host, f.port)))
+}
+
+// mustBeSilent fails the test if any of these connections is answered after a
+// moment in which answers may still be on their way.
+func mustBeSilent(t *testing.T, conns []*talk) {
+	t.Helper()
+	const moment = 100 * time.Millisecond
+	time.Sleep(moment)
+	var before []int64
+	for _, c := range conns {
+		before = append(before, c.answers.Load())
+	}
+	time.Sleep(5 * moment)
+	for i, c := range conns {
+		if more := c.answers.Load() - before[i]; more > 0 {
+			t.Errorf("%s: %d answers, though nobody can answer", c.name, more)
+		}
+	}
+}
+
+// mustNotBeWrong fails the test if any connection has had an answer that was
+// another's, whatever else has become of it.
+func (f *traffic) mustNotBeWrong(t *testing.T) {
+	t.Helper()
+	for _, c := range f.conns {
+		if wrong := c.wrong.Load(); wrong != nil {
+			t.Errorf("%s: %v", c.name, *wrong)
+		}
+		if failed := c.failed.Load(); failed != nil && errors.Is(*failed, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: neither answered nor ended: %v", c.name, *failed)
 		}
 	}
 }
