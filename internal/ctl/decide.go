@@ -182,7 +182,7 @@ func freeID[V any](taken map[uint32]V, last *uint32, limit uint32, what string) 
 	for {
 		*last++
 		if *last >= limit {
-			return 0, Errorf(ErrUnsupported, "there are too many %s; at most %d can be at once, those included whose connections live on", what, limit-1)
+			return 0, Errorf(ErrUnsupported, "there are too many %s; at most %d can be at once, those included that go with this change, and those whose connections live on", what, limit-1)
 		}
 		if _, is := taken[*last]; !is {
 			return *last, nil

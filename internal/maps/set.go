@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/bpf"
 )
@@ -28,6 +29,17 @@ func NewSet(maps bpf.XfwdMaps) *Set {
 // Close closes the maps. What is pinned lives on.
 func (s *Set) Close() error {
 	return s.maps.Close()
+}
+
+// ID is the kernel's number of a map that each dataplane has one of, its settings,
+// and so tells dataplanes apart.
+func (s *Set) ID() (ebpf.MapID, error) {
+	info, err := s.maps.Settings.Info()
+	if err != nil {
+		return 0, fmt.Errorf("look at the settings: %w", err)
+	}
+	id, _ := info.ID()
+	return id, nil
 }
 
 // entries returns all entries of a hash map or a trie.
@@ -101,7 +113,16 @@ func replace[K, V comparable](m *ebpf.Map, want map[K]V) error {
 			gone = append(gone, key)
 		}
 	}
-	if err := putAll(m, keys, values); err != nil {
+	err = putAll(m, keys, values)
+	if errors.Is(err, errFull) && len(gone) > 0 {
+		// What does not belong there may take the room: a change that was too large has
+		// left all that it could write.
+		if err := removeAll(m, gone); err != nil {
+			return err
+		}
+		return putAll(m, keys, values)
+	}
+	if err != nil {
 		return err
 	}
 	return removeAll(m, gone)
@@ -129,7 +150,7 @@ func putBatch[K any](m *ebpf.Map, keys []K, values any, value func(int) any) err
 			return nil
 		}
 		if !errors.Is(err, ebpf.ErrNotSupported) {
-			return fmt.Errorf("write to map %s: %w", m, err)
+			return writeError(m, err)
 		}
 	}
 	for i, key := range keys {
@@ -183,7 +204,21 @@ func ignoreMissing(err error) error {
 // put inserts or replaces an entry.
 func put(m *ebpf.Map, key, value any) error {
 	if err := m.Put(key, value); err != nil {
-		return fmt.Errorf("write to map %s: %w", m, err)
+		return writeError(m, err)
 	}
 	return nil
+}
+
+var errFull = errors.New("full")
+
+// writeError says why a map does not take an entry. That it is full, a hash calls by
+// one number and a trie by another.
+func writeError(m *ebpf.Map, err error) error {
+	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("map %s is %w: it has room for %d entries, of which a range of ports takes up to 30; publish less", m, errFull, m.MaxEntries())
+	}
+	if errors.Is(err, unix.ENOMEM) {
+		return fmt.Errorf("there is not enough memory for map %s: %w; free some, or raise the limit of the control group in which xfwd was loaded", m, err)
+	}
+	return fmt.Errorf("write to map %s: %w", m, err)
 }
