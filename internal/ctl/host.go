@@ -3,8 +3,9 @@
 package ctl
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/xfwd/xfwd/internal/loader"
 	"github.com/xfwd/xfwd/internal/maps"
@@ -36,24 +37,38 @@ func checkHost(host *loader.Host, f Forward) error {
 	return nil
 }
 
-// hookWarnings says what could not be attached.
+// hookWarnings says what is not attached: one line for each device and reason, and
+// one for all sockets, which one reason keeps from their programs.
 func hookWarnings(hooks []loader.Hook) []string {
-	var warnings []string
-	sockets := false
+	type place struct{ device, why string }
+	var places []place
+	names := make(map[place][]string)
+	sockets := ""
 	for _, h := range hooks {
+		p := place{h.Device, h.Why}
 		switch {
 		case !h.Missing:
-		case h.Name == "xdp":
-			warnings = append(warnings, fmt.Sprintf("XDP does not serve %s: %s", h.Device, h.Why))
-		case h.Device != "":
-			warnings = append(warnings, fmt.Sprintf("nothing is attached to %s of %s: %s", h.Name, h.Device, h.Why))
-		case !sockets:
-			// One reason keeps all of them away.
-			sockets = true
-			warnings = append(warnings, fmt.Sprintf("connections of this host itself are not forwarded: %s", h.Why))
+		case h.Device == "":
+			sockets = cmp.Or(sockets, h.Why)
+		default:
+			if names[p] == nil {
+				places = append(places, p)
+			}
+			names[p] = append(names[p], h.Name)
 		}
 	}
-	return warnings
+	var warnings messages
+	if sockets != "" {
+		warnings.add("connections of this host itself are not forwarded: %s", sockets)
+	}
+	for _, p := range places {
+		if slices.Equal(names[p], []string{"xdp"}) {
+			warnings.add("XDP does not serve %s: %s", p.device, p.why)
+		} else {
+			warnings.add("nothing is attached to %s of %s: %s", strings.Join(names[p], " and "), p.device, p.why)
+		}
+	}
+	return warnings.most("hooks")
 }
 
 // newForwardWarnings says what may surprise about new forwards: where they take
@@ -66,17 +81,22 @@ func newForwardWarnings(host *loader.Host, listeners *loader.Listeners, added []
 			warnings.more = len(added) - n
 			break
 		}
-		for _, device := range f.Frontend.Devices {
-			if _, found := host.Ifindex(device); !found {
-				warnings.add("there is no device %s: %s takes effect there when it has come and a command of xfwd has run", device, f.Frontend)
-			}
-		}
+		warnings.addMissingDevices(host, f)
 		toItself := slices.ContainsFunc(f.Backends, func(b Backend) bool { return !b.Address.IsValid() && b.Ports == f.Frontend.Ports })
 		if !toItself && listeners.Listens(uint8(f.Frontend.Protocol), f.Frontend.Address, f.Frontend.Ports.First, f.Frontend.Ports.Last) {
 			warnings.add("a process of this host listens on %s: its clients now reach %s", f.Frontend, f.BackendsLabel())
 		}
 	}
 	return warnings.most("forwards")
+}
+
+// addMissingDevices says to which devices a forward is bound that are not there.
+func (m *messages) addMissingDevices(host *loader.Host, f Forward) {
+	for _, device := range f.Frontend.Devices {
+		if _, found := host.Ifindex(device); !found {
+			m.add("there is no device %s: %s takes effect there when it has come and a command of xfwd has run", device, f.Frontend)
+		}
+	}
 }
 
 // answerWarnings says which new backends of this host answer nobody. They are

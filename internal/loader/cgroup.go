@@ -4,6 +4,7 @@ package loader
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -31,7 +32,10 @@ func (d *Dataplane) socketPrograms() []socketHook {
 	}
 }
 
-const whySockets = "own connections never arrive on a device"
+const (
+	whySockets            = "own connections never arrive on a device"
+	whySocketsNotAttached = "the hook could not be attached, or lost its program, at or since the last change; `xfwd apply` or any `xfwd add` tries again"
+)
 
 // attachSockets attaches the socket hooks to the root cgroup.
 func (d *Dataplane) attachSockets() []Hook {
@@ -61,7 +65,13 @@ func (d *Dataplane) attachSocketHook(s socketHook, root int) error {
 	}
 	if old != nil {
 		defer old.Close()
-		return explain("update the hook "+s.name, updateLink(old, s.program))
+		if onCgroup(old) {
+			return explain("update the hook "+s.name, updateLink(old, s.program))
+		}
+		// Somebody has detached it, and a link cannot be attached again.
+		if err := os.Remove(d.linkPath(s.name)); err != nil {
+			return explain("unpin the link "+s.name, err)
+		}
 	}
 	l, err := link.AttachCgroup(link.CgroupOptions{
 		Path:    fmt.Sprintf("/proc/self/fd/%d", root),
@@ -74,6 +84,12 @@ func (d *Dataplane) attachSocketHook(s socketHook, root int) error {
 	return d.pinNew(l, s.name)
 }
 
+// onCgroup says whether a link is still attached to a cgroup.
+func onCgroup(l link.Link) bool {
+	info, err := l.Info()
+	return err == nil && info.Cgroup() != nil && info.Cgroup().CgroupId != 0
+}
+
 func (d *Dataplane) socketHooks() []Hook {
 	var hooks []Hook
 	for _, s := range d.socketPrograms() {
@@ -82,9 +98,10 @@ func (d *Dataplane) socketHooks() []Hook {
 		switch {
 		case err != nil:
 			hook.Mode, hook.Why, hook.Missing = ModeNone, err.Error(), true
-		case l == nil:
-			hook.Mode, hook.Why, hook.Missing = ModeNone, "own connections are not forwarded; the next `xfwd add` tries again", true
-		default:
+		case l == nil || !onCgroup(l):
+			hook.Mode, hook.Why, hook.Missing = ModeNone, whySocketsNotAttached, true
+		}
+		if l != nil {
 			l.Close()
 		}
 		hooks = append(hooks, hook)

@@ -78,7 +78,8 @@ func (d *Dataplane) tryXDP(device *device, decision xdpDecision) (refused string
 	return refused, d.notes().write(xdpNote(device), refused)
 }
 
-// xdpHook tells how a decision ended; refused is empty unless it was in vain.
+// xdpHook tells how a decision ended; refused is empty unless it was in vain. It
+// is missing only if the user has asked for it, for tc serves in its place.
 func xdpHook(device *device, decision xdpDecision, refused string) Hook {
 	hook := Hook{Device: device.name, Name: xdpHookName, Mode: decision.mode, Why: decision.why}
 	switch {
@@ -91,6 +92,16 @@ func xdpHook(device *device, decision xdpDecision, refused string) Hook {
 	return hook
 }
 
+// whyXDPLost says what has become of a program that no note says was refused.
+// Until a command looks, XDP may send through a device that drops it for want of
+// one, so this is worth a warning on every device.
+func whyXDPLost(device *device) string {
+	if owner := xdpOwner(device.ifindex); owner != "" {
+		return "the XDP hook is taken by " + owner + " since the last change; `xfwd apply` or any `xfwd add` goes without it"
+	}
+	return whyNotAttached
+}
+
 // xdpHooks tells what attachXDPHooks has done and changes nothing.
 func (d *Dataplane) xdpHooks(devices []*device) (map[int]Hook, error) {
 	policy, err := d.xdpPolicy()
@@ -100,17 +111,20 @@ func (d *Dataplane) xdpHooks(devices []*device) (map[int]Hook, error) {
 	hooks := make(map[int]Hook, len(devices))
 	for _, device := range devices {
 		decision := policy.decide(device)
-		refused := ""
+		refused, lost := "", false
 		if decision.mode == ModeNative && !d.xdpAttached(xdpLink(device.ifindex)) {
 			var noted bool
 			if refused, noted, err = d.notes().read(xdpNote(device)); err != nil {
 				return nil, err
 			}
 			if !noted {
-				refused = whyNotAttached
+				lost = true
+				refused = whyXDPLost(device)
 			}
 		}
-		hooks[device.ifindex] = xdpHook(device, decision, refused)
+		hook := xdpHook(device, decision, refused)
+		hook.Missing = hook.Missing || lost
+		hooks[device.ifindex] = hook
 	}
 	return hooks, nil
 }

@@ -84,8 +84,9 @@ func TestXDPElsewhere(t *testing.T) {
 	}
 }
 
-// passXDP puts an XDP program on a device that lets everything pass.
-func passXDP(t *testing.T, ns *lab.Namespace, device string) {
+// passXDP puts an XDP program on a device that lets everything pass, until the link
+// is closed or the test ends.
+func passXDP(t *testing.T, ns *lab.Namespace, device string) link.Link {
 	t.Helper()
 	// Maps and programs count against it before Linux 5.11.
 	if err := rlimit.RemoveMemlock(); err != nil {
@@ -110,4 +111,5 @@ func passXDP(t *testing.T, ns *lab.Namespace, device string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { attached.Close() })
+	return attached
 }

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xfwd/xfwd/test/lab"
+)
+
+// The tests in files that begin with fault break something while traffic runs, and
+// want that nothing goes to the wrong place, that what can work again does, and that
+// status says so long as it is broken what it is and what to do.
+
+// noticed is how long the kernel may take to let status see what has happened.
+const noticed = 5 * time.Second
+
+// mustWarn fails the test unless status says what is wrong in one line that has all
+// of the words, to people and to programs.
+func mustWarn(t *testing.T, x *lab.XFWD, words ...string) {
+	t.Helper()
+	lab.Eventually(t, noticed, func() error {
+		warnings := x.Status().Warnings
+		i := slices.IndexFunc(warnings, func(warning string) bool { return hasAll(warning, words) })
+		if i < 0 {
+			return fmt.Errorf("no line of status has all of %q: %q", words, warnings)
+		}
+		if text := x.Do("status").Stdout; !strings.Contains(text, "\nwarning: "+warnings[i]+"\n") {
+			return fmt.Errorf("%q is not what status says:\n%s", warnings[i], text)
+		}
+		return nil
+	})
+}
+
+func hasAll(s string, words []string) bool {
+	return !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(s, word) })
+}
+
+// mustBeFine fails the test unless nothing is wrong for status.
+func mustBeFine(t *testing.T, x *lab.XFWD) {
+	t.Helper()
+	lab.Eventually(t, noticed, func() error {
+		if warnings := x.Status().Warnings; len(warnings) != 0 {
+			return fmt.Errorf("status warns: %q", warnings)
+		}
+		if text := x.Do("status").Stdout; strings.Contains(text, "warning") {
+			return fmt.Errorf("status warns:\n%s", text)
+		}
+		return nil
+	})
+}
+
+// fleetUnderFault is a fleet of two, of which a test can break the first; clients talk
+// to both.
+func fleetUnderFault(t *testing.T) (f *fleet, load *traffic, of [][]*talk) {
+	t.Helper()
+	f = newFleet(t, 2)
+	f.publish(t, "80/tcp+udp", f.all())
+	load, of = f.talkToAll(t, 80)
+	mustGoOn(t, load.conns, soon)
+	mustBeFine(t, f.xfwd)
+	return f, load, of
+}
+
+// talkToAll has clients talk to all backends of a fleet, over all kinds of
+// connections to each, and returns those of each.
+func (f *fleet) talkToAll(t *testing.T, port uint16) (load *traffic, of [][]*talk) {
+	t.Helper()
+	load = &traffic{network: f.Network, port: port}
+	const enough = 64
+	for range enough {
+		load.more()
+		of = make([][]*talk, len(f.pods))
+		kinds := make(map[string]bool)
+		for _, c := range load.conns {
+			i := f.index(t, c.Server.Addr())
+			of[i] = append(of[i], c)
+			kinds[fmt.Sprint(i, c.RemoteAddr().Network(), c.Server.Addr().Is4())] = true
+		}
+		if len(kinds) == 4*len(f.pods) {
+			return load, of
+		}
+	}
+	t.Fatalf("%d connections of each kind have not met all of %d backends", enough, len(f.pods))
+	return nil, nil
+}
+
+// mustServeOnly makes new connections to a port, all at once. All that are answered
+// must be by these backends; all must be answered if they are all that there are.
+func (f *fleet) mustServeOnly(t *testing.T, port uint16, backends ...int) {
+	t.Helper()
+	const each = 8
+	var all sync.WaitGroup
+	for _, network := range networks {
+		for family, host := range f.HostAddr.All() {
+			kind := network + " over " + family
+			all.Go(func() {
+				var answered atomic.Int32
+				var clients sync.WaitGroup
+				for range each {
+					clients.Go(func() {
+						conn, err := f.Client.Connect(network, at(host, port), anyPort)
+						switch {
+						case err == nil:
+							conn.Close()
+							answered.Add(1)
+							if !slices.ContainsFunc(backends, func(i int) bool { return f.pods[i].Addr.Of(host) == conn.Server.Addr() }) {
+								t.Errorf("a new connection, %s, was answered by %v", kind, conn.Server)
+							}
+						case len(backends) == len(f.pods):
+							t.Errorf("a new connection, %s: %v", kind, err)
+						}
+					})
+				}
+				clients.Wait()
+				if answered.Load() == 0 {
+					t.Errorf("no new connection, %s, was answered", kind)
+				}
+			})
+		}
+	}
+	all.Wait()
+}
