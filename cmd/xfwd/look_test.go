@@ -141,7 +141,7 @@ warning: connections of this host; are not forwarded
 func TestStatusNotLoaded(t *testing.T) {
 	f := &fake{status: ctl.Status{Kernel: "6.1.0"}}
 	got := f.test(t.Context(), nil, "status")
-	want := "dataplane  not loaded; the first `xfwd add` loads it\nversion    v0.1\nkernel     6.1.0\n"
+	want := "dataplane  not loaded; the first `xfwd add` or `xfwd restore` loads it\nversion    v0.1\nkernel     6.1.0\n"
 	if got != (result{stdout: want}) {
 		t.Errorf("got %+v", got)
 	}

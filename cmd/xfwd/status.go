@@ -19,7 +19,9 @@ func newStatus(a *app) *cobra.Command {
 		Short:   "Show whether the dataplane is loaded, where and why so",
 		Long: `Show whether the dataplane is loaded, on which devices and hooks, how it is
 attached and why so, how full the flow table is, and why packets were passed
-on untouched or dropped.`,
+on untouched or dropped. Below that, one line says of each thing that is wrong
+what to do: a device that has no program, a backend that no route leads to, a
+flow table that is nearly full, programs whose pins are gone.`,
 		Example: `  xfwd status
   xfwd status -o json`,
 		Args: between(0, 0, "xfwd status"),
@@ -45,7 +47,7 @@ on untouched or dropped.`,
 func printStatus(w io.Writer, s ctl.Status) error {
 	line := func(key, value string) { fmt.Fprintf(w, "%-10s %s\n", key, value) }
 	if !s.Loaded {
-		line("dataplane", "not loaded; the first `xfwd add` loads it")
+		line("dataplane", "not loaded; the first `xfwd add` or `xfwd restore` loads it")
 		line("version", s.Version)
 		line("kernel", s.Kernel)
 		return warnings(w, s.Warnings)

@@ -91,9 +91,23 @@ func sourceNotes(host *loader.Host, targets []target) []string {
 	return notes.most("backends")
 }
 
-// routeWarnings says which backends elsewhere packets will not reach, or not come
-// back from.
+// routeWarnings says of new backends what wayWarnings does, and who must see to
+// it that their answers come back.
 func routeWarnings(host *loader.Host, targets []target) []string {
+	var warnings messages
+	for _, t := range targets {
+		if t.forward.Source != SourcePreserve || !elsewhere(host, t.backend.Address) {
+			continue
+		}
+		if route, found := host.Route(t.backend.Address); found && !route.Behind {
+			warnings.add("%s: with source preserve, that machine must send its answers to clients by way of this host", route.Why)
+		}
+	}
+	return append(wayWarnings(host, targets), warnings.most("backends")...)
+}
+
+// wayWarnings says which backends elsewhere packets do not reach.
+func wayWarnings(host *loader.Host, targets []target) []string {
 	var warnings messages
 	families := make(map[bool]bool)
 	for _, t := range targets {
@@ -101,12 +115,11 @@ func routeWarnings(host *loader.Host, targets []target) []string {
 			continue
 		}
 		families[t.backend.Address.Is6()] = true
-		route, found := host.Route(t.backend.Address)
-		switch {
+		switch route, found := host.Route(t.backend.Address); {
 		case !found:
 			warnings.add("%s: clients are refused until there is one", route.Why)
-		case t.forward.Source == SourcePreserve && !route.Behind:
-			warnings.add("%s: with source preserve, that machine must send its answers to clients by way of this host", route.Why)
+		case route.Down:
+			warnings.add("%s, but %s has no carrier: clients wait in vain until it has", route.Why, route.Device)
 		}
 	}
 	for _, ipv6 := range []bool{false, true} {

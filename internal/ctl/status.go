@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/xfwd/xfwd/internal/loader"
 	"github.com/xfwd/xfwd/internal/maps"
@@ -19,13 +20,15 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 		Drops:    map[string]uint64{},
 		Warnings: []string{},
 	}
+	var strays []string
 	err := i.read(ctx, func(d *loader.Dataplane) error {
 		status.Loaded = true
 		s, err := readState(d)
 		if err != nil {
 			return err
 		}
-		status.Forwards = len(s.alive())
+		forwards := s.forwards()
+		status.Forwards = len(forwards)
 		hooks, err := d.Hooks()
 		if err != nil {
 			return classify(err)
@@ -48,8 +51,56 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 		if err != nil {
 			return err
 		}
-		status.Passes, status.Drops, err = d.Maps.Reasons()
-		return err
+		status.Warnings = append(status.Warnings, flowWarnings(status.Flows)...)
+		host, err := i.loader.Host()
+		if err != nil {
+			return classify(err)
+		}
+		status.Warnings = append(status.Warnings, deviceWarnings(host, forwards)...)
+		status.Warnings = append(status.Warnings, wayWarnings(host, allTargets(forwards))...)
+		if status.Passes, status.Drops, err = d.Maps.Reasons(); err != nil {
+			return err
+		}
+		strays, err = i.loader.Strays(d)
+		return classify(err)
 	})
-	return status, err
+	if err == nil && !status.Loaded {
+		strays, err = i.loader.Strays(nil)
+	}
+	if len(strays) > 0 {
+		status.Warnings = append(status.Warnings, i.loader.StrayRemedy(strays))
+	}
+	return status, classify(err)
+}
+
+// flowWarnings says whether the flow table forgets connections that live, or will
+// soon. Those that are half-open or closed may fill their part of it.
+func flowWarnings(flows FlowTable) []string {
+	const nearlyFull = 0.9
+	room := float64(flows.MaxFlows)
+	if float64(flows.Established) < nearlyFull*room {
+		return nil
+	}
+	return []string{fmt.Sprintf("the flow table is nearly full, and then forgets the connections that have been idle for longest: %d of %d are established; "+
+		"`xfwd save`, `xfwd unload`, then `xfwd restore --max-flows %d` makes it larger", flows.Established, flows.MaxFlows, 4*flows.MaxFlows)}
+}
+
+// deviceWarnings says which forwards are bound to devices that are not there.
+func deviceWarnings(host *loader.Host, forwards []Forward) []string {
+	var warnings messages
+	for _, f := range forwards {
+		warnings.addMissingDevices(host, f)
+	}
+	return warnings.most("devices")
+}
+
+// allTargets returns the backends of all forwards.
+func allTargets(forwards []Forward) []target {
+	var targets []target
+	for _, f := range forwards {
+		for _, b := range f.Backends {
+			targets = append(targets, target{f, b})
+		}
+	}
+	return targets
 }

@@ -4,6 +4,7 @@ package loader
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -173,6 +174,10 @@ func openPinned[T any](fields any, directory string, open func(path string) (T, 
 			continue
 		}
 		object, err := open(filepath.Join(directory, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the pin %s is missing, so somebody has removed it; `xfwd unload` takes the rest out of the kernel, then `xfwd restore` or `xfwd add` loads all anew",
+				filepath.Join(filepath.Base(directory), name))
+		}
 		if err != nil {
 			return explain("open the pinned "+name, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/internal/maps"
 )
@@ -35,6 +36,8 @@ type device struct {
 	// master is the device that it is a port of, or nil. The ports of a VRF are
 	// none: they keep their own IP layer.
 	master *device
+	// down is set for a device that is off or has no carrier.
+	down bool
 	// filtersVLANs is set for a bridge that does.
 	filtersVLANs bool
 	// other is the ifindex of the other one of a pair, and otherNamespace, unless it
@@ -92,6 +95,7 @@ func newDevice(l netlink.Link) *device {
 		layer:   linkLayerOf(a.EncapType),
 		mtu:     a.MTU,
 		address: a.HardwareAddr,
+		down:    a.RawFlags&unix.IFF_LOWER_UP == 0,
 	}
 	if bridge, is := l.(*netlink.Bridge); is {
 		d.filtersVLANs = bridge.VlanFiltering != nil && *bridge.VlanFiltering

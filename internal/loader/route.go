@@ -23,6 +23,9 @@ type Route struct {
 	// Behind is set if what the other end answers to anybody comes back through
 	// this host.
 	Behind bool
+	// Down is set if the device can send nothing for now: its cable is out, or the
+	// other end of its pair is down.
+	Down bool
 	// Why says why so, or why there is no route: a clause with no full stop.
 	Why string
 }
@@ -63,7 +66,7 @@ func (h *Host) findRoute(to netip.Addr) Route {
 	if device == nil {
 		return Route{Why: fmt.Sprintf("the device that leads to %s has gone", to)}
 	}
-	route.Device = device.name
+	route.Device, route.Down = device.name, device.down
 	switch {
 	case route.Gateway.IsValid():
 		route.Why = fmt.Sprintf("%s is reached by the gateway %s", to, route.Gateway)

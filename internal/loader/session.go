@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
 // Loader gives access to the dataplane of one network namespace.
@@ -119,8 +121,14 @@ func (s *Session) Open() (*Dataplane, error) {
 
 // Load puts a dataplane into the kernel; the writer's session has found none.
 // maxFlows is the size of the flow table, zero for one that suits the memory.
-// Nothing is attached yet.
+// Nothing is attached yet. There is to be no other dataplane beside it.
 func (s *Session) Load(maxFlows uint32) (*Dataplane, error) {
+	switch strays, err := s.loader.Strays(nil); {
+	case err != nil:
+		return nil, err
+	case len(strays) > 0:
+		return nil, errors.New(s.loader.StrayRemedy(strays))
+	}
 	if maxFlows == 0 {
 		maxFlows = flowsFromMemory()
 	} else if err := checkMaxFlows(maxFlows); err != nil {
@@ -170,7 +178,7 @@ func (s *Session) Unload() error {
 	// Another version's dataplane, which we cannot open, has these as well.
 	err = s.loader.namespace.Do(func() error {
 		n := notes(filepath.Join(s.directory(), notePins))
-		return errors.Join(release(n), removeFilters(n))
+		return errors.Join(release(n), removeFilters(n), detachLinks(filepath.Join(s.directory(), linkPins)), s.loader.namespace.removeStrays())
 	})
 	if err != nil {
 		return err
@@ -184,6 +192,32 @@ func (s *Session) Unload() error {
 	}
 	if err := os.RemoveAll(s.unloadingDirectory()); err != nil {
 		return fmt.Errorf("unpin the dataplane: %w", err)
+	}
+	return nil
+}
+
+// detachLinks detaches the links that are pinned in a directory, if there is one. A
+// link that is only unpinned goes when the kernel finds the time, and would be taken
+// for a stray until then.
+func detachLinks(directory string) error {
+	pins, err := os.ReadDir(directory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return explain("list "+directory, err)
+	}
+	for _, pin := range pins {
+		l, err := link.LoadPinnedLink(filepath.Join(directory, pin.Name()), nil)
+		if err != nil {
+			return explain("open the pinned link "+pin.Name(), err)
+		}
+		err = l.Detach()
+		l.Close()
+		// One of a device that has gone is detached.
+		if err != nil && !errors.Is(err, unix.ENOLINK) {
+			return explain("detach the link "+pin.Name(), err)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/xfwd/xfwd/test/lab"
+)
+
+// When more connections live than the flow table has room for, status says so before
+// any is forgotten and how to make room. Those that are forgotten are
+// known again when they talk, with whom they had, and new ones are served.
+func TestFaultFlowTableFull(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 2)
+	f.xfwd.MaxFlows = "64"
+	f.publish(t, "80/tcp+udp", f.all())
+	load := keepTalking(f.Network, 80)
+	load.mustGoOn(t, soon)
+	mustBeFine(t, f.xfwd)
+	var conns []*lab.Conn
+	open := func(count int) {
+		t.Helper()
+		for range count {
+			for _, host := range f.HostAddr.All() {
+				conn := f.Client.MustConnect("tcp", at(host, 80))
+				mustEcho(t, conn)
+				conns = append(conns, conn)
+			}
+		}
+	}
+	open(15)
+	mustBeFine(t, f.xfwd)
+	open(15)
+	mustWarn(t, f.xfwd, "the flow table is nearly full", "of 64 are established", "`xfwd restore --max-flows 256`")
+	// None has been forgotten yet.
+	for _, conn := range conns {
+		mustEcho(t, conn)
+	}
+
+	open(500)
+	mustWarn(t, f.xfwd, "the flow table is nearly full")
+	load.mustGoOn(t, soon)
+	f.mustServeOnly(t, 80, 0, 1)
+	forgotten, reset := len(conns)+len(load.conns)-len(f.xfwd.Flows()), 0
+	for _, conn := range conns {
+		// A stream cannot come from two servers unless one makes a mistake in it.
+		if err := conn.Echo(fmt.Appendf(nil, "%v is still there", conn.Local())); isReset(err) {
+			reset++
+		} else if err != nil {
+			t.Errorf("%v: %v", conn.Local(), err)
+		}
+	}
+	t.Logf("of %d connections %d were forgotten, and %d ended by that", len(conns), forgotten, reset)
+	if forgotten < 500 {
+		t.Error("hardly a connection was forgotten: the test does not test what it says")
+	}
+	load.mustGoOn(t, soon)
+	load.mustNotBeWrong(t)
+
+	// What status says to do.
+	file := filepath.Join(t.TempDir(), "forwards.yaml")
+	f.xfwd.Do("save", file)
+	f.xfwd.Do("unload")
+	f.xfwd.Do("restore", file, "--max-flows", "4096")
+	mustBeFine(t, f.xfwd)
+	keepTalking(f.Network, 80).mustGoOn(t, soon)
+	f.mustServeOnly(t, 80, 0, 1)
+}
