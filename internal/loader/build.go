@@ -5,6 +5,7 @@ package loader
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
@@ -117,7 +118,11 @@ func build() uint64 {
 // liftMemoryLimit must come before anything is made in the kernel: before Linux
 // 5.11 that counts against the limit of locked memory.
 func liftMemoryLimit() error {
-	return explain("lift the limit of locked memory", rlimit.RemoveMemlock())
+	err := rlimit.RemoveMemlock()
+	if errors.Is(err, unix.EPERM) {
+		return unsupportedf("lift the limit of locked memory: permission denied: run xfwd as root with CAP_SYS_RESOURCE, or after `ulimit -l unlimited`")
+	}
+	return explain("lift the limit of locked memory", err)
 }
 
 // KernelRelease is what `uname -r` prints.

@@ -51,6 +51,8 @@ func explain(doing string, err error) error {
 		return unsupportedf("%s: permission denied: run xfwd as root (it needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)", doing)
 	case errors.Is(err, ebpf.ErrNotSupported):
 		return unsupportedf("%s: the kernel is too old or built without it: %w; xfwd needs Linux 5.10 or newer", doing, err)
+	case errors.Is(err, unix.ENOMEM):
+		return fmt.Errorf("%s: there is not enough memory for it: %w; free some, raise the limit of the control group, or choose a smaller --max-flows", doing, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

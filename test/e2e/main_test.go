@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	if backend := os.Getenv(manyBackend); backend != "" {
 		serveMany(backend) // in a process that a test has started
 	}
+	if args := os.Getenv(withoutResource); args != "" {
+		runWithoutResource(args) // the same
+	}
 	os.Exit(lab.Main(m))
 }
 
