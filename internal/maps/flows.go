@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
-
 	"github.com/xfwd/xfwd/bpf"
 )
 
@@ -138,13 +136,4 @@ func reversed(k bpf.XfwdTuple) bpf.XfwdTuple {
 		DestinationPort: k.SourcePort,
 		Protocol:        k.Protocol,
 	}
-}
-
-// monotonic is the clock of the programs.
-func monotonic() (time.Duration, error) {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0, err
-	}
-	return time.Duration(ts.Nano()), nil
 }
