@@ -18,6 +18,12 @@ func TestMain(m *testing.M) {
 	if backend := os.Getenv(manyBackend); backend != "" {
 		serveMany(backend) // in a process that a test has started
 	}
+	if addresses := os.Getenv(echoServer); addresses != "" {
+		serveEcho(addresses) // the same
+	}
+	if address := os.Getenv(talkingClient); address != "" {
+		talkTo(address) // the same
+	}
 	if args := os.Getenv(withoutResource); args != "" {
 		runWithoutResource(args) // the same
 	}

@@ -53,13 +53,42 @@ func (n *Namespace) Echo(network, address string) *Echo {
 		go e.serveUDP(conn)
 		return e
 	}
-	n.Serve(address, func(conn net.Conn) {
-		client, server := addrPort(conn.RemoteAddr()), addrPort(conn.LocalAddr())
-		e.met(client)
-		fmt.Fprintf(conn, "%v %v\n", client, server)
-		io.Copy(conn, conn)
-	})
+	n.Serve(address, e.serveTCP)
 	return e
+}
+
+// ServeEcho serves tcp or udp at an address of this process's own namespace, as Echo
+// does, until the process ends. It returns if it cannot.
+func ServeEcho(network, address string) error {
+	e := &Echo{}
+	if network == "udp" {
+		conn, err := net.ListenPacket(network, address)
+		if err == nil {
+			e.serveUDP(conn.(*net.UDPConn))
+		}
+		return err
+	}
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		return err
+	}
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer conn.Close()
+			e.serveTCP(conn)
+		}()
+	}
+}
+
+func (e *Echo) serveTCP(conn net.Conn) {
+	client, server := addrPort(conn.RemoteAddr()), addrPort(conn.LocalAddr())
+	e.met(client)
+	fmt.Fprintf(conn, "%v %v\n", client, server)
+	io.Copy(conn, conn)
 }
 
 func (e *Echo) serveUDP(conn *net.UDPConn) {
