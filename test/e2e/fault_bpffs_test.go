@@ -146,7 +146,7 @@ func TestFaultPinsRemoved(t *testing.T) {
 	net := lab.New(t).Direct()
 	net.Host.Echo("tcp", ":30080")
 	x := net.Host.XFWD()
-	for _, pin := range []string{"maps/flows_established", "maps/settings", "programs/xfwd_ingress"} {
+	for _, pin := range []string{"maps/settings", "programs/xfwd_ingress"} {
 		x.Add("80", "30080")
 		removePin(t, x, pin)
 		for _, args := range [][]string{{"status"}, {"list"}, {"add", "81", "30080"}} {

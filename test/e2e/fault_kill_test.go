@@ -136,7 +136,7 @@ func (f *traffic) has(client lab.Endpoint) bool {
 // change runs, cost nobody a connection. The next whole command puts everything right.
 func TestFaultCommandsKilled(t *testing.T) {
 	t.Parallel()
-	const kills = 80
+	const kills = 40
 	f := newFleet(t, 4)
 	f.xfwd.MaxFlows = "65536"
 	f.publish(t, "80/tcp+udp", f.all())

@@ -188,7 +188,7 @@ func TestFaultNoMemoryToChange(t *testing.T) {
 	}
 	load := keepTalking(net, 80)
 	load.mustGoOn(t, soon)
-	file := forwardsFile(t, 16000, func(i int) string { return fmt.Sprint(40000 + i) })
+	file := forwardsFile(t, 6000, func(i int) string { return fmt.Sprint(40000 + i) })
 	g.setLimit(g.used() + mebibyte)
 	mustFail(t, x.Run("apply", "-f", file), 1, "not enough memory for map", "limit of the control group")
 	if forwards := x.Status().Forwards; forwards != 2 {
