@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 
 	"github.com/xfwd/xfwd/test/lab"
@@ -34,29 +37,65 @@ func TestXDPBetweenNetworkCards(t *testing.T) {
 	for _, network := range networks {
 		server.Echo(network, ":80")
 	}
-	for _, addr := range front.All() {
-		x.Add(at(addr, 8080).String()+"/tcp+udp", at(near.Of(addr).Next(), 80).String())
+	publish := func() {
+		for _, addr := range front.All() {
+			x.Add(at(addr, 8080).String()+"/tcp+udp", at(near.Of(addr).Next(), 80).String())
+		}
 	}
+	publish()
 	for _, device := range []string{"eth0", "eth1"} {
 		if hook := xdpHook(x, device); hook.Mode != "native" {
 			t.Errorf("%s has XDP in mode %q: %s", device, hook.Mode, hook.Why)
 		}
 	}
+	var conns []*lab.Conn
 	for _, network := range networks {
 		for _, addr := range front.All() {
 			conn := client.MustConnect(network, at(addr, 8080))
+			conns = append(conns, conn)
 			mustEcho(t, conn)
 			// The first packet of all asks who the server is, so that its next hop has
 			// no more than a device, until it is looked up again in two seconds.
 			lab.Eventually(t, time.Minute, func() error { return mostlyXDP(x, conn) })
 		}
 	}
+	// Nobody has asked for XDP, but where it was and is no more, status says so.
+	for _, device := range []string{"eth0", "eth1"} {
+		detachXDP(t, x, host.Index(device))
+		if warnings := x.Status().Warnings; len(warnings) != 1 || !strings.HasPrefix(warnings[0], "XDP does not serve "+device+": ") {
+			t.Errorf("without its program on %s, status warns %q", device, warnings)
+		}
+		publish()
+		if hook := xdpHook(x, device); hook.Mode != "native" || len(x.Status().Warnings) != 0 {
+			t.Errorf("again, %s has XDP in mode %q: %s; status warns %q", device, hook.Mode, hook.Why, x.Status().Warnings)
+		}
+		for _, conn := range conns {
+			mustEcho(t, conn)
+		}
+	}
 	x.Do("unload")
 	for _, device := range []string{"eth0", "eth1"} {
-		link, err := host.Links().LinkByName(device)
-		if err != nil || link.Attrs().Xdp.Attached {
-			t.Errorf("after unload: XDP of %s in %s: %+v, %v", device, host.Name, link.Attrs().Xdp, err)
+		card, err := host.Links().LinkByName(device)
+		if err != nil || card.Attrs().Xdp.Attached {
+			t.Errorf("after unload: XDP of %s in %s: %+v, %v", device, host.Name, card.Attrs().Xdp, err)
 		}
+	}
+}
+
+// detachXDP detaches our XDP program from a device, as somebody may.
+func detachXDP(t *testing.T, x *lab.XFWD, ifindex int) {
+	t.Helper()
+	pins, err := filepath.Glob(filepath.Join(x.Root, "net-*", "links", fmt.Sprintf("%d-native", ifindex)))
+	if err != nil || len(pins) != 1 {
+		t.Fatalf("the link is pinned as %q: %v", pins, err)
+	}
+	l, err := link.LoadPinnedLink(pins[0], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.Detach(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -94,8 +133,8 @@ func plug(t *testing.T, n *lab.Namespace, name string, wire, end byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, link := range links {
-		if !bytes.Equal(link.Attrs().HardwareAddr, address) {
+	for _, card := range links {
+		if !bytes.Equal(card.Attrs().HardwareAddr, address) {
 			continue
 		}
 		namespace, err := os.Open(n.Path())
@@ -103,11 +142,11 @@ func plug(t *testing.T, n *lab.Namespace, name string, wire, end byte) {
 			t.Fatal(err)
 		}
 		defer namespace.Close()
-		if err := netlink.LinkSetNsFd(link, int(namespace.Fd())); err != nil {
-			t.Fatalf("moving %s to %s: %v", link.Attrs().Name, n.Name, err)
+		if err := netlink.LinkSetNsFd(card, int(namespace.Fd())); err != nil {
+			t.Fatalf("moving %s to %s: %v", card.Attrs().Name, n.Name, err)
 		}
-		if err := n.Links().LinkSetName(link, name); err != nil {
-			t.Fatalf("naming %s %s in %s: %v", link.Attrs().Name, name, n.Name, err)
+		if err := n.Links().LinkSetName(card, name); err != nil {
+			t.Fatalf("naming %s %s in %s: %v", card.Attrs().Name, name, n.Name, err)
 		}
 		n.Up(name)
 		return
