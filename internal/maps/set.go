@@ -215,7 +215,11 @@ var errFull = errors.New("full")
 // one number and a trie by another.
 func writeError(m *ebpf.Map, err error) error {
 	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ENOSPC) {
-		return fmt.Errorf("map %s is %w: it has room for %d entries, of which a range of ports takes up to 30; publish less", m, errFull, m.MaxEntries())
+		ranges := ""
+		if m.Type() == ebpf.LPMTrie {
+			ranges = ", of which a range of ports takes up to 30"
+		}
+		return fmt.Errorf("map %s is %w: it has room for %d entries%s; publish less", m, errFull, m.MaxEntries(), ranges)
 	}
 	if errors.Is(err, unix.ENOMEM) {
 		return fmt.Errorf("there is not enough memory for map %s: %w; free some, or raise the limit of the control group in which xfwd was loaded", m, err)

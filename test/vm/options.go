@@ -29,10 +29,14 @@ type options struct {
 }
 
 // emulatedTooSlow are tests that make no sense where an emulated processor runs
-// them: they measure time, run hundreds of commands or move hundreds of thousands
-// of packets.
+// them: they measure time, run hundreds of commands, publish thousands of ports or
+// move hundreds of thousands of packets.
 var emulatedTooSlow = []string{
 	"TestAddIsQuick",
+	"TestFaultCommandsKilled",
+	"TestFaultForwardsFull",
+	"TestFaultNoMemoryToChange",
+	"TestFaultRangesFull",
 	"TestKilledAtEveryStep",
 	"TestKilledWhileBackendsChange",
 	"TestMaglevShares",
