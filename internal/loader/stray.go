@@ -122,9 +122,10 @@ func (s *straySearch) onSockets() {
 		return
 	}
 	defer unix.Close(root)
-	// Each instance has all of these hooks.
-	for _, program := range attached(root, ebpf.AttachCGroupInet4Connect) {
-		s.add(program, "", 0)
+	for _, hook := range new(Dataplane).socketPrograms() {
+		for _, program := range attached(root, hook.attach) {
+			s.add(program, "", 0)
+		}
 	}
 }
 

@@ -72,8 +72,12 @@ func TestFaultBPFFSMountedOver(t *testing.T) {
 		t.Errorf("status warns after unload:\n%s", m.do("xfwd status"))
 	}
 	for _, client := range []*lab.Namespace{net.Client, net.Host} {
-		if _, err := client.Connect("tcp", at(net.HostAddr.V4, 80), anyPort); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("port 80 after unload: %v, want that it is refused", err)
+		for _, network := range networks {
+			for _, host := range net.HostAddr.All() {
+				if _, err := client.Connect(network, at(host, 80), anyPort); !errors.Is(err, syscall.ECONNREFUSED) {
+					t.Errorf("%s port 80 after unload: %v, want that it is refused", network, err)
+				}
+			}
 		}
 	}
 	m.do("xfwd add --max-flows 4096 80/tcp+udp 30080")
