@@ -20,7 +20,6 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 		Drops:    map[string]uint64{},
 		Warnings: []string{},
 	}
-	var strays []string
 	err := i.read(ctx, func(d *loader.Dataplane) error {
 		status.Loaded = true
 		s, err := readState(d)
@@ -58,15 +57,13 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 		}
 		status.Warnings = append(status.Warnings, deviceWarnings(host, forwards)...)
 		status.Warnings = append(status.Warnings, wayWarnings(host, allTargets(forwards))...)
-		if status.Passes, status.Drops, err = d.Maps.Reasons(); err != nil {
-			return err
-		}
-		strays, err = i.loader.Strays(d)
-		return classify(err)
+		status.Passes, status.Drops, err = d.Maps.Reasons()
+		return err
 	})
-	if err == nil && !status.Loaded {
-		strays, err = i.loader.Strays(nil)
+	if err != nil {
+		return status, err
 	}
+	strays, err := i.loader.Strays()
 	if len(strays) > 0 {
 		status.Warnings = append(status.Warnings, i.loader.StrayRemedy(strays))
 	}

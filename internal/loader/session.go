@@ -121,9 +121,9 @@ func (s *Session) Open() (*Dataplane, error) {
 
 // Load puts a dataplane into the kernel; the writer's session has found none.
 // maxFlows is the size of the flow table, zero for one that suits the memory.
-// Nothing is attached yet. There is to be no other dataplane beside it.
+// Nothing is attached yet. There is to be no stray beside it.
 func (s *Session) Load(maxFlows uint32) (*Dataplane, error) {
-	switch strays, err := s.loader.Strays(nil); {
+	switch strays, err := s.loader.Strays(); {
 	case err != nil:
 		return nil, err
 	case len(strays) > 0:
@@ -178,7 +178,7 @@ func (s *Session) Unload() error {
 	// Another version's dataplane, which we cannot open, has these as well.
 	err = s.loader.namespace.Do(func() error {
 		n := notes(filepath.Join(s.directory(), notePins))
-		return errors.Join(release(n), removeFilters(n), detachLinks(filepath.Join(s.directory(), linkPins)), s.loader.namespace.removeStrays())
+		return errors.Join(release(n), removeFilters(n), detachLinks(filepath.Join(s.directory(), linkPins)), s.loader.removeStrays())
 	})
 	if err != nil {
 		return err

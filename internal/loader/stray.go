@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,10 +19,10 @@ import (
 )
 
 // stray is a program of ours that packets or sockets of a namespace meet, though
-// the dataplane that it belongs to is not the one that is pinned. Its pins went with
-// a BPF file system that was unmounted, or another one is mounted over them, or they
-// are below another root. A dataplane beside it would translate what it has
-// translated already.
+// the dataplane that it belongs to has no pins. They went with a BPF file system that
+// was unmounted, or another one is mounted over them. A dataplane beside it would
+// translate what it has translated already. One that is pinned below another root is
+// an instance of its own.
 type stray struct {
 	program ebpf.ProgramID
 	// device is the name of the device, or empty for sockets, and ifindex its number.
@@ -33,18 +34,11 @@ type stray struct {
 const ownName = "xfwd_"
 
 // Strays names the devices that strays are on; "own connections" are those of the
-// socket hooks. d is the dataplane that is pinned, nil if there is none.
-func (l *Loader) Strays(d *Dataplane) ([]string, error) {
-	var own ebpf.MapID
-	if d != nil {
-		var err error
-		if own, err = d.Maps.ID(); err != nil {
-			return nil, err
-		}
-	}
+// socket hooks.
+func (l *Loader) Strays() ([]string, error) {
 	var places []string
 	err := l.namespace.Do(func() error {
-		strays, err := l.namespace.strays(own)
+		strays, err := l.strays()
 		for _, s := range strays {
 			place := s.device
 			if place == "" {
@@ -65,14 +59,13 @@ func (l *Loader) StrayRemedy(places []string) string {
 	if more := len(places) - most; more > 0 {
 		places = append(slices.Clone(places[:most]), fmt.Sprintf("%d more", more))
 	}
-	return fmt.Sprintf("another dataplane of xfwd serves %s, and has no pins below %s: they were unmounted, are hidden by another mount, or are below another --root; "+
-		"if %s is mounted twice, `umount %s` brings them back, else `xfwd unload` removes that dataplane", strings.Join(places, ", "), l.Pins(), bpffs, bpffs)
+	return fmt.Sprintf("another dataplane of xfwd serves %s, and has no pins: they were unmounted, or are hidden by another mount; "+
+		"if %s is mounted twice, `umount %s` brings them back, else `xfwd unload` removes that dataplane", strings.Join(places, ", "), bpffs, bpffs)
 }
 
-// strays finds the strays of the namespace, which the calling thread is in. own is
-// the dataplane that is none.
-func (n *Namespace) strays(own ebpf.MapID) ([]stray, error) {
-	found := straySearch{namespace: n, own: own, known: make(map[ebpf.ProgramID]bool)}
+// strays finds the strays of the namespace, which the calling thread is in.
+func (l *Loader) strays() ([]stray, error) {
+	found := straySearch{namespace: l.namespace, pinned: pinnedSettings(l.root), known: make(map[ebpf.ProgramID]bool)}
 	var links []netlink.Link
 	err := dump("devices", func() (err error) {
 		links, err = netlink.LinkList()
@@ -92,7 +85,8 @@ func (n *Namespace) strays(own ebpf.MapID) ([]stray, error) {
 // while we look, or the kernel does not have it.
 type straySearch struct {
 	namespace *Namespace
-	own       ebpf.MapID
+	// pinned are the settings maps of the dataplanes that have pins.
+	pinned map[ebpf.MapID]bool
 	// known says of the programs that have been looked at whether they are strays.
 	known  map[ebpf.ProgramID]bool
 	strays []stray
@@ -148,7 +142,7 @@ func (s *straySearch) add(id ebpf.ProgramID, device string, ifindex int) {
 		settings, cookie, found := dataplaneOf(id)
 		// The root cgroup has programs of all namespaces. What is on a device was for
 		// its namespace when it was attached there.
-		is = found && settings != s.own && (device != "" || cookie == s.namespace.cookie)
+		is = found && !s.pinned[settings] && (device != "" || cookie == s.namespace.cookie)
 		s.known[id] = is
 	}
 	if is {
@@ -195,11 +189,36 @@ func settingsCookie(id ebpf.MapID) (cookie uint64, found bool) {
 	return settings.NetnsCookie, true
 }
 
-// removeStrays takes all dataplanes out of the namespace, which the calling thread
-// is in. Those that are pinned have been taken out before. Links are detached, for
-// who knows who holds them; filters have been removed by their handle.
-func (n *Namespace) removeStrays() error {
-	strays, err := n.strays(0)
+// pinnedSettings are the settings maps that are pinned on the BPF file system of a
+// root, below whatever root.
+func pinnedSettings(root string) map[ebpf.MapID]bool {
+	top, _ := findRoot(root)
+	for onBPFFS(filepath.Dir(top)) {
+		top = filepath.Dir(top)
+	}
+	pinned := make(map[ebpf.MapID]bool)
+	// What cannot be read belongs to somebody else.
+	_ = filepath.WalkDir(top, func(path string, _ fs.DirEntry, _ error) error {
+		if filepath.Base(path) != "settings" || filepath.Base(filepath.Dir(path)) != mapPins {
+			return nil
+		}
+		if m, err := ebpf.LoadPinnedMap(path, &ebpf.LoadPinOptions{ReadOnly: true}); err == nil {
+			defer m.Close()
+			if info, err := m.Info(); err == nil {
+				id, _ := info.ID()
+				pinned[id] = true
+			}
+		}
+		return nil
+	})
+	return pinned
+}
+
+// removeStrays takes all dataplanes without pins out of the namespace, which the
+// calling thread is in. Links are detached, for who knows who holds them; filters have
+// been removed by their handle.
+func (l *Loader) removeStrays() error {
+	strays, err := l.strays()
 	if err != nil || len(strays) == 0 {
 		return err
 	}

@@ -31,17 +31,6 @@ func (s *Set) Close() error {
 	return s.maps.Close()
 }
 
-// ID is the kernel's number of a map that each dataplane has one of, its settings,
-// and so tells dataplanes apart.
-func (s *Set) ID() (ebpf.MapID, error) {
-	info, err := s.maps.Settings.Info()
-	if err != nil {
-		return 0, fmt.Errorf("look at the settings: %w", err)
-	}
-	id, _ := info.ID()
-	return id, nil
-}
-
 // entries returns all entries of a hash map or a trie.
 func entries[K comparable, V any](m *ebpf.Map) (map[K]V, error) {
 	all := make(map[K]V)

@@ -4,6 +4,9 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -188,6 +191,44 @@ func TestUnrelatedProgramsSurvive(t *testing.T) {
 func haveTCX() bool {
 	_, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: ebpf.AttachTCXIngress})
 	return !errors.Is(err, ebpf.ErrNotSupported) && !errors.Is(err, unix.EINVAL)
+}
+
+// Two instances with roots of their own serve one namespace, each its ports, and do
+// not meet: neither warns of the other, and one that is unloaded takes only itself.
+func TestTwoInstances(t *testing.T) {
+	t.Parallel()
+	if !haveTCX() {
+		t.Skip("the kernel has no tcx links, and a filter of one instance is where the other's would be")
+	}
+	net := lab.New(t).Direct()
+	for _, network := range networks {
+		net.Host.Echo(network, ":30080")
+	}
+	instances := map[uint16]*lab.XFWD{80: net.Host.XFWD(), 81: net.Host.XFWD()}
+	for port, x := range instances {
+		x.Add(fmt.Sprintf("%d/tcp+udp", port), "30080")
+	}
+	serves := func(port uint16) {
+		t.Helper()
+		for _, network := range networks {
+			mustEcho(t, net.Client.MustConnect(network, at(net.HostAddr.V4, port)))
+			mustEcho(t, net.Host.MustConnect(network, at(net.HostAddr.V6, port)))
+		}
+	}
+	for port, x := range instances {
+		serves(port)
+		if status := x.Do("status").Stdout; strings.Contains(status, "warning") {
+			t.Errorf("the instance of port %d warns:\n%s", port, status)
+		}
+	}
+	instances[80].Do("unload")
+	if _, err := net.Client.Connect("tcp", at(net.HostAddr.V4, 80), anyPort); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("port 80 after unload: %v, want that it is refused", err)
+	}
+	serves(81)
+	instances[80].Add("80/tcp+udp", "30080")
+	serves(80)
+	serves(81)
 }
 
 func coexist(t *testing.T, net *lab.Network, by attachment, theirsFirst bool, verdict int32) {

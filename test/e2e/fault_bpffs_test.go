@@ -17,7 +17,7 @@ import (
 // another is what commands say that find programs of a dataplane without its pins at
 // certain places.
 func another(places string) []string {
-	return []string{"another dataplane of xfwd serves " + places + ", and has no pins below", "`umount /sys/fs/bpf`", "`xfwd unload`"}
+	return []string{"another dataplane of xfwd serves " + places + ", and has no pins: ", "`umount /sys/fs/bpf`", "`xfwd unload`"}
 }
 
 // mustRefuse fails the test unless a command that would load a second dataplane says
