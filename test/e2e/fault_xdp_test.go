@@ -18,8 +18,8 @@ func TestFaultXDPTakenAway(t *testing.T) {
 	server := site.Servers[0]
 	site.Offloads(false)
 	// What XDP sends by a veth arrives only where another XDP program takes it.
-	passXDP(t, site.Switch.Namespace, "port0")
-	passXDP(t, site.Client, "eth0")
+	site.Switch.PassXDP("port0")
+	site.Client.PassXDP("eth0")
 	for _, network := range networks {
 		server.Echo(network, ":30080")
 	}
@@ -40,16 +40,14 @@ func TestFaultXDPTakenAway(t *testing.T) {
 		mustWarn(t, x, "XDP does not serve "+device, "lost its program", "any `xfwd add` attaches it")
 		load.mustGoOn(t, soon)
 
-		other := passXDP(t, site.Host, device)
+		remove := site.Host.PassXDP(device)
 		mustWarn(t, x, "XDP does not serve "+device, "taken by pass", "any `xfwd add` goes without it")
 		load.mustGoOn(t, soon)
 		x.Add(add...)
 		mustWarn(t, x, "XDP does not serve "+device, "taken by pass")
 		load.mustGoOn(t, soon)
 
-		if err := other.Close(); err != nil {
-			t.Fatal(err)
-		}
+		remove()
 		x.Add(add...)
 		mustBeFine(t, x)
 		if got := mode(device); got != "native" {

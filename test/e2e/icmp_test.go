@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/binary"
 	"errors"
 	"net/netip"
 	"strings"
@@ -11,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
 	"github.com/xfwd/xfwd/test/lab"
 )
 
@@ -40,7 +37,7 @@ func TestPathMTUDiscovery(t *testing.T) {
 					if err := direction.transfer(net.Client, at(host, 80), 3_000_000); err != nil {
 						t.Error(err)
 					}
-					if len(tooBig(capture.Stop())) == 0 {
+					if len(lab.TooBig(capture.Stop())) == 0 {
 						t.Error("no router said that a packet is too big: the test does not test what it says")
 					}
 				})
@@ -68,7 +65,7 @@ func TestPathMTUDiscoveryBehindNodePort(t *testing.T) {
 			if err := net.Client.Upload(at(host, 80), 3_000_000); err != nil {
 				t.Error(err)
 			}
-			quotes := tooBig(capture.Stop())
+			quotes := lab.TooBig(capture.Stop())
 			if len(quotes) == 0 {
 				t.Error("the host did not say that a packet is too big: the test does not test what it says")
 			}
@@ -79,39 +76,6 @@ func TestPathMTUDiscoveryBehindNodePort(t *testing.T) {
 			}
 		})
 	}
-}
-
-// tooBig returns, for each arriving ICMP error that says so, where the packet
-// that it quotes was going.
-func tooBig(packets []lab.Packet) (quotes []netip.AddrPort) {
-	for _, p := range packets {
-		if p.Outgoing {
-			continue
-		}
-		var quoted gopacket.Packet
-		if l, ok := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok &&
-			l.TypeCode == layers.CreateICMPv4TypeCode(layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4CodeFragmentationNeeded) {
-			quoted = gopacket.NewPacket(l.Payload, layers.LayerTypeIPv4, gopacket.Default)
-		}
-		if l, ok := p.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6); ok &&
-			l.TypeCode.Type() == layers.ICMPv6TypePacketTooBig {
-			// The MTU precedes the quote.
-			quoted = gopacket.NewPacket(l.Payload[4:], layers.LayerTypeIPv6, gopacket.Default)
-		}
-		if quoted == nil {
-			continue
-		}
-		var quote netip.AddrPort
-		if ip := quoted.NetworkLayer(); ip != nil {
-			addr, _ := netip.AddrFromSlice(ip.NetworkFlow().Dst().Raw())
-			// The quote may be too short to be decoded, but bears the ports.
-			if payload := ip.LayerPayload(); len(payload) >= 4 {
-				quote = at(addr, binary.BigEndian.Uint16(payload[2:]))
-			}
-		}
-		quotes = append(quotes, quote)
-	}
-	return quotes
 }
 
 // A refused backend port is refused at once, as if the frontend's port were

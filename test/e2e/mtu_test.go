@@ -90,7 +90,7 @@ func TestPathMTUToServerElsewhere(t *testing.T) {
 					if err := site.Client.Upload(at(host, 80), 3_000_000); err != nil {
 						t.Error(err)
 					}
-					quotes := tooBig(capture.Stop())
+					quotes := lab.TooBig(capture.Stop())
 					if len(quotes) == 0 {
 						t.Error("nobody said that a packet is too big")
 					}
@@ -120,7 +120,7 @@ func TestPathMTUToClientElsewhere(t *testing.T) {
 					if err := site.Client.Download(at(host, 80), 3_000_000); err != nil {
 						t.Error(err)
 					}
-					quotes := tooBig(capture.Stop())
+					quotes := lab.TooBig(capture.Stop())
 					if len(quotes) == 0 {
 						t.Error("nobody said that a packet is too big")
 					}

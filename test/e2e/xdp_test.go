@@ -5,10 +5,6 @@ package e2e
 import (
 	"testing"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/rlimit"
 	"github.com/xfwd/xfwd/test/lab"
 )
 
@@ -23,10 +19,10 @@ func TestXDPElsewhere(t *testing.T) {
 			site, server := p.site(lab.New(t))
 			site.Offloads(false)
 			// What XDP sends by a veth arrives only where another XDP program takes it.
-			passXDP(t, site.Switch.Namespace, "port0")
+			site.Switch.PassXDP("port0")
 			devices := []string{"eth0"}
 			if site.Device != "eth0" {
-				passXDP(t, site.Client, "eth0")
+				site.Client.PassXDP("eth0")
 				devices = append(devices, site.Device)
 			}
 			x := site.Host.XFWD()
@@ -82,34 +78,4 @@ func TestXDPElsewhere(t *testing.T) {
 			}
 		})
 	}
-}
-
-// passXDP puts an XDP program on a device that lets everything pass, until the link
-// is closed or the test ends.
-func passXDP(t *testing.T, ns *lab.Namespace, device string) link.Link {
-	t.Helper()
-	// Maps and programs count against it before Linux 5.11.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		t.Fatal(err)
-	}
-	const xdpPass = 2
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "pass", Type: ebpf.XDP, License: "GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { program.Close() })
-	var attached link.Link
-	ns.Do(func() {
-		attached, err = link.AttachXDP(link.XDPOptions{
-			Program: program, Interface: ns.Index(device), Flags: link.XDPDriverMode,
-		})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { attached.Close() })
-	return attached
 }

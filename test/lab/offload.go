@@ -3,7 +3,7 @@
 package lab
 
 import (
-	"runtime"
+	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -27,34 +27,13 @@ func (n *Namespace) Offloads(device string, on bool) {
 			commands[i], commands[j] = commands[j], commands[i]
 		}
 	}
-	n.Do(func() {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			n.lab.tb.Fatalf("socket in %s: %v", n.Name, err)
-		}
-		defer unix.Close(fd)
+	n.ethtool(device, func(fd int) error {
 		for _, command := range commands {
-			if err := ethtool(fd, device, command, value); err != nil {
-				n.lab.tb.Fatalf("ethtool command %#x of %s in %s: %v", command, device, n.Name, err)
+			argument := struct{ command, value uint32 }{command, value}
+			if err := ethtool(fd, device, unsafe.Pointer(&argument)); err != nil {
+				return fmt.Errorf("command %#x: %w", command, err)
 			}
 		}
+		return nil
 	})
-}
-
-// ethtool sends one of the commands that take a single value.
-func ethtool(fd int, device string, command, value uint32) error {
-	argument := struct{ command, value uint32 }{command, value}
-	// struct ifreq: a name and a union of 24 bytes, of which a pointer is used.
-	request := struct {
-		name [unix.IFNAMSIZ]byte
-		data unsafe.Pointer
-		_    [16]byte
-	}{data: unsafe.Pointer(&argument)}
-	copy(request.name[:unix.IFNAMSIZ-1], device)
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
-	runtime.KeepAlive(&argument)
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }
