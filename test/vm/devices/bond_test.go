@@ -3,6 +3,7 @@
 package devices
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -29,6 +30,14 @@ func TestBond(t *testing.T) {
 		for _, port := range ports {
 			enslave(t, n, port, "bond0")
 		}
+		// It asks its ports whether they have a carrier, now and then.
+		lab.Eventually(t, 10*time.Second, func() error {
+			link, err := n.Links().LinkByName("bond0")
+			if err == nil && link.Attrs().OperState != netlink.OperUp {
+				err = fmt.Errorf("bond0 in %s is %v", n.Name, link.Attrs().OperState)
+			}
+			return err
+		})
 	}
 	host := subnet(net, "bond0", "bond0", 30)
 	x := publish(net.Host)
