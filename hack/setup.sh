@@ -19,7 +19,8 @@ commands() {
 	bench) echo nft=nftables iptables-nft=iptables haproxy=haproxy nginx=nginx-light ;;
 	# A test takes a sample of each benchmark.
 	test) echo curl=curl iperf3=iperf3 dig=bind9-dnsutils tracepath=iputils-tracepath ip=iproute2 tc=iproute2 \
-		wrk=wrk psql=postgresql-client pg_ctlcluster=postgresql ssh=openssh-client sshd=openssh-server \
+		ipvsadm=ipvsadm wg=wireguard-tools wrk=wrk psql=postgresql-client pg_ctlcluster=postgresql \
+		ssh=openssh-client sshd=openssh-server \
 		"bpftool=$(bpftool_package)" && commands bench ;;
 	lint) echo clang-format-19=clang-format-19 shellcheck=shellcheck systemd-analyze=systemd ;;
 	generate) echo clang-19=clang-19 llvm-strip-19=llvm-19 ;;
@@ -145,7 +146,7 @@ for group in "$@"; do
 		! have "$command" || continue
 		packages[$package]=1
 		case $command in
-		nginx | haproxy) services[$command]=1 ;;
+		nginx | haproxy | ipvsadm) services[$command]=1 ;;
 		pg_ctlcluster) services[postgresql]=1 ;;
 		sshd) services[ssh]=1 ;;
 		esac

@@ -57,18 +57,30 @@ var processors = map[string]string{"tcg": "Nehalem,+rdrand", "kvm": "host"}
 const kernelArguments = "console=ttyS0 quiet panic=-1 oops=panic net.ifnames=0 random.trust_cpu=on " +
 	"mitigations=off tsc=reliable no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
 
-// wires are two pairs of network cards, each pair joined by a wire, for a machine
-// whose namespaces shall be joined by hardware. The last two bytes of a card's
-// address are the numbers of its wire and of its end of that.
+// cards are the network cards of a machine, as QEMU calls them: pairs, each joined by
+// a wire, for a machine whose namespaces shall be joined by hardware. The last two
+// bytes of a card's address are the numbers of its wire and of its end of that.
+var cards = [][2]string{
+	{virtio, virtio},
+	{virtio, virtio},
+	{virtio, "vmxnet3"},
+	{virtio, "vmxnet3"},
+	// One that puts headers into buffers of their own, as hosts of old have it.
+	{virtio, virtio + ",disable-modern=on,any_layout=off"},
+}
+
+const virtio = "virtio-net-pci"
+
+// wires are the arguments for that.
 var wires = func() []string {
 	var args []string
-	for wire := range 2 {
-		for end := range 2 {
+	for wire, ends := range cards {
+		for end, model := range ends {
 			id := fmt.Sprintf("wire%d-%d", wire, end)
 			args = append(args,
 				"-netdev", fmt.Sprintf("hubport,id=%s,hubid=%d", id, wire),
 				// Nobody boots from it, so it needs no option ROM.
-				"-device", fmt.Sprintf("virtio-net-pci,netdev=%s,mac=52:54:00:00:%02x:%02x,romfile=", id, wire, end))
+				"-device", fmt.Sprintf("%s,netdev=%s,mac=52:54:00:00:%02x:%02x,romfile=", model, id, wire, end))
 		}
 	}
 	return args
