@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -61,7 +62,8 @@ func (m *mountSpace) run(line string) (output string, status int) {
 	if _, err := fmt.Fprintln(m.stdin, line); err != nil {
 		m.t.Fatalf("%s: %v; it wrote %s", line, err, &m.shell.Stderr)
 	}
-	lab.Eventually(m.t, 10*lab.Patience, func() error {
+	// To load the programs takes an emulated processor its time.
+	lab.Eventually(m.t, 2*time.Minute, func() error {
 		said := strings.TrimPrefix(m.shell.Stdout.String(), before)
 		var tail string
 		var found bool

@@ -22,7 +22,7 @@ func TestFaultFlowTableFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Beside the flows asked for there is room for what the LRU hands to each processor.
-	many := 1000 + 3*128*cpus
+	many := 300 + 3*128*cpus
 	moreFiles(t, 5_000+uint64(2*many))
 	f := newFleet(t, 2)
 	f.xfwd.MaxFlows = "64"

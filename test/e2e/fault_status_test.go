@@ -26,15 +26,17 @@ const noticed = 5 * time.Second
 func mustWarn(t *testing.T, x *lab.XFWD, words ...string) {
 	t.Helper()
 	lab.Eventually(t, noticed, func() error {
-		warnings := x.Status().Warnings
-		i := slices.IndexFunc(warnings, func(warning string) bool { return hasAll(warning, words) })
-		if i < 0 {
-			return fmt.Errorf("no line of status has all of %q: %q", words, warnings)
+		has := func(line string) bool { return hasAll(line, words) }
+		if warnings := x.Status().Warnings; !slices.ContainsFunc(warnings, has) {
+			return fmt.Errorf("no warning of status has all of %q: %q", words, warnings)
 		}
-		if text := x.Do("status").Stdout; !strings.Contains(text, "\nwarning: "+warnings[i]+"\n") {
-			return fmt.Errorf("%q is not what status says:\n%s", warnings[i], text)
+		text := x.Do("status").Stdout
+		for line := range strings.Lines(text) {
+			if warning, is := strings.CutPrefix(line, "warning: "); is && has(warning) {
+				return nil
+			}
 		}
-		return nil
+		return fmt.Errorf("no line of status has all of %q:\n%s", words, text)
 	})
 }
 
