@@ -65,8 +65,11 @@ func TestXDP(t *testing.T) {
 	if after := s.state(); after != before {
 		t.Errorf("the cards before:\n%safter:\n%s", before, after)
 	}
+	s.host.Echo("udp", ":80")
 	for _, w := range ways {
-		mustEcho(t, s.client.MustConnect("udp", at(s.far[w.in].V4, 80)))
+		for _, host := range s.front[w.in].All() {
+			mustEcho(t, s.client.MustConnect("udp", at(host, 80)))
+		}
 	}
 }
 
