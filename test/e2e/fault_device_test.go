@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"testing"
+	"time"
 
 	"github.com/xfwd/xfwd/test/lab"
 )
@@ -15,6 +16,7 @@ func TestFaultDeviceRemoved(t *testing.T) {
 	t.Parallel()
 	f, load, of := fleetUnderFault(t)
 	pod := f.pods[0]
+	since := time.Now()
 	f.Host.DeleteLink("pod0")
 	for _, addr := range pod.Addr.All() {
 		mustWarn(t, f.xfwd, "there is no route to "+addr.String(), "clients are refused until there is one")
@@ -35,7 +37,7 @@ func TestFaultDeviceRemoved(t *testing.T) {
 	// Only now can the pod answer: what comes by a device without a program is not
 	// translated, and clients reset what they do not know.
 	routeByHost(pod)
-	load.mustGoOn(t, 3*soon)
+	load.mustGoOn(t, again(since))
 	f.mustServeOnly(t, 80, 0, 1)
 }
 

@@ -70,28 +70,38 @@ func fleetUnderFault(t *testing.T) (f *fleet, load *traffic, of [][]*talk) {
 	return f, load, of
 }
 
-// talkToAll has clients talk to all backends of a fleet, over all kinds of
-// connections to each, and returns those of each.
+// talkToAll has clients talk to all backends of a fleet, over one connection of each
+// kind to each, and returns those of each.
 func (f *fleet) talkToAll(t *testing.T, port uint16) (load *traffic, of [][]*talk) {
 	t.Helper()
-	load = &traffic{network: f.Network, port: port}
+	load, of = &traffic{network: f.Network, port: port}, make([][]*talk, len(f.pods))
 	const enough = 64
-	for range enough {
-		load.more()
-		of = make([][]*talk, len(f.pods))
-		kinds := make(map[string]bool)
-		for _, c := range load.conns {
-			i := f.index(t, c.Server.Addr())
-			of[i] = append(of[i], c)
-			kinds[fmt.Sprint(i, c.RemoteAddr().Network(), c.Server.Addr().Is4())] = true
-		}
-		if len(kinds) == 4*len(f.pods) {
-			return load, of
+	for _, network := range networks {
+		for _, host := range f.HostAddr.All() {
+			met := make(map[int]*lab.Conn)
+			for try := 0; len(met) < len(f.pods); try++ {
+				if try == enough {
+					t.Fatalf("%d connections have not met all of %d backends", enough, len(f.pods))
+				}
+				conn := f.Client.MustConnect(network, at(host, port))
+				mustEcho(t, conn)
+				if i := f.index(t, conn.Server.Addr()); met[i] == nil {
+					met[i] = conn
+				} else {
+					conn.Close()
+				}
+			}
+			for i, conn := range met {
+				of[i] = append(of[i], load.talk(network, conn))
+			}
 		}
 	}
-	t.Fatalf("%d connections of each kind have not met all of %d backends", enough, len(f.pods))
-	return nil, nil
+	return load, of
 }
+
+// again is how long a connection may take to go on after a fault that has lasted since
+// then: TCP sends again when as much time has gone by once more, at most.
+func again(since time.Time) time.Duration { return 2*soon + 2*time.Since(since) }
 
 // mustServeOnly makes new connections to a port, all at once. All that are answered
 // must be by these backends; all must be answered if they are all that there are.

@@ -39,24 +39,24 @@ type talk struct {
 // both families, until the test ends.
 func keepTalking(network *lab.Network, port uint16) *traffic {
 	f := &traffic{network: network, port: port}
-	f.more()
+	for _, network := range networks {
+		for _, host := range f.network.HostAddr.All() {
+			f.talk(network, f.network.Client.MustConnect(network, at(host, f.port)))
+		}
+	}
 	return f
 }
 
-// more has the client talk over as many connections again as one of each kind.
-func (f *traffic) more() {
-	for _, network := range networks {
-		for family, host := range f.network.HostAddr.All() {
-			conn := f.network.Client.MustConnect(network, at(host, f.port))
-			c := &talk{Conn: conn, name: fmt.Sprintf("%s over %s from %v", network, family, conn.Local())}
-			f.conns = append(f.conns, c)
-			if network == "tcp" {
-				go c.stream()
-			} else {
-				go c.send()
-			}
-		}
+// talk has the client talk over one more connection.
+func (f *traffic) talk(network string, conn *lab.Conn) *talk {
+	c := &talk{Conn: conn, name: fmt.Sprintf("%s from %v", network, conn.Local())}
+	f.conns = append(f.conns, c)
+	if network == "tcp" {
+		go c.stream()
+	} else {
+		go c.send()
 	}
+	return c
 }
 
 func (c *talk) message(n int) []byte { return fmt.Appendf(nil, "%s: message %d", c.name, n) }
@@ -66,7 +66,7 @@ func (c *talk) stream() {
 	for n := 0; ; n++ {
 		message := c.message(n)
 		answer := make([]byte, len(message))
-		c.SetDeadline(time.Now().Add(time.Minute))
+		c.SetDeadline(time.Now().Add(5 * time.Minute))
 		_, err := c.Write(message)
 		if err == nil {
 			_, err = io.ReadFull(c.Conn.Conn, answer)
