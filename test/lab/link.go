@@ -6,18 +6,27 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
+// vethIndex is the index that one end of a veth got last; the other's is the
+// kernel's choice, which begins at 1. Where both have the same one, as the first
+// devices of two namespaces would, older kernels take each for a device that lies on
+// no other and tell of its carrier once a second only (linkwatch_urgent_event).
+var vethIndex atomic.Int32
+
+func init() { vethIndex.Store(10_000) }
+
 // Veth joins two namespaces by a pair of virtual Ethernet devices, both up and
 // with carrier.
 func (l *Lab) Veth(a *Namespace, aDevice string, b *Namespace, bDevice string, mtu int) {
 	l.tb.Helper()
 	err := a.links.LinkAdd(&netlink.Veth{
-		LinkAttrs:     netlink.LinkAttrs{Name: aDevice, MTU: mtu},
+		LinkAttrs:     netlink.LinkAttrs{Name: aDevice, MTU: mtu, Index: int(vethIndex.Add(1))},
 		PeerName:      bDevice,
 		PeerMTU:       uint32(mtu),
 		PeerNamespace: netlink.NsFd(b.handle),
@@ -187,7 +196,7 @@ func (n *Namespace) link(device string) netlink.Link {
 	return link
 }
 
-// awaitCarrier waits for a veth's carrier, which may come a second after the
+// awaitCarrier waits for a device's carrier, which may come a second after the
 // device is up.
 func (n *Namespace) awaitCarrier(device string) {
 	n.lab.tb.Helper()
