@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -56,6 +57,19 @@ var processors = map[string]string{"tcg": "Nehalem,+rdrand", "kvm": "host"}
 // and say nothing of xfwd, and its stalls are those of the machine outside.
 const kernelArguments = "console=ttyS0 quiet panic=-1 oops=panic net.ifnames=0 random.trust_cpu=on " +
 	"mitigations=off tsc=reliable no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
+
+// arguments are the kernel's. On a busy machine a kernel that measures the time
+// stamp counter by itself may get it wrong by far, and then its clock runs away: hours
+// pass in a minute. So we tell it, where its counter is this machine's.
+func (m machine) arguments() string {
+	if khz := tscKHz(); m.accelerator == "tcg" && !m.steady && khz > 0 {
+		return kernelArguments + " tsc_early_khz=" + strconv.Itoa(khz)
+	}
+	return kernelArguments
+}
+
+// tscKHz is measured once.
+var tscKHz = sync.OnceValue(measureTSC)
 
 // cards are the network cards of a machine, as QEMU calls them: pairs, each joined by
 // a wire, for a machine whose namespaces shall be joined by hardware. The last two
@@ -106,7 +120,7 @@ func (q qemu) boot(ctx context.Context, m machine, results io.Writer) error {
 		"-m", strconv.Itoa(m.memory),
 		"-kernel", m.kernel.image,
 		"-initrd", m.initramfs,
-		"-append", kernelArguments,
+		"-append", m.arguments(),
 		"-serial", "file:" + m.console,
 		"-chardev", "stdio,id=results,signal=off",
 		"-serial", "chardev:results",
