@@ -15,8 +15,12 @@ import (
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // mirror returns the Debian mirror of this machine: that of its own suite, or on
-// another distribution, what DEBIAN_MIRROR says.
+// another distribution, what DEBIAN_MIRROR says. It fails if nobody could tell
+// what Debian has signed.
 func mirror(ctx context.Context) (string, error) {
+	if _, err := os.Stat(keyring); err != nil {
+		return "", fmt.Errorf("%w: install the package debian-archive-keyring", err)
+	}
 	if m := os.Getenv("DEBIAN_MIRROR"); m != "" {
 		return m, nil
 	}
@@ -45,23 +49,16 @@ func mirror(ctx context.Context) (string, error) {
 type apt struct{ dir string }
 
 // newAPT makes an apt in an empty directory and reads the suites' lists.
-func newAPT(ctx context.Context, dir string, suites ...string) (apt, error) {
+func newAPT(ctx context.Context, dir, mirror string, suites ...string) (apt, error) {
 	a := apt{dir}
-	if _, err := os.Stat(keyring); err != nil {
-		return a, fmt.Errorf("%w: install the package debian-archive-keyring", err)
-	}
 	for _, sub := range []string{"lists/partial", "archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return a, err
 		}
 	}
-	from, err := mirror(ctx)
-	if err != nil {
-		return a, err
-	}
 	var sources strings.Builder
 	for _, suite := range suites {
-		fmt.Fprintf(&sources, "deb [arch=amd64 signed-by=%s] %s %s main\n", keyring, from, suite)
+		fmt.Fprintf(&sources, "deb [arch=amd64 signed-by=%s] %s %s main\n", keyring, mirror, suite)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "sources.list"), []byte(sources.String()), 0o644); err != nil {
 		return a, err
@@ -69,7 +66,7 @@ func newAPT(ctx context.Context, dir string, suites ...string) (apt, error) {
 	if err := os.WriteFile(filepath.Join(dir, "status"), nil, 0o644); err != nil {
 		return a, err
 	}
-	_, err = a.run(ctx, "apt-get", "update")
+	_, err := a.run(ctx, "apt-get", "update")
 	return a, err
 }
 

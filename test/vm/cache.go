@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,32 +47,59 @@ func (c cache) get(ctx context.Context, name string, suites []string, fetch func
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	fmt.Printf("fetching %s\n", name)
+	from, err := mirror(ctx)
+	if err != nil {
+		return "", err
+	}
+	for attempt := 1; ; attempt++ {
+		fmt.Printf("fetching %s\n", name)
+		start := time.Now()
+		err := c.fetch(ctx, dir, from, suites, fetch, finish)
+		if err == nil {
+			fmt.Printf("fetched %s in %.0f s\n", name, time.Since(start).Seconds())
+			return dir, nil
+		}
+		if attempt == attempts || ctx.Err() != nil {
+			return "", fmt.Errorf("cannot fetch %s: %w", name, err)
+		}
+		fmt.Printf("fetching %s failed, and is tried again: %v\n", name, err)
+		time.Sleep(pause)
+	}
+}
+
+// A mirror that does not answer, or that is just changing, does so a little later.
+const (
+	attempts = 3
+	pause    = 10 * time.Second
+)
+
+// fetch makes the directory anew, with packages of a mirror.
+func (c cache) fetch(ctx context.Context, dir, mirror string, suites []string, fetch func(apt) error, finish func(dir string) error) error {
 	temporary, err := os.MkdirTemp(c.dir, "fetching-")
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer os.RemoveAll(temporary)
-	a, err := newAPT(ctx, filepath.Join(temporary, "apt"), suites...)
+	a, err := newAPT(ctx, filepath.Join(temporary, "apt"), mirror, suites...)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := fetch(a); err != nil {
-		return "", err
+		return err
 	}
 	root := filepath.Join(temporary, "root")
 	if err := a.unpack(ctx, root); err != nil {
-		return "", err
+		return err
 	}
 	if finish != nil {
 		if err := finish(root); err != nil {
-			return "", err
+			return err
 		}
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		return "", err
+		return err
 	}
-	return dir, os.Rename(root, dir)
+	return os.Rename(root, dir)
 }
 
 // lock waits until nobody else holds the lock.
