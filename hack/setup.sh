@@ -3,7 +3,7 @@
 
 # Installs what building, trying and testing xfwd takes and this machine lacks, on Debian and Ubuntu:
 #
-#   hack/setup.sh GROUP...      build, demo, test, bench, lint or generate
+#   hack/setup.sh GROUP...      build, demo, test, vm, bench, lint or generate
 #
 # It looks for commands, not for packages, so whatever is there already, in whatever way it came, is left
 # alone, and when all is there it does nothing at all. No service that comes with a package is started,
@@ -22,9 +22,11 @@ commands() {
 		ipvsadm=ipvsadm wg=wireguard-tools wrk=wrk psql=postgresql-client pg_ctlcluster=postgresql \
 		ssh=openssh-client sshd=openssh-server \
 		"bpftool=$(bpftool_package)" && commands bench ;;
+	# The guests of test/vm get the programs of the tests.
+	vm) echo xz=xz-utils /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring && commands test ;;
 	lint) echo clang-format-19=clang-format-19 shellcheck=shellcheck systemd-analyze=systemd ;;
 	generate) echo clang-19=clang-19 llvm-strip-19=llvm-19 ;;
-	*) fail "no group is called \"$1\"; there are build, demo, test, bench, lint and generate" ;;
+	*) fail "no group is called \"$1\"; there are build, demo, test, vm, bench, lint and generate" ;;
 	esac
 }
 
@@ -37,12 +39,13 @@ bpftool_package() {
 	fi
 }
 
-# have COMMAND: tells whether it is there. Administrators' commands are not in every user's PATH, and
-# Ubuntu's bpftool may be a script that misses the kernel's own.
+# have COMMAND: tells whether it is there, be it a path or a name. Administrators' commands are not in every
+# user's PATH, and Ubuntu's bpftool may be a script that misses the kernel's own.
 have() {
 	local PATH=$PATH:/usr/sbin:/sbin
 	case $1 in
 	bpftool) bpftool version >/dev/null 2>&1 ;;
+	/*) [ -e "$1" ] ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
 }
@@ -136,7 +139,7 @@ newest_go() {
 		awk -F'[.-]' '$3 >= 21 { print $1 "-" $2 "." $3 "-go"; exit }'
 }
 
-[ $# -gt 0 ] || fail "which groups? build, demo, test, bench, lint, generate"
+[ $# -gt 0 ] || fail "which groups? build, demo, test, vm, bench, lint, generate"
 
 declare -A packages=() services=()
 for group in "$@"; do
