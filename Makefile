@@ -38,12 +38,12 @@ check-generated: ## Generate everything anew and want no difference
 	@hack/check-generated.sh
 
 .PHONY: test
-test: unit e2e ## Run every test, as root, in network namespaces of their own
+test: unit e2e test-vm ## Run every test, as root, in network namespaces of their own and in virtual machines
 
 .PHONY: unit
 unit: root ## Run the tests of packages and programs
 	@hack/setup.sh build test
-	$(SUDO) $(GO) test -count=1 -timeout 10m $$($(GO) list ./... | grep -vE '/test/(e2e|vm/devices|vm/programs)')
+	$(SUDO) $(GO) test -count=1 -timeout 10m $$($(GO) list ./... | grep -vE '/test/(e2e|vm/devices)')
 
 # These measure time, so nothing else runs beside them. They take minutes: -v shows how far they are.
 .PHONY: e2e
@@ -52,9 +52,19 @@ e2e: root ## Run the tests of the whole, with real clients and servers
 	$(SUDO) $(GO) test -count=1 -timeout 25m -v ./test/e2e
 
 .PHONY: test-vm
-test-vm: root ## Run the tests of the whole in QEMU, on every kernel of test/vm/kernels; takes long
-	@hack/setup.sh build test
+test-vm: root ## Run the tests of test/vm/core in QEMU, on every kernel of test/vm/kernels
+	@hack/setup.sh build vm
+	$(SUDO) $(GO) run ./test/vm -core -timeout 15m
+
+.PHONY: test-vm-all
+test-vm-all: root ## Run all that depends on the kernel in QEMU; takes hours
+	@hack/setup.sh build vm
 	$(SUDO) $(GO) run ./test/vm
+
+.PHONY: record
+record: root ## Write down how many instructions the kernels' verifiers look at
+	@hack/setup.sh build vm
+	$(SUDO) $(GO) run ./test/vm -record
 
 .PHONY: lint
 lint: ## Check the style of Go, C and shell

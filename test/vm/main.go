@@ -79,9 +79,18 @@ func test(ctx context.Context, c cache, o options) (ok bool, err error) {
 	if err := os.MkdirAll(o.logs, 0o755); err != nil {
 		return false, err
 	}
+	fmt.Println("building the tests and the machines' files")
 	runs, err := prepare(ctx, o, dir, kernels)
 	if err != nil {
 		return false, err
 	}
-	return runAll(ctx, o, q, runs), nil
+	lacks, err := parseLacks(lackList)
+	if err != nil {
+		return false, err
+	}
+	reports, ok := runAll(ctx, o, q, lacks, runs)
+	if ok && o.record {
+		err = writeRecord(reports)
+	}
+	return ok, err
 }

@@ -3,10 +3,12 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -14,11 +16,15 @@ import (
 
 // options are what the command line says.
 type options struct {
-	kernels     *regexp.Regexp
-	packages    []string
-	run, skip   string
-	verbose     bool
-	update      bool
+	kernels   *regexp.Regexp
+	packages  []string
+	run, skip string
+	core      bool
+	record    bool
+	verbose   bool
+	update    bool
+	// selection is what core tells.
+	selection   selection
 	timeout     time.Duration
 	parallel    int
 	accelerator string
@@ -52,8 +58,11 @@ var guestLacks = []string{
 	"TestWrkThroughChanges",
 }
 
+// programsPackage has the tests that say how many instructions verifiers look at.
+const programsPackage = "./test/vm/programs"
+
 // defaultPackages are those whose tests depend on the kernel.
-var defaultPackages = []string{"./test/vm/programs", "./test/e2e", "./test/packet", "./test/vm/devices", "./internal/loader"}
+var defaultPackages = []string{programsPackage, "./test/e2e", "./test/packet", "./test/vm/devices", "./internal/loader"}
 
 const usage = `Usage: go run ./test/vm [flags] [packages]
 
@@ -74,10 +83,12 @@ func parseOptions(args []string, defaultLogs string) (options, error) {
 	kernels := flags.String("kernel", "", "only the kernels of the list whose names match this `regexp`")
 	flags.StringVar(&o.run, "run", "", "only the tests that match this `regexp`")
 	flags.StringVar(&o.skip, "skip", "", "not the tests that match this `regexp`")
+	flags.BoolVar(&o.core, "core", false, "only the tests of test/vm/core, which make test-vm runs")
+	flags.BoolVar(&o.record, "record", false, "write down how many instructions the verifiers look at")
 	flags.BoolVar(&o.verbose, "v", false, "show what all tests say, not only those that fail")
 	flags.BoolVar(&o.update, "update", false, "fetch the kernels and QEMU anew")
 	flags.DurationVar(&o.timeout, "timeout", time.Hour, "how long the tests of one package may take in one machine")
-	flags.IntVar(&o.parallel, "j", 2, "how many machines run at once")
+	flags.IntVar(&o.parallel, "j", runtime.NumCPU(), "how many machines run at once")
 	flags.StringVar(&o.accelerator, "accel", "tcg", "what runs the guest's code: tcg or kvm")
 	flags.BoolVar(&o.steady, "steady", false, "have the guests' clocks count instructions instead of time,\nfor a machine that is busy with other work; takes twice as long")
 	flags.IntVar(&o.memory, "memory", 768, "the machines' memory in `MiB`")
@@ -94,7 +105,19 @@ func parseOptions(args []string, defaultLogs string) (options, error) {
 		return options{}, err
 	}
 	o.packages = flags.Args()
-	if len(o.packages) == 0 {
+	switch {
+	case len(o.packages) > 0 && (o.core || o.record):
+		return options{}, errors.New("-core and -record say themselves which packages")
+	case o.core && (o.run != "" || o.record):
+		return options{}, errors.New("-core goes with neither -run nor -record")
+	case o.core:
+		if o.selection, err = parseSelection(coreList); err != nil {
+			return options{}, err
+		}
+		o.packages = o.selection.paths()
+	case o.record:
+		o.packages = []string{programsPackage}
+	case len(o.packages) == 0:
 		o.packages = defaultPackages
 	}
 	return o, nil

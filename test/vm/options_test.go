@@ -3,9 +3,6 @@
 package main
 
 import (
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,20 +39,9 @@ func TestSkipped(t *testing.T) {
 
 // A test that got another name is not left out any more.
 func TestLeftOutTestsExist(t *testing.T) {
-	var source strings.Builder
-	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		source.Write(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	source := sourceOfTests(t, "..")
 	for _, name := range slices.Concat(emulatedTooSlow, guestLacks) {
-		if !strings.Contains(source.String(), "\nfunc "+name+"(") {
+		if !strings.Contains(source, "\nfunc "+name+"(") {
 			t.Errorf("%s is left out and does not exist", name)
 		}
 	}

@@ -10,9 +10,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/xfwd/xfwd/test/vm/record"
 )
 
 // report is what came of a run.
@@ -23,10 +26,12 @@ type report struct {
 	err error
 	// log and console are files with what the tests and the kernel said.
 	log, console string
-	// passed counts tests, failed and skipped are those that did so, with what
-	// they said. Only the innermost tests count.
-	passed          int
+	// passed are tests, failed and skipped are those that did so, with what they
+	// said. Only the innermost tests count.
+	passed          []string
 	failed, skipped []testResult
+	// counts are the instructions that the verifier looked at, by program.
+	counts map[string]int
 	// outside is what was said outside of tests.
 	outside string
 }
@@ -52,6 +57,7 @@ func (r *report) read(ctx context.Context, output []byte) error {
 		return err
 	}
 	defer log.Close()
+	r.counts = map[string]int{}
 	said := map[string]*strings.Builder{}
 	// Tests with tests within, of which only those count.
 	parents := map[string]bool{}
@@ -74,12 +80,15 @@ func (r *report) read(ctx context.Context, output []byte) error {
 			if _, err := log.WriteString(event.Output); err != nil {
 				return err
 			}
-			if !progress.MatchString(event.Output) {
+			if count, ok := record.ParseLine(event.Output); ok {
+				r.counts[path.Base(name)] = count
+			}
+			if !marks.MatchString(event.Output) {
 				said[name].WriteString(event.Output)
 			}
 		case name == "":
 		case event.Action == "pass" && !parents[name]:
-			r.passed++
+			r.passed = append(r.passed, name)
 		case event.Action == "skip":
 			r.skipped = append(r.skipped, testResult{name, said[name].String()})
 		// One in which another failed has usually nothing to say of its own.
@@ -93,8 +102,8 @@ func (r *report) read(ctx context.Context, output []byte) error {
 	return nil
 }
 
-// progress are lines that only tell that a test begins or ends.
-var progress = regexp.MustCompile(`^(=== |\s*--- |(PASS|FAIL)\n$)`)
+// marks are lines that only tell that a test begins or ends.
+var marks = regexp.MustCompile(`^(=== |\s*--- |(PASS|FAIL)\n$)`)
 
 // print writes a line for the run, and what is wrong.
 func (r report) print(w io.Writer, verbose bool) {
@@ -103,7 +112,7 @@ func (r report) print(w io.Writer, verbose bool) {
 		word = "FAIL"
 	}
 	fmt.Fprintf(w, "%s  %-8s %-20s %4d passed %3d failed %3d skipped  %6.1f s  Linux %s\n",
-		word, r.run.kernel.name, r.run.suite.name, r.passed, len(r.failed), len(r.skipped), r.elapsed.Seconds(), r.run.kernel.release)
+		word, r.run.kernel.name, r.run.suite.name, len(r.passed), len(r.failed), len(r.skipped), r.elapsed.Seconds(), r.run.kernel.release)
 	for _, skipped := range r.skipped {
 		fmt.Fprintf(w, "  skipped: %s\n%s", skipped.name, indent(skipped.output))
 	}

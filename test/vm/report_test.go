@@ -19,6 +19,7 @@ const said = `^=== RUN   TestGood
 ^=== NAME  #
 ^=== RUN   TestParent
 ^=== RUN   TestParent/good
+    good_test.go:3: 21 instructions verified
 ^--- PASS: TestParent/good (0.00s)
 ^=== NAME  TestParent
 ^=== RUN   TestParent/bad
@@ -43,8 +44,11 @@ func TestReportTellsWhatFailed(t *testing.T) {
 	if r.ok() {
 		t.Error("it is ok, though a test failed")
 	}
-	if r.passed != 2 {
-		t.Errorf("%d passed, want 2", r.passed)
+	if diff := cmp.Diff([]string{"TestGood", "TestParent/good"}, r.passed); diff != "" {
+		t.Errorf("passed: %s", diff)
+	}
+	if diff := cmp.Diff(map[string]int{"good": 21}, r.counts); diff != "" {
+		t.Errorf("counts of instructions: %s", diff)
 	}
 	compare := cmp.AllowUnexported(testResult{})
 	if diff := cmp.Diff([]testResult{{"TestParent/bad", "    bad_test.go:2: wrong\n"}}, r.failed, compare); diff != "" {

@@ -3,16 +3,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/xfwd/xfwd/test/vm/job"
+	"github.com/xfwd/xfwd/test/vm/record"
 )
 
 // bootTime is what a machine may take beside its tests.
@@ -51,8 +52,9 @@ func prepare(ctx context.Context, o options, dir string, kernels []kernel) ([]te
 		return nil, err
 	}
 	// A package on all kernels, then the next: the order of the packages decides
-	// what is known first.
+	// what is known first. The newest kernels take the longest, so they begin.
 	var runs []testRun
+	slices.Reverse(guests)
 	for _, s := range suites {
 		tests, err := buildSuite(dir, s)
 		if err != nil {
@@ -74,26 +76,34 @@ func prepare(ctx context.Context, o options, dir string, kernels []kernel) ([]te
 
 // newJob is the run of a package's tests in a guest.
 func newJob(o options, s suite, g guest) job.Job {
+	tests := o.run
+	if o.core {
+		tests = o.selection.run(s.name)
+	}
+	env := []string{"PATH=/bin", "HOME=/", "XFWD_BINARY=" + guestXFWD, vmVariable + "=" + g.kernel.name}
+	if o.record {
+		env = append(env, record.Variable+"=1")
+	}
 	return job.Job{
 		Modules: g.modules,
 		Args: []string{
 			guestTests, "-test.v=test2json", "-test.paniconexit0",
-			"-test.run=" + o.run, "-test.skip=" + o.skipped(), "-test.timeout=" + o.timeout.String(),
+			"-test.run=" + tests, "-test.skip=" + o.skipped(), "-test.timeout=" + o.timeout.String(),
 		},
-		Env: []string{"PATH=/bin", "HOME=/", "XFWD_BINARY=" + guestXFWD, vmVariable + "=" + g.kernel.name},
+		Env: env,
 		Dir: s.guestDir(),
 	}
 }
 
-// runAll runs as many at once as there may be, and reports each when it ends. It
-// returns whether all passed.
-func runAll(ctx context.Context, o options, q qemu, runs []testRun) bool {
+// runAll runs as many at once as there may be, and prints a report of each when it
+// ends. ok is whether all passed.
+func runAll(ctx context.Context, o options, q qemu, lacks []lack, runs []testRun) (reports []report, ok bool) {
 	var (
 		wait  sync.WaitGroup
 		print sync.Mutex
 		slots = make(chan struct{}, o.parallel)
-		ok    = true
 	)
+	ok = true
 	for _, r := range runs {
 		slots <- struct{}{}
 		if ctx.Err() != nil {
@@ -102,14 +112,16 @@ func runAll(ctx context.Context, o options, q qemu, runs []testRun) bool {
 		wait.Go(func() {
 			defer func() { <-slots }()
 			report := r.run(ctx, o, q)
+			enforce(lacks, &report)
 			print.Lock()
 			defer print.Unlock()
 			report.print(os.Stdout, o.verbose)
+			reports = append(reports, report)
 			ok = ok && report.ok()
 		})
 	}
 	wait.Wait()
-	return ok && ctx.Err() == nil
+	return reports, ok && ctx.Err() == nil
 }
 
 // run runs one machine.
@@ -124,12 +136,13 @@ func (r testRun) run(ctx context.Context, o options, q qemu) report {
 		}
 		ctx, cancel := context.WithTimeout(ctx, r.timeout+bootTime)
 		defer cancel()
-		var said bytes.Buffer
+		said := newProgress(r)
+		defer said.stop()
 		bootErr := q.boot(ctx, machine{
 			kernel: r.kernel, initramfs: initramfs, console: result.console,
 			accelerator: o.accelerator, steady: o.steady, memory: o.memory, threads: o.threads,
-		}, &said)
-		output, status, ended := job.SplitStatus(said.Bytes())
+		}, said)
+		output, status, ended := job.SplitStatus(said.bytes())
 		if err := result.read(ctx, output); err != nil {
 			return err
 		}
@@ -142,7 +155,7 @@ func (r testRun) run(ctx context.Context, o options, q qemu) report {
 			return fmt.Errorf("the machine ended before its tests did")
 		case status != 0 && len(result.failed) == 0:
 			return fmt.Errorf("the tests ended with status %d", status)
-		case result.passed+len(result.failed)+len(result.skipped) == 0:
+		case len(result.passed)+len(result.failed)+len(result.skipped) == 0:
 			return fmt.Errorf("no test has run")
 		}
 		return kernelTrouble(result.console)

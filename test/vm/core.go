@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+//go:embed core
+var coreList string
+
+// selection is tests of some packages.
+type selection struct {
+	// packages are import paths without the module's, in the order of the list.
+	packages []string
+	// tests are their tests by name, or some cases of one; none means all.
+	tests map[string][]string
+}
+
+// parseSelection reads a list of packages, each followed by its tests.
+func parseSelection(list string) (selection, error) {
+	s := selection{tests: map[string][]string{}}
+	for _, fields := range fieldsOfLines(list) {
+		name := fields[0]
+		switch {
+		case len(fields) != 1:
+			return s, fmt.Errorf("core: %q is not one package or test", strings.Join(fields, " "))
+		case !strings.HasPrefix(name, "Test"):
+			if slices.Contains(s.packages, name) {
+				return s, fmt.Errorf("core: %s is listed twice", name)
+			}
+			s.packages = append(s.packages, name)
+		case len(s.packages) == 0:
+			return s, fmt.Errorf("core: %s belongs to no package", name)
+		default:
+			last := s.packages[len(s.packages)-1]
+			if slices.Contains(s.tests[last], name) {
+				return s, fmt.Errorf("core: %s is listed twice", name)
+			}
+			s.tests[last] = append(s.tests[last], name)
+		}
+	}
+	return s, nil
+}
+
+// paths are the packages as `go list` takes them.
+func (s selection) paths() []string {
+	paths := make([]string, len(s.packages))
+	for i, name := range s.packages {
+		paths[i] = "./" + name
+	}
+	return paths
+}
+
+// run is what -test.run takes for a package's tests: alternatives, each of which
+// has a regexp for each level.
+func (s selection) run(name string) string {
+	var alternatives []string
+	for _, test := range s.tests[name] {
+		levels := strings.Split(test, "/")
+		for i := range levels {
+			levels[i] = "^" + regexp.QuoteMeta(levels[i]) + "$"
+		}
+		alternatives = append(alternatives, strings.Join(levels, "/"))
+	}
+	return strings.Join(alternatives, "|")
+}
