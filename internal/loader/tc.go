@@ -269,7 +269,9 @@ func removeFilters(n notes) error {
 		if _, made, err := n.read(qdiscNote(device.ifindex)); err != nil || !made || others > 0 {
 			continue
 		}
-		if err := netlink.QdiscDel(clsact(device.ifindex)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := netlink.QdiscDel(clsact(device.ifindex))
+		// Somebody has removed it: EINVAL where the kernel still has its place.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EINVAL) {
 			return explain("remove the clsact qdisc of "+device.name, err)
 		}
 	}

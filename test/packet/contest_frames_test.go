@@ -44,7 +44,7 @@ func (c *contest) frame() sending {
 		p, f = c.aboutFlow(one(c.dice, flows...), &s)
 	}
 	c.shape(&p, f, &s)
-	if s.Device == "pod0" && s.link == driver {
+	if s.link == driver && (s.Device == "pod0" || !c.xdp) {
 		s.link = ethernet
 	}
 	s.Raw = s.link == raw

@@ -6,16 +6,25 @@ import (
 	"errors"
 	"flag"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 )
 
 var (
-	modelTime   = flag.Duration("model.time", time.Minute, "how long the programs and the model are compared, if no number of steps is given")
+	modelTime   = flag.Duration("model.time", usualModelTime(), "how long the programs and the model are compared, if no number of steps is given")
 	modelSteps  = flag.Int("model.steps", 0, "how many steps the programs and the model are compared")
 	modelSeed   = flag.Uint64("model.seed", 0, "the first seed; 0 takes one by chance")
 	modelObject = flag.String("model.object", "", "an object file with the programs, in place of the real ones")
 )
+
+// usualModelTime: test VMs, of which one may be emulated, have other tests to run.
+func usualModelTime() time.Duration {
+	if os.Getenv("XFWD_VM") != "" {
+		return 20 * time.Second
+	}
+	return time.Minute
+}
 
 // Programs and model do the same, whatever comes.
 //

@@ -180,3 +180,15 @@ func runFlags(tb lab.TB) uint32 {
 	}
 	return unix.BPF_F_TEST_SKB_CHECKSUM_COMPLETE
 }
+
+// runsXDP says whether the kernel runs XDP programs for tests as if a frame had come
+// by a device, as it does since Linux 5.14.
+func runsXDP(tb lab.TB) bool {
+	tb.Helper()
+	frame := make([]byte, 64)
+	_, err := nullXDP(tb).Run(&ebpf.RunOptions{Data: frame, Context: xdpMD{DataEnd: uint32(len(frame))}})
+	if err != nil && !errors.Is(err, unix.EINVAL) {
+		tb.Fatalf("%v", err)
+	}
+	return err == nil
+}

@@ -37,6 +37,7 @@ type world struct {
 	maps     bpf.XfwdMaps  // those that tests look at
 	set      *maps.Set     // the same
 	checksum uint32        // how test runs check checksums: see runFlags
+	xdp      bool          // whether there are test runs of XDP: see runsXDP
 }
 
 // device is a device of the host.
@@ -113,7 +114,7 @@ func (w *world) open(tb lab.TB, flows uint32) {
 	w.openMaps(tb)
 	w.embody(tb)
 	w.programs = pinnedPrograms(tb, w.pins)
-	w.checksum = runFlags(tb)
+	w.checksum, w.xdp = runFlags(tb), runsXDP(tb)
 }
 
 // openMaps opens what tests look at.

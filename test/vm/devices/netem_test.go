@@ -136,22 +136,25 @@ func testBadLink(t *testing.T, s *badLink) {
 // Fragments may come in any order: those for this host all do what they are for, and
 // of those for another machine, the datagrams whose first fragment comes first.
 func testOvertakenFragments(t *testing.T, s *badLink) {
-	const count, size = 10, 4000
+	const count, size, mostVolleys = 10, 4000, 20
 	s.degrade("delay", "4ms", "reorder", "25%")
-	early := s.x.Status().Passes["fragment-early"]
-	missing := 0
-	for to, v := range s.fireAll(t, count, size) {
-		here := to.Port() == s.frontends["here"]
-		if v.arrived == 0 || here && v.missing != 0 {
-			t.Errorf("to %v: %+v of %d", to, v, count)
+	before, early, missing := s.x.Status().Passes["fragment-early"], uint64(0), 0
+	// Which fragments are overtaken is chance.
+	for range mostVolleys {
+		for to, v := range s.fireAll(t, count, size) {
+			here := to.Port() == s.frontends["here"]
+			if v.arrived == 0 || here && v.missing != 0 {
+				t.Errorf("to %v: %+v of %d", to, v, count)
+			}
+			if !here {
+				missing += v.missing
+			}
 		}
-		if !here {
-			missing += v.missing
+		if early = s.x.Status().Passes["fragment-early"] - before; t.Failed() || early > 0 && missing > 0 {
+			return
 		}
 	}
-	if early = s.x.Status().Passes["fragment-early"] - early; early == 0 || missing == 0 {
-		t.Errorf("%d fragments came before their first, %d datagrams did not arrive: the test does not test what it says", early, missing)
-	}
+	t.Errorf("%d fragments came before their first, %d datagrams did not arrive: the test does not test what it says", early, missing)
 }
 
 // patiently repeats what begins with a connection until there is one: twice in a row
