@@ -28,6 +28,9 @@ func TestLacksExist(t *testing.T) {
 			}
 		}
 		test, _, _ := strings.Cut(l.test, "/")
+		if test == "*" {
+			continue // of all tests, their cases of some kind
+		}
 		if !strings.Contains(sourceOfTests(t, filepath.Join("..", "..", l.suite)), "\nfunc "+test+"(") {
 			t.Errorf("%s has no %s", l.suite, test)
 		}
