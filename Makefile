@@ -38,7 +38,7 @@ check-generated: ## Generate everything anew and want no difference
 	@hack/check-generated.sh
 
 .PHONY: test
-test: unit e2e test-vm ## Run every test, as root, in network namespaces of their own and in virtual machines
+test: unit e2e test-kernels ## Run the tests, as root, in network namespaces of their own and in virtual machines
 
 .PHONY: unit
 unit: root ## Run the tests of packages and programs
@@ -50,6 +50,12 @@ unit: root ## Run the tests of packages and programs
 e2e: root ## Run the tests of the whole, with real clients and servers
 	@hack/setup.sh build test
 	$(SUDO) $(GO) test -count=1 -timeout 25m -v ./test/e2e
+
+# Those of the core that do not wait for anybody else.
+.PHONY: test-kernels
+test-kernels: root ## Run the programs, what attaches them, packets and the model on every kernel of test/vm/kernels, in QEMU
+	@hack/setup.sh build vm
+	$(SUDO) $(GO) run ./test/vm -core -timeout 15m ./test/vm/programs ./internal/loader ./test/packet
 
 .PHONY: test-vm
 test-vm: root ## Run the tests of test/vm/core in QEMU, on every kernel of test/vm/kernels

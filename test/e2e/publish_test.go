@@ -62,7 +62,8 @@ func TestLinkLocalAddress(t *testing.T) {
 		net.Host.Echo(network, ":30080")
 		conn := net.Client.MustConnect(network, at(host, 80))
 		mustEcho(t, conn)
-		if got, want := conn.Client.Addr(), net.Client.LinkLocal("eth0").WithZone("eth0"); got != want {
+		// Go remembers the names of devices whatever the namespace, so the zone may be any.
+		if got, want := conn.Client.Addr().WithZone(""), net.Client.LinkLocal("eth0"); got != want {
 			t.Errorf("%s: the server saw %v as the client, which is %v", network, got, want)
 		}
 	}

@@ -47,13 +47,18 @@ func parseSelection(list string) (selection, error) {
 	return s, nil
 }
 
-// paths are the packages as `go list` takes them.
-func (s selection) paths() []string {
-	paths := make([]string, len(s.packages))
-	for i, name := range s.packages {
-		paths[i] = "./" + name
+// among returns the packages as `go list` takes them: all, or those that are named.
+func (s selection) among(named []string) ([]string, error) {
+	var paths []string
+	for _, name := range s.packages {
+		if path := "./" + name; len(named) == 0 || slices.Contains(named, path) {
+			paths = append(paths, path)
+		}
 	}
-	return paths
+	if len(named) > 0 && len(paths) != len(named) {
+		return nil, fmt.Errorf("the core has tests of %s only", strings.Join(s.packages, ", "))
+	}
+	return paths, nil
 }
 
 // run is what -test.run takes for a package's tests: alternatives, each of which

@@ -17,7 +17,7 @@ func TestCoreExists(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range defaultPackages {
-		if !slices.Contains(core.paths(), path) {
+		if !slices.Contains(core.packages, strings.TrimPrefix(path, "./")) {
 			t.Errorf("nothing of %s is in the core", path)
 		}
 	}
@@ -37,7 +37,7 @@ func TestCoreExists(t *testing.T) {
 
 func TestParseSelection(t *testing.T) {
 	s, err := parseSelection("# all\na/b\n\na/c\n  TestOne/a.b # why\n  TestTwo\n")
-	if err != nil || !slices.Equal(s.paths(), []string{"./a/b", "./a/c"}) {
+	if err != nil || !slices.Equal(s.packages, []string{"a/b", "a/c"}) {
 		t.Fatalf("got %+v, %v", s, err)
 	}
 	for name, want := range map[string]string{"a/b": "", "a/c": `^TestOne$/^a\.b$|^TestTwo$`} {
@@ -68,4 +68,17 @@ func sourceOfTests(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return source.String()
+}
+
+func TestAmong(t *testing.T) {
+	s := selection{packages: []string{"a/b", "a/c"}}
+	for _, c := range []struct{ named, want []string }{
+		{nil, []string{"./a/b", "./a/c"}},
+		{[]string{"./a/c"}, []string{"./a/c"}},
+		{[]string{"./a/d"}, nil},
+	} {
+		if got, err := s.among(c.named); !slices.Equal(got, c.want) || (err != nil) != (c.want == nil) {
+			t.Errorf("of %q: %q, %v", c.named, got, err)
+		}
+	}
 }

@@ -83,7 +83,7 @@ func parseOptions(args []string, defaultLogs string) (options, error) {
 	kernels := flags.String("kernel", "", "only the kernels of the list whose names match this `regexp`")
 	flags.StringVar(&o.run, "run", "", "only the tests that match this `regexp`")
 	flags.StringVar(&o.skip, "skip", "", "not the tests that match this `regexp`")
-	flags.BoolVar(&o.core, "core", false, "only the tests of test/vm/core, which make test-vm runs")
+	flags.BoolVar(&o.core, "core", false, "only the tests of test/vm/core, which make test-vm runs; of these packages, if some are named")
 	flags.BoolVar(&o.record, "record", false, "write down how many instructions the verifiers look at")
 	flags.BoolVar(&o.verbose, "v", false, "show what all tests say, not only those that fail")
 	flags.BoolVar(&o.update, "update", false, "fetch the kernels and QEMU anew")
@@ -106,15 +106,17 @@ func parseOptions(args []string, defaultLogs string) (options, error) {
 	}
 	o.packages = flags.Args()
 	switch {
-	case len(o.packages) > 0 && (o.core || o.record):
-		return options{}, errors.New("-core and -record say themselves which packages")
+	case len(o.packages) > 0 && o.record:
+		return options{}, errors.New("-record says itself which packages")
 	case o.core && (o.run != "" || o.record):
 		return options{}, errors.New("-core goes with neither -run nor -record")
 	case o.core:
 		if o.selection, err = parseSelection(coreList); err != nil {
 			return options{}, err
 		}
-		o.packages = o.selection.paths()
+		if o.packages, err = o.selection.among(o.packages); err != nil {
+			return options{}, err
+		}
 	case o.record:
 		o.packages = []string{programsPackage}
 	case len(o.packages) == 0:
