@@ -38,7 +38,7 @@ check-generated: ## Generate everything anew and want no difference
 	@hack/check-generated.sh
 
 .PHONY: test
-test: unit e2e test-kernels ## Run the tests, as root, in network namespaces of their own and in virtual machines
+test: unit e2e ## Run every test, as root, in network namespaces of their own
 
 .PHONY: unit
 unit: root ## Run the tests of packages and programs
