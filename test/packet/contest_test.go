@@ -64,6 +64,7 @@ var commandTimeouts = model.Timeouts{
 // are those of an object file, if there is a name, or else the real ones.
 func newContestWorld(t testing.TB, object string) *world {
 	t.Helper()
+	waitForAge()
 	w := newWorldFor(&everyTest, contestFlows)
 	learnReasons(w.set, w.maps.Reasons)
 	spec, err := bpf.LoadXfwd()

@@ -20,9 +20,16 @@ const (
 	slack = 200 * time.Millisecond
 )
 
-// oldest is the greatest age that is told to the programs, for a flow cannot be
-// older than the machine; it is more than all timeouts.
-const oldest = 40 * time.Second
+// oldest is the greatest age that is told to the programs; it is more than all
+// timeouts.
+const oldest = 20 * time.Second
+
+// waitForAge: no flow can be older than the machine.
+func waitForAge() {
+	if young := 2*oldest - time.Duration(monotonic()); young > 0 {
+		time.Sleep(young)
+	}
+}
 
 // waitSome lets some time pass.
 func (c *contest) waitSome() error {
