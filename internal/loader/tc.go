@@ -270,8 +270,9 @@ func removeFilters(n notes) error {
 			continue
 		}
 		err := netlink.QdiscDel(clsact(device.ifindex))
-		// Somebody has removed it: EINVAL where the kernel still has its place.
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EINVAL) {
+		// Somebody has removed it: EINVAL where the kernel still has its place, ENODEV if
+		// the device went with it.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENODEV) {
 			return explain("remove the clsact qdisc of "+device.name, err)
 		}
 	}
