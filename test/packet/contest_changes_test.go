@@ -69,7 +69,6 @@ func (c *contest) changeForwards() error {
 		return fmt.Errorf("xfwd %s: %w", what, err)
 	}
 	// No time has passed.
-	c.model.Wait(0)
 	if err := c.wait(0); err != nil {
 		return err
 	}

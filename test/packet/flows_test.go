@@ -44,16 +44,9 @@ type table map[bpf.XfwdTuple]bpf.XfwdFlow
 
 func (r *run) table(m *ebpf.Map) table {
 	r.Helper()
-	// Room for all entries: then one call returns them, and says that there are no
-	// more.
-	keys, values := make([]bpf.XfwdTuple, m.MaxEntries()), make([]bpf.XfwdFlow, m.MaxEntries())
-	n, err := m.BatchLookup(new(ebpf.MapBatchCursor), keys, values, nil)
-	if !errors.Is(err, ebpf.ErrKeyNotExist) {
+	all, err := dump[bpf.XfwdTuple, bpf.XfwdFlow](m)
+	if err != nil {
 		r.Fatalf("reading %v: %v", m, err)
-	}
-	all := make(table, n)
-	for i, key := range keys[:n] {
-		all[key] = values[i]
 	}
 	return all
 }
