@@ -8,6 +8,7 @@ package maps
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -130,20 +131,24 @@ func putAllPerCPU[K, V any](m *ebpf.Map, keys []K, values []V) error {
 	})
 }
 
-// putBatch puts all values at once, or each by itself if it is the only one or
-// of a kind of map that this kernel has no batches for.
+// putBatch puts all values at once, or each by itself if it is the only one, of a
+// kind of map that this kernel has no batches for, or one for which put waits.
 func putBatch[K any](m *ebpf.Map, keys []K, values any, value func(int) any) error {
+	done := 0
 	if len(keys) > 1 {
-		_, err := m.BatchUpdate(keys, values, nil)
-		if err == nil {
+		var err error
+		done, err = m.BatchUpdate(keys, values, nil)
+		switch {
+		case err == nil:
 			return nil
-		}
-		if !errors.Is(err, ebpf.ErrNotSupported) {
+		case errors.Is(err, ebpf.ErrNotSupported):
+			done = 0
+		case !errors.Is(err, unix.ENOMEM):
 			return writeError(m, err)
 		}
 	}
-	for i, key := range keys {
-		if err := put(m, key, value(i)); err != nil {
+	for i := done; i < len(keys); i++ {
+		if err := put(m, keys[i], value(i)); err != nil {
 			return err
 		}
 	}
@@ -191,8 +196,17 @@ func ignoreMissing(err error) error {
 }
 
 // put inserts or replaces an entry.
+//
+// Since Linux 6.1 an entry comes from a small store of each processor, which the kernel
+// fills up again only after it was found empty, and later. So the first answers that
+// there is no memory mean little.
 func put(m *ebpf.Map, key, value any) error {
-	if err := m.Put(key, value); err != nil {
+	err := m.Put(key, value)
+	for wait := time.Millisecond; errors.Is(err, unix.ENOMEM) && wait < 100*time.Millisecond; wait *= 2 {
+		time.Sleep(wait)
+		err = m.Put(key, value)
+	}
+	if err != nil {
 		return writeError(m, err)
 	}
 	return nil
