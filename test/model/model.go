@@ -36,10 +36,23 @@ type Chance interface {
 	// SourcePort is the one that a client's new flow has got.
 	SourcePort(client Tuple) (port uint16, found bool)
 	// Backend is the id of the one that a client's new flow has got. There is none
-	// if the programs made no flow, and the reason says why.
-	Backend(client Tuple) (id uint32, reason string)
+	// if the programs made no flow; the refusal says why.
+	Backend(client Tuple) (id uint32, why Refusal)
 	// Affinity is the id of the backend that a client of a forward stays with.
 	Affinity(forward uint32, client netip.Addr) uint32
+}
+
+// Refusal is why the programs made no flow.
+type Refusal struct {
+	Reason string
+	// MTU is the one that they told the client, or 0.
+	MTU int
+}
+
+// like says whether it may be this decision. A packet can be too big for the way to
+// one backend and for the way to another, with different MTUs.
+func (r Refusal) like(d decision) bool {
+	return r.Reason == d.reason && (r.MTU == 0 || r.MTU == d.mtu)
 }
 
 // New returns a model without forwards and flows.
@@ -216,10 +229,10 @@ func (m *Model) decideNew(p packet, a arrival, use portUse, reopened uint16) dec
 	if len(backends) == 1 {
 		return m.open(f, backends[0], p, a, reopened)
 	}
-	id, reason := m.chance.Backend(p.tuple)
+	id, why := m.chance.Backend(p.tuple)
 	for _, b := range backends {
 		// What cannot be opened changes nothing, so the others may be tried.
-		if id == b.ID || id == 0 && m.plan(new(Flow), f, b, p, a).reason == reason {
+		if id == b.ID || id == 0 && why.like(m.plan(new(Flow), f, b, p, a)) {
 			return m.open(f, b, p, a, reopened)
 		}
 	}

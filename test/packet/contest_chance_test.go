@@ -6,6 +6,9 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+
 	"github.com/xfwd/xfwd/bpf"
 	"github.com/xfwd/xfwd/test/model"
 )
@@ -31,13 +34,29 @@ func (c *contest) SourcePort(client model.Tuple) (port uint16, found bool) {
 	return binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, f.To.SourcePort)), found
 }
 
-// Backend is the id of the one that a client's new flow has got, or the reason why
-// there is no flow.
-func (c *contest) Backend(client model.Tuple) (id uint32, reason string) {
+// Backend is the id of the one that a client's new flow has got, or why there is no
+// flow.
+func (c *contest) Backend(client model.Tuple) (id uint32, why model.Refusal) {
 	if f, found := c.made(client); found {
-		return f.Backend, ""
+		return f.Backend, model.Refusal{}
 	}
-	return 0, c.reason
+	return 0, c.refusal
+}
+
+// refusalIn is one for a reason, with what the frame that came out says of the MTU.
+func refusalIn(frame []byte, reason string) model.Refusal {
+	why := model.Refusal{Reason: reason}
+	if reason != "too-big" {
+		return why
+	}
+	packet := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.NoCopy)
+	if m, ok := packet.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok {
+		why.MTU = int(m.Seq)
+	}
+	if m, ok := packet.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6); ok {
+		why.MTU = int(binary.BigEndian.Uint32(m.Payload))
+	}
+	return why
 }
 
 // Affinity is the id of the backend that a client of a forward stays with.

@@ -66,7 +66,7 @@ func (c *contest) meet(s sending) (passedUp bool, err error) {
 		return false, err
 	}
 	got := c.tally.since(before)
-	c.reason = got.reason()
+	c.refusal = refusalIn(out.frame, got.reason())
 	var want model.Output
 	switch s.hook {
 	case early:

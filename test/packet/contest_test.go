@@ -27,9 +27,9 @@ type contest struct {
 	synced uint64
 	// tally is what the programs had counted by the last look.
 	tally tally
-	// reason is what the programs have counted for the packet that the model is
-	// asked about now.
-	reason string
+	// refusal is what the programs have said of the packet that the model is asked
+	// about now, if it is refused.
+	refusal model.Refusal
 	// log is what has been done, the latest at the end.
 	log []fmt.Stringer
 }
