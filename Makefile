@@ -87,6 +87,11 @@ model: root ## Compare the programs with their model for STEPS steps of chance
 	@hack/setup.sh build
 	$(SUDO) $(GO) test -count=1 -timeout 0 -v -run '^TestModel$$' ./test/packet -model.steps $(STEPS)
 
+.PHONY: packet-times
+packet-times: root ## Take the time of each case of the packet tests, in nanoseconds
+	@hack/setup.sh build
+	$(SUDO) $(GO) test -count=1 -timeout 0 -parallel 1 -skip 'Model|Fuzz' ./test/packet -packet.times 10000
+
 .PHONY: mutants
 mutants: root ## Break the programs in many ways, each of which the model must see within a minute
 	@hack/setup.sh build generate

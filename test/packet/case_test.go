@@ -67,6 +67,7 @@ func (w *world) runCase(t *testing.T, c testCase, f family, l linkLayer) {
 			t.Fatalf("that was step %d of %d", i+1, len(c.steps))
 		}
 	}
+	r.timeLast(t.Name())
 }
 
 func orAll[T any](some, all []T) []T {

@@ -148,8 +148,10 @@ func (e exchange) take(r *run) {
 		e.recall(r)
 	}
 	if r.link == driver && e.hook == ingress && e.gsoSize == 0 && e.meetXDP(r) {
+		r.last = &met{e, early}
 		return
 	}
+	r.last = &met{e, e.hook}
 	before := r.counted()
 	out := e.process(r, e.hook)
 	after := r.counted()

@@ -26,5 +26,9 @@ func TestMain(m *testing.M) {
 	}
 	status := m.Run()
 	everyTest.end()
+	if err := printTimings(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
 	os.Exit(status)
 }

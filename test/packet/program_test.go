@@ -98,6 +98,12 @@ func toThisHost() asm.Instructions {
 // and R6, and then goes on as the program p.
 func behind(tb lab.TB, p *ebpf.Program, before ...asm.Instruction) *ebpf.Program {
 	tb.Helper()
+	return behindAs(tb, p, ebpf.ProgramSpec{Type: ebpf.SchedCLS}, before...)
+}
+
+// behindAs is behind for a program of some kind.
+func behindAs(tb lab.TB, p *ebpf.Program, spec ebpf.ProgramSpec, before ...asm.Instruction) *ebpf.Program {
+	tb.Helper()
 	const unreachable = 77
 	slots, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {
@@ -107,9 +113,8 @@ func behind(tb lab.TB, p *ebpf.Program, before ...asm.Instruction) *ebpf.Program
 	if err := slots.Put(uint32(0), p); err != nil {
 		tb.Fatalf("%v", err)
 	}
-	instructions := asm.Instructions{asm.Mov.Reg(asm.R6, asm.R1)}
-	instructions = append(instructions, before...)
-	instructions = append(instructions,
+	spec.Instructions = append(asm.Instructions{asm.Mov.Reg(asm.R6, asm.R1)}, before...)
+	spec.Instructions = append(spec.Instructions,
 		asm.Mov.Reg(asm.R1, asm.R6),
 		asm.LoadMapPtr(asm.R2, slots.FD()),
 		asm.Mov.Imm(asm.R3, 0),
@@ -117,18 +122,19 @@ func behind(tb lab.TB, p *ebpf.Program, before ...asm.Instruction) *ebpf.Program
 		asm.Mov.Imm(asm.R0, unreachable),
 		asm.Return(),
 	)
-	return load(tb, instructions)
+	return loadAs(tb, spec)
 }
 
 // load loads a tc program.
 func load(tb lab.TB, instructions asm.Instructions) *ebpf.Program {
 	tb.Helper()
-	return loadAs(tb, ebpf.SchedCLS, instructions)
+	return loadAs(tb, ebpf.ProgramSpec{Type: ebpf.SchedCLS, Instructions: instructions})
 }
 
-func loadAs(tb lab.TB, kind ebpf.ProgramType, instructions asm.Instructions) *ebpf.Program {
+func loadAs(tb lab.TB, spec ebpf.ProgramSpec) *ebpf.Program {
 	tb.Helper()
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: kind, License: "Dual BSD/GPL", Instructions: instructions})
+	spec.License = "Dual BSD/GPL"
+	p, err := ebpf.NewProgram(&spec)
 	if err != nil {
 		tb.Fatalf("%v", err)
 	}
@@ -145,7 +151,10 @@ func null(tb lab.TB) *ebpf.Program {
 // nullXDP returns an XDP program that does nothing.
 func nullXDP(tb lab.TB) *ebpf.Program {
 	tb.Helper()
-	return loadAs(tb, ebpf.XDP, asm.Instructions{asm.Mov.Imm(asm.R0, int32(pass)), asm.Return()})
+	return loadAs(tb, ebpf.ProgramSpec{
+		Type: ebpf.XDP, AttachType: ebpf.AttachXDP, Flags: unix.BPF_F_XDP_HAS_FRAGS,
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, int32(pass)), asm.Return()},
+	})
 }
 
 // skBuff is the kernel's struct __sk_buff, as far as a test run heeds it.

@@ -20,6 +20,8 @@ type run struct {
 	// chosen is the port that xfwd has chosen in place of a client's, or `chosen`
 	// as long as it has not.
 	chosen int
+	// last is the packet that came last.
+	last *met
 }
 
 // input is what a program is given.
@@ -33,6 +35,9 @@ type input struct {
 	gsoSize, gsoSegments int
 	// checkChecksum has the kernel check the sum that it keeps of the packet.
 	checkChecksum bool
+	// repeat runs the program so many times on what it has made of the frame; 0 is
+	// once.
+	repeat int
 }
 
 // output is what comes of it.
@@ -54,6 +59,7 @@ func (w *world) processHere(in input) (output, error) {
 		Data:    in.frame,
 		DataOut: make([]byte, len(in.frame)+1024),
 		Context: skBuff{Ifindex: ifindex, GSOSize: uint32(in.gsoSize), GSOSegs: uint32(in.gsoSegments)},
+		Repeat:  uint32(in.repeat),
 	}
 	if in.hook == early {
 		o.Context = xdpMD{DataEnd: uint32(len(in.frame)), IngressIfindex: ifindex}
