@@ -63,11 +63,21 @@ func readArray[V any](m *ebpf.Map, values []V) error {
 	return nil
 }
 
+// The number of entries that are read at once: few at first, as most maps have, and more
+// with each turn, for those of flows.
+const (
+	firstBatch = 64
+	lastBatch  = 4096
+)
+
 // batches calls f for every entry of a map, reading many at once. An entry
 // that comes or goes meanwhile may be missed.
 func batches[K comparable, V any](m *ebpf.Map, f func(K, V)) error {
-	// A batch must hold the fullest bucket of a hash; it grows when it did not.
-	size := min(int(m.MaxEntries()), 4096)
+	return batchesFrom(m, firstBatch, f)
+}
+
+// batchesFrom is batches with another number of entries at first.
+func batchesFrom[K comparable, V any](m *ebpf.Map, size int, f func(K, V)) error {
 	var cursor ebpf.MapBatchCursor
 	keys, values := make([]K, size), make([]V, size)
 	for {
@@ -75,11 +85,16 @@ func batches[K comparable, V any](m *ebpf.Map, f func(K, V)) error {
 		for i := range n {
 			f(keys[i], values[i])
 		}
+		crowded := errors.Is(err, unix.ENOSPC) // a bucket of the hash has more
 		switch {
 		case errors.Is(err, ebpf.ErrKeyNotExist):
 			return nil
-		case err != nil:
+		case err != nil && !crowded:
 			return fmt.Errorf("read map %s: %w", m, err)
+		}
+		if crowded || size < lastBatch {
+			size *= 2
+			keys, values = make([]K, size), make([]V, size)
 		}
 	}
 }
