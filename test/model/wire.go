@@ -55,8 +55,13 @@ func oneHopLess(frame []byte, p packet) {
 	c.update(frame, p.network+10)
 }
 
-// translate gives a packet with ports, or a later fragment, another tuple.
+// translate gives a packet with ports, or a later fragment, another tuple. One that
+// has it already stays as it is to the last bit: of the two ways to write a checksum of
+// zero it keeps its own.
 func translate(frame []byte, p packet, to Tuple, onward bool) {
+	if !onward && p.tuple == to {
+		return
+	}
 	var covered changes
 	if onward || p.tuple.Source.Addr() != to.Source.Addr() || p.tuple.Destination.Addr() != to.Destination.Addr() {
 		covered = writeAddresses(frame, p.network, p.ipv6, to.Source.Addr(), to.Destination.Addr())
