@@ -38,7 +38,7 @@ check-generated: ## Generate everything anew and want no difference
 	@hack/check-generated.sh
 
 .PHONY: test
-test: unit e2e ## Run every test, as root, in network namespaces of their own
+test: unit e2e test-vm ## Run every test, as root: in network namespaces of their own, and on other kernels
 
 .PHONY: unit
 unit: root ## Run the tests of packages and programs
@@ -55,12 +55,12 @@ e2e: root ## Run the tests of the whole, with real clients and servers
 .PHONY: test-kernels
 test-kernels: root ## Run the programs, what attaches them, packets and the model on every kernel of test/vm/kernels, in QEMU
 	@hack/setup.sh build vm
-	$(SUDO) $(GO) run ./test/vm -core -timeout 15m ./test/vm/programs ./internal/loader ./test/packet
+	$(SUDO) $(GO) run ./test/vm -core -again -timeout 15m ./test/vm/programs ./internal/loader ./test/packet
 
 .PHONY: test-vm
 test-vm: root ## Run the tests of test/vm/core in QEMU, on every kernel of test/vm/kernels
 	@hack/setup.sh build vm
-	$(SUDO) $(GO) run ./test/vm -core -timeout 15m
+	$(SUDO) $(GO) run ./test/vm -core -again -timeout 15m
 
 .PHONY: test-vm-all
 test-vm-all: root ## Run all that depends on the kernel in QEMU; takes hours

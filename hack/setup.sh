@@ -23,7 +23,7 @@ commands() {
 		ssh=openssh-client sshd=openssh-server \
 		"bpftool=$(bpftool_package)" && commands bench ;;
 	# The guests of test/vm get the programs of the tests.
-	vm) echo xz=xz-utils /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring && commands test ;;
+	vm) echo xz=xz-utils /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring && debian_mirror && commands test ;;
 	lint) echo clang-format-19=clang-format-19 shellcheck=shellcheck systemd-analyze=systemd ;;
 	generate) echo clang-19=clang-19 llvm-strip-19=llvm-19 ;;
 	*) fail "no group is called \"$1\"; there are build, demo, test, vm, bench, lint and generate" ;;
@@ -37,6 +37,11 @@ bpftool_package() {
 	else
 		echo bpftool
 	fi
+}
+
+# debian_mirror: prints what knows a Debian mirror where the machine's own sources do not.
+debian_mirror() {
+	grep -q '^ID=debian' /etc/os-release || echo /usr/sbin/debootstrap=debootstrap
 }
 
 # have COMMAND: tells whether it is there, be it a path or a name. Administrators' commands are not in every

@@ -47,6 +47,11 @@ func (m *Model) choose(f *Forward, t Tuple) []*Backend {
 	return chosen
 }
 
+// ForgetClient ends the affinity of a forward's client.
+func (m *Model) ForgetClient(f *Forward, client netip.Addr) {
+	delete(m.affinities, affinityKey{client, f})
+}
+
 // balance returns the backends that may get a new flow, by the forward's balance.
 func (m *Model) balance(f *Forward, t Tuple) []*Backend {
 	takers := f.takers(family(t.Destination.Addr()))

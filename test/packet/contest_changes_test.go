@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -219,13 +220,15 @@ func (c *contest) follow(reset, refused bool) error {
 
 // forgetOwnConnections: the command has asked whether somebody answers at a new
 // target, which another forward may have sent to a backend of its own. The model
-// knows nothing of the host's own connections; their client is no address.
+// knows nothing of the host's own connections; their client is no address, and so
+// that of packets from the unspecified address, too.
 func (c *contest) forgetOwnConnections() error {
 	for _, f := range c.model.Forwards {
 		err := c.maps.Affinities.Delete(bpf.XfwdAffinityKey{Forward: f.ID})
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return err
 		}
+		c.model.ForgetClient(f, netip.IPv6Unspecified())
 		var turn uint64
 		if err := c.maps.Turns.Lookup(f.ID, &turn); err != nil {
 			return err

@@ -9,14 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// mirror returns the Debian mirror of this machine: that of its own suite, or on
-// another distribution, what DEBIAN_MIRROR says. It fails if nobody could tell
-// what Debian has signed.
+// mirror returns the Debian mirror of this machine: what DEBIAN_MIRROR says, that of its
+// own suite, or on another distribution the one that debootstrap takes. It fails if nobody
+// could tell what Debian has signed.
 func mirror(ctx context.Context) (string, error) {
 	if _, err := os.Stat(keyring); err != nil {
 		return "", fmt.Errorf("%w: install the package debian-archive-keyring", err)
@@ -40,7 +41,25 @@ func mirror(ctx context.Context) (string, error) {
 			return f[0], nil
 		}
 	}
-	return "", fmt.Errorf("apt knows no Debian mirror: set DEBIAN_MIRROR to the address of one")
+	script, err := os.ReadFile(debootstrap)
+	if err == nil {
+		if m := usualMirror(script); m != "" {
+			return m, nil
+		}
+	}
+	return "", fmt.Errorf("neither apt nor debootstrap knows a Debian mirror: set DEBIAN_MIRROR to the address of one")
+}
+
+// debootstrap makes Debian systems also on other distributions.
+const debootstrap = "/usr/sbin/debootstrap"
+
+// usualMirror is the one that debootstrap's script says, if it is Debian's.
+func usualMirror(script []byte) string {
+	match := regexp.MustCompile(`(?m)^DEF_MIRROR="([^"]*/debian)"$`).FindSubmatch(script)
+	if match == nil {
+		return ""
+	}
+	return string(match[1])
 }
 
 // apt is an apt that knows some suites of the Debian archive and nothing of this

@@ -61,11 +61,14 @@ func (s selection) among(named []string) ([]string, error) {
 	return paths, nil
 }
 
-// run is what -test.run takes for a package's tests: alternatives, each of which
-// has a regexp for each level.
-func (s selection) run(name string) string {
+// run is what -test.run takes for a package's tests.
+func (s selection) run(name string) string { return pattern(s.tests[name]) }
+
+// pattern is what -test.run takes for tests, or cases of some: alternatives, each of
+// which has a regexp for each level.
+func pattern(tests []string) string {
 	var alternatives []string
-	for _, test := range s.tests[name] {
+	for _, test := range tests {
 		levels := strings.Split(test, "/")
 		for i := range levels {
 			levels[i] = "^" + regexp.QuoteMeta(levels[i]) + "$"

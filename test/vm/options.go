@@ -29,6 +29,7 @@ type options struct {
 	parallel    int
 	accelerator string
 	steady      bool
+	again       bool
 	memory      int
 	threads     int
 	logs        string
@@ -91,6 +92,7 @@ func parseOptions(args []string, defaultLogs string) (options, error) {
 	flags.IntVar(&o.parallel, "j", runtime.NumCPU(), "how many machines run at once")
 	flags.StringVar(&o.accelerator, "accel", "tcg", "what runs the guest's code: tcg or kvm")
 	flags.BoolVar(&o.steady, "steady", false, "have the guests' clocks count instructions instead of time,\nfor a machine that is busy with other work; takes twice as long")
+	flags.BoolVar(&o.again, "again", false, "run the tests that fail once more with -steady, and fail only if they fail again")
 	flags.IntVar(&o.memory, "memory", 768, "the machines' memory in `MiB`")
 	flags.IntVar(&o.threads, "smp", 1, "the machines' processors")
 	flags.StringVar(&o.logs, "logs", defaultLogs, "the directory for what the machines say")

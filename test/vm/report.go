@@ -30,6 +30,8 @@ type report struct {
 	// said. Only the innermost tests count.
 	passed          []string
 	failed, skipped []testResult
+	// recovered are those that failed at first, and passed with a steady clock.
+	recovered []testResult
 	// counts are the instructions that the verifier looked at, by program.
 	counts map[string]int
 	// outside is what was said outside of tests.
@@ -115,6 +117,9 @@ func (r report) print(w io.Writer, verbose bool) {
 		word, r.run.kernel.name, r.run.suite.name, len(r.passed), len(r.failed), len(r.skipped), r.elapsed.Seconds(), r.run.kernel.release)
 	for _, skipped := range r.skipped {
 		fmt.Fprintf(w, "  skipped: %s\n%s", skipped.name, indent(skipped.output))
+	}
+	for _, recovered := range r.recovered {
+		fmt.Fprintf(w, "  failed at first, and passed with a steady clock: %s\n%s", recovered.name, indent(recovered.output))
 	}
 	if verbose {
 		text, _ := os.ReadFile(r.log)

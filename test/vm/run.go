@@ -30,6 +30,7 @@ type testRun struct {
 	name string
 	// parts are the archives of which its initramfs consists.
 	parts []string
+	job   job.Job
 	// timeout ends it.
 	timeout time.Duration
 }
@@ -61,9 +62,9 @@ func prepare(ctx context.Context, o options, dir string, kernels []kernel) ([]te
 			return nil, err
 		}
 		for _, g := range guests {
-			r := testRun{kernel: g.kernel, suite: s, timeout: o.timeout}
+			r := testRun{kernel: g.kernel, suite: s, job: newJob(o, s, g), timeout: o.timeout}
 			r.name = g.kernel.name + "-" + strings.ReplaceAll(s.name, "/", "-")
-			own, err := buildJob(filepath.Join(dir, r.name+".cpio"), newJob(o, s, g))
+			own, err := buildJob(filepath.Join(dir, r.name+".cpio"), r.job)
 			if err != nil {
 				return nil, err
 			}
@@ -88,7 +89,7 @@ func newJob(o options, s suite, g guest) job.Job {
 		Modules: g.modules,
 		Args: []string{
 			guestTests, "-test.v=test2json", "-test.paniconexit0",
-			"-test.run=" + tests, "-test.skip=" + o.skipped(), "-test.timeout=" + o.timeout.String(),
+			runFlag + tests, "-test.skip=" + o.skipped(), "-test.timeout=" + o.timeout.String(),
 		},
 		Env: env,
 		Dir: s.guestDir(),
@@ -112,6 +113,9 @@ func runAll(ctx context.Context, o options, q qemu, lacks []lack, runs []testRun
 		wait.Go(func() {
 			defer func() { <-slots }()
 			report := r.run(ctx, o, q)
+			if o.again {
+				report = report.again(ctx, o, q)
+			}
 			enforce(lacks, &report)
 			print.Lock()
 			defer print.Unlock()
