@@ -75,11 +75,11 @@ func (s *Set) Flows(yield func(Flow) bool) error {
 	}
 	more := true
 	for _, m := range []*ebpf.Map{s.maps.FlowsEstablished, s.maps.FlowsTransitory} {
-		err := batches(m, func(key bpf.XfwdTuple, k bpf.XfwdFlow) {
-			if !more || k.Flags&uint8(bpf.XfwdFlowFlagFLOW_REVERSE|bpf.XfwdFlowFlagFLOW_SHADOW) != 0 {
-				return
+		err := batches(m, func(key bpf.XfwdTuple, k bpf.XfwdFlow) bool {
+			if k.Flags&uint8(bpf.XfwdFlowFlagFLOW_REVERSE|bpf.XfwdFlowFlagFLOW_SHADOW) == 0 {
+				more = yield(flowFromKernel(key, k, m == s.maps.FlowsEstablished, now))
 			}
-			more = yield(flowFromKernel(key, k, m == s.maps.FlowsEstablished, now))
+			return more
 		})
 		if err != nil || !more {
 			return err

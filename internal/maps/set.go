@@ -36,7 +36,10 @@ func (s *Set) Close() error {
 func entries[K comparable, V any](m *ebpf.Map) (map[K]V, error) {
 	all := make(map[K]V)
 	if m.Type() != ebpf.LPMTrie {
-		err := batches(m, func(k K, v V) { all[k] = v })
+		err := batches(m, func(k K, v V) bool {
+			all[k] = v
+			return true
+		})
 		return all, err
 	}
 	// A trie cannot be read in batches before Linux 5.13.
@@ -70,20 +73,22 @@ const (
 	lastBatch  = 4096
 )
 
-// batches calls f for every entry of a map, reading many at once. An entry
-// that comes or goes meanwhile may be missed.
-func batches[K comparable, V any](m *ebpf.Map, f func(K, V)) error {
+// batches calls f for every entry of a map until it returns false, reading many at
+// once. An entry that comes or goes meanwhile may be missed.
+func batches[K comparable, V any](m *ebpf.Map, f func(K, V) bool) error {
 	return batchesFrom(m, firstBatch, f)
 }
 
 // batchesFrom is batches with another number of entries at first.
-func batchesFrom[K comparable, V any](m *ebpf.Map, size int, f func(K, V)) error {
+func batchesFrom[K comparable, V any](m *ebpf.Map, size int, f func(K, V) bool) error {
 	var cursor ebpf.MapBatchCursor
 	keys, values := make([]K, size), make([]V, size)
 	for {
 		n, err := m.BatchLookup(&cursor, keys, values, nil)
 		for i := range n {
-			f(keys[i], values[i])
+			if !f(keys[i], values[i]) {
+				return nil
+			}
 		}
 		crowded := errors.Is(err, unix.ENOSPC) // a bucket of the hash has more
 		switch {

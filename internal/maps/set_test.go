@@ -26,11 +26,12 @@ func TestBatches(t *testing.T) {
 	}
 	for _, first := range []int{1, firstBatch, 2 * lastBatch} {
 		seen := make(map[uint32]bool)
-		err := batchesFrom(m, first, func(key uint32, value uint64) {
+		err := batchesFrom(m, first, func(key uint32, value uint64) bool {
 			if seen[key] || value != uint64(key)*7 {
 				t.Errorf("%d at once: %d comes with %d, again %v", first, key, value, seen[key])
 			}
 			seen[key] = true
+			return true
 		})
 		if err != nil || len(seen) != count {
 			t.Errorf("%d at once: %d entries, %v", first, len(seen), err)

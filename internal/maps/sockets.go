@@ -27,7 +27,7 @@ type OwnSocket struct {
 // OwnSockets reads which sockets got a backend, as far as the programs remember.
 func (s *Set) OwnSockets() ([]OwnSocket, error) {
 	var sockets []OwnSocket
-	err := batches(s.maps.SocketPeers, func(key bpf.XfwdSocketPeerKey, asked bpf.XfwdSocketPeer) {
+	err := batches(s.maps.SocketPeers, func(key bpf.XfwdSocketPeerKey, asked bpf.XfwdSocketPeer) bool {
 		sockets = append(sockets, OwnSocket{
 			Socket: Socket{
 				Cookie: key.Cookie,
@@ -35,6 +35,7 @@ func (s *Set) OwnSockets() ([]OwnSocket, error) {
 			},
 			Asked: netip.AddrPortFrom(addressFromKernel(asked.Address), portFromKernel(asked.Port)),
 		})
+		return true
 	})
 	return sockets, err
 }
