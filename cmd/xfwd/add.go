@@ -115,5 +115,5 @@ func existings() []ctl.Existing {
 
 // maxFlowsFlag declares --max-flows for a command that may load the dataplane.
 func (a *app) maxFlowsFlag(cmd *cobra.Command) {
-	cmd.Flags().Var(flowCount{&a.options.MaxFlows}, "max-flows", "size of the flow table, if the dataplane is to be loaded (default by memory)")
+	cmd.Flags().Var(number32{&a.options.MaxFlows}, "max-flows", "size of the flow table, if the dataplane is to be loaded (default by memory)")
 }

@@ -50,47 +50,77 @@ func complete[T ~string](cmd *cobra.Command, flag string, choices []T) {
 	}
 }
 
-// flowCount is the value of --max-flows.
-type flowCount struct{ value *uint32 }
-
-func (c flowCount) Type() string { return "number" }
-
-func (c flowCount) String() string {
-	if c.value == nil || *c.value == 0 {
-		return ""
-	}
-	return strconv.FormatUint(uint64(*c.value), 10)
+// choices is the value of a flag that takes one of a few words each time.
+type choices[T ~string] struct {
+	values  *[]T
+	choices []T
 }
 
-func (c flowCount) Set(word string) error {
-	n, err := strconv.ParseUint(word, 10, 32)
-	if err != nil || n == 0 {
-		return ctl.Errorf(ctl.ErrSyntax, "write a number such as 65536")
+func choicesOf[T ~string](values *[]T, all []T) choices[T] {
+	return choices[T]{values, all}
+}
+
+func (c choices[T]) Type() string { return "word" }
+
+func (c choices[T]) String() string {
+	if c.values == nil {
+		return ""
 	}
-	*c.value = uint32(n)
+	return strings.Join(words(*c.values), ", ")
+}
+
+func (c choices[T]) Set(word string) error {
+	var chosen T
+	if err := choiceOf(&chosen, c.choices).Set(word); err != nil {
+		return err
+	}
+	*c.values = append(*c.values, chosen)
 	return nil
 }
 
-// interval is the value of --watch.
-type interval struct{ value *time.Duration }
+// number32 is the value of a flag that takes a number of flows.
+type number32 struct{ value *uint32 }
 
-// shortestInterval keeps rates meaningful and the processor free.
-const shortestInterval = 100 * time.Millisecond
+func (n number32) Type() string { return "number" }
 
-func (i interval) Type() string { return "interval" }
-
-func (i interval) String() string {
-	if i.value == nil || *i.value == 0 {
+func (n number32) String() string {
+	if n.value == nil || *n.value == 0 {
 		return ""
 	}
-	return ctl.FormatDuration(*i.value)
+	return strconv.FormatUint(uint64(*n.value), 10)
 }
 
-func (i interval) Set(word string) error {
-	d, err := time.ParseDuration(word)
-	if err != nil || d < shortestInterval {
-		return ctl.Errorf(ctl.ErrSyntax, "write a duration from %s on, such as 2s", shortestInterval)
+func (n number32) Set(word string) error {
+	parsed, err := strconv.ParseUint(word, 10, 32)
+	if err != nil || parsed == 0 {
+		return ctl.Errorf(ctl.ErrSyntax, "write a number such as 65536")
 	}
-	*i.value = d
+	*n.value = uint32(parsed)
+	return nil
+}
+
+// duration is the value of a flag that takes one.
+type duration struct {
+	value *time.Duration
+	// least is the shortest that makes sense, example another one.
+	least   time.Duration
+	example string
+}
+
+func (d duration) Type() string { return "duration" }
+
+func (d duration) String() string {
+	if d.value == nil || *d.value == 0 {
+		return ""
+	}
+	return ctl.FormatDuration(*d.value)
+}
+
+func (d duration) Set(word string) error {
+	parsed, err := time.ParseDuration(word)
+	if err != nil || parsed < d.least {
+		return ctl.Errorf(ctl.ErrSyntax, "write a duration from %s on, such as %s", d.least, d.example)
+	}
+	*d.value = parsed
 	return nil
 }

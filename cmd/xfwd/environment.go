@@ -32,7 +32,8 @@ type dataplane interface {
 	Update(context.Context, ctl.Change, ctl.UpdateOptions) (ctl.Report, error)
 	Forwards(context.Context) ([]ctl.Forward, error)
 	Counters(context.Context) ([]ctl.ForwardCounters, error)
-	Flows(context.Context) iter.Seq2[ctl.Flow, error]
+	Flows(context.Context, ctl.FlowFilter) iter.Seq2[ctl.Flow, error]
+	DeleteFlows(context.Context, ctl.FlowFilter, ctl.FlowDeletion) (int, error)
 	XDP(context.Context) (ctl.XDPModes, error)
 	Status(context.Context) (ctl.Status, error)
 	Unload(context.Context) error

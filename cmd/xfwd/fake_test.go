@@ -80,10 +80,15 @@ func (f *fake) Counters(context.Context) ([]ctl.ForwardCounters, error) {
 	return counted, f.err
 }
 
-func (f *fake) Flows(context.Context) iter.Seq2[ctl.Flow, error] {
+func (f *fake) Flows(_ context.Context, filter ctl.FlowFilter) iter.Seq2[ctl.Flow, error] {
 	return func(yield func(ctl.Flow, error) bool) {
+		means, err := f.means(filter)
+		if err != nil {
+			yield(ctl.Flow{}, err)
+			return
+		}
 		for _, flow := range f.flows {
-			if !yield(flow, nil) {
+			if means(flow) && !yield(flow, nil) {
 				return
 			}
 		}
@@ -91,6 +96,29 @@ func (f *fake) Flows(context.Context) iter.Seq2[ctl.Flow, error] {
 			yield(ctl.Flow{}, f.err)
 		}
 	}
+}
+
+func (f *fake) DeleteFlows(_ context.Context, filter ctl.FlowFilter, o ctl.FlowDeletion) (int, error) {
+	means, err := f.means(filter)
+	if err != nil || f.err != nil {
+		return 0, errors.Join(err, f.err)
+	}
+	before := len(f.flows)
+	left := slices.DeleteFunc(slices.Clone(f.flows), means)
+	if !o.DryRun {
+		f.flows, f.existing = left, o.Existing
+	}
+	return before - len(left), nil
+}
+
+// means returns what a filter means.
+func (f *fake) means(filter ctl.FlowFilter) (func(ctl.Flow) bool, error) {
+	forwards, _ := f.Forwards(context.Background())
+	selected, err := ctl.Select(forwards, filter.Forwards)
+	return func(flow ctl.Flow) bool {
+		ofForward := func(s ctl.Forward) bool { return s.Frontend.Equal(flow.Frontend) }
+		return (len(filter.Forwards) == 0 || slices.ContainsFunc(selected, ofForward)) && filter.Match(flow)
+	}, err
 }
 
 func (f *fake) XDP(context.Context) (ctl.XDPModes, error) { return f.xdp, f.err }

@@ -85,6 +85,20 @@ this host:30080       1  active            7  kept
 tcp    198.51.100.9:40000  192.0.2.1:80  192.0.2.1:30080  established    3m
 udp    [2001:db8::1]:1     -             -                one-way        0s
 `},
+		{"flows --client 198.51.100.0/24:40000 --state syn --state established --idle 3m", `PROTO  CLIENT              DESTINATION   TARGET           STATE        IDLE
+tcp    198.51.100.9:40000  192.0.2.1:80  192.0.2.1:30080  established    3m
+`},
+		{"flows --protocol udp", `PROTO  CLIENT           DESTINATION  TARGET  STATE    IDLE
+udp    [2001:db8::1]:1  -            -       one-way    0s
+`},
+		{"flows --limit 1", `PROTO  CLIENT              DESTINATION   TARGET           STATE        IDLE
+tcp    198.51.100.9:40000  192.0.2.1:80  192.0.2.1:30080  established    3m
+`},
+		{"flows web --protocol udp", "no flows\n"},
+		{"flows --target :30080 --protocol udp -o json", "[]\n"},
+		{"flows --count", "2\n"},
+		{"flows --count --limit 1", "1\n"},
+		{"flows --count --target 192.0.2.1 -o yaml", "1\n"},
 		{"flows web -o wide", `PROTO  CLIENT              DESTINATION   TARGET           STATE        IDLE  SOURCE              FRONTEND  NAME
 tcp    198.51.100.9:40000  192.0.2.1:80  192.0.2.1:30080  established    3m  198.51.100.9:40000  80/tcp    web
 `},
@@ -163,11 +177,34 @@ func TestListJSON(t *testing.T) {
 func TestFlowsFail(t *testing.T) {
 	f := busy(t)
 	f.err = ctl.Errorf(ctl.ErrUnsupported, "no more")
-	for _, output := range []string{"table", "json", "yaml"} {
-		got := f.test(t.Context(), nil, "flows", "-o", output)
-		if got.status != exitUnsupported || got.stderr != "xfwd: no more\n" {
-			t.Errorf("-o %s: %+v", output, got)
+	for _, args := range []string{"-o table", "-o json", "-o yaml", "--count"} {
+		got := f.test(t.Context(), nil, strings.Fields("flows "+args)...)
+		if got.status != exitUnsupported || got.stderr != "xfwd: no more\n" || strings.HasSuffix(got.stdout, "]\n") {
+			t.Errorf("%s: %+v", args, got)
 		}
+	}
+}
+
+// Only what passes the filters is forgotten, and not in a rehearsal.
+func TestFlowsDel(t *testing.T) {
+	f := busy(t)
+	for _, test := range []struct {
+		args, want string
+		left       int
+	}{
+		{"--all --dry-run", "would forget 2 flows\n", 2},
+		{"web --protocol udp", "forgot 0 flows\n", 2},
+		{"--client 198.51.100.8/31 --dry-run -o json", "{\n  \"dryRun\": true,\n  \"flows\": 1\n}\n", 2},
+		{"web", "forgot 1 flow\n", 1},
+		{"--all --existing reset", "forgot 1 flow\n", 0},
+	} {
+		got := f.test(t.Context(), nil, strings.Fields("flows del "+test.args)...)
+		if got != (result{stdout: test.want}) || len(f.flows) != test.left {
+			t.Errorf("%s: %+v, and %d flows are left", test.args, got, len(f.flows))
+		}
+	}
+	if f.existing != ctl.ExistingReset {
+		t.Errorf("existing connections: %s", f.existing)
 	}
 }
 

@@ -41,7 +41,7 @@ and with -o json one object a line.`,
 		},
 		ValidArgsFunction: a.completeForwards,
 	}
-	cmd.Flags().Var(interval{&every}, "watch", "show rates, again and again")
+	cmd.Flags().Var(interval(&every), "watch", "show rates, again and again, at this `interval`")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "1s"
 	return cmd
 }

@@ -17,6 +17,12 @@ type sample struct {
 	forwards []ctl.ForwardCounters
 }
 
+// interval is the value of a flag that says how often rates are shown: not so often
+// that they mean nothing, or the processor is never free.
+func interval(value *time.Duration) duration {
+	return duration{value, 100 * time.Millisecond, "2s"}
+}
+
 // watch prints rates until the context ends.
 func (a *app) watch(ctx context.Context, d dataplane, refs []string, every time.Duration) error {
 	take := func() (sample, error) {

@@ -101,8 +101,7 @@ type Flow struct {
 	// Client and Destination are what the client's packets bear; Target is
 	// where they are sent, Source what the target sees as the client.
 	Client, Destination, Source, Target FlowEndpoint
-	// State is syn, established, closing, closed, one-way or two-way.
-	State string
+	State                               FlowState
 	// Idle is how long ago the last packet of either direction came, to about a second.
 	Idle time.Duration
 }

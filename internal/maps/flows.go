@@ -31,6 +31,8 @@ type Flow struct {
 	Elsewhere bool
 	// FinForward, FinReverse, Reset: who has closed a TCP connection, and how.
 	FinForward, FinReverse, Reset bool
+	// Counted is set for a connection that its backend's balance counts.
+	Counted bool
 	// Idle is the time since a recent packet of either direction, to about a
 	// second.
 	Idle time.Duration
@@ -102,6 +104,7 @@ func flowFromKernel(key bpf.XfwdTuple, k bpf.XfwdFlow, established bool, now tim
 		FinForward:  has(bpf.XfwdFlowFlagFLOW_FIN_FORWARD),
 		FinReverse:  has(bpf.XfwdFlowFlagFLOW_FIN_REVERSE),
 		Reset:       has(bpf.XfwdFlowFlagFLOW_RESET),
+		Counted:     has(bpf.XfwdFlowFlagFLOW_COUNTED),
 		Idle:        max(0, now-time.Duration(k.LastSeen)),
 		key:         key,
 		partner:     reversed(k.To),

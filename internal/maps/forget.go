@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package maps
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/xfwd/xfwd/bpf"
+)
+
+// ForgetFlows removes both entries of flows and, as the programs do, counts the
+// connections off that have not closed. That a flow has gone already is no error.
+func (s *Set) ForgetFlows(flows []Flow) error {
+	open := make(map[uint32]int64)
+	keys := make([]bpf.XfwdTuple, 0, 2*len(flows))
+	for _, f := range flows {
+		counted, err := s.isCounted(f)
+		if err != nil {
+			return err
+		}
+		if counted {
+			open[f.Backend]++
+		}
+		keys = append(keys, f.key, f.partner)
+	}
+	for _, m := range []*ebpf.Map{s.maps.FlowsEstablished, s.maps.FlowsTransitory} {
+		if err := removeAll(m, keys); err != nil {
+			return err
+		}
+	}
+	return s.countOff(open)
+}
+
+// isCounted says whether a flow is, now, one of the connections of its backend: it
+// may have closed since it was read, and then the programs have counted it off.
+func (s *Set) isCounted(f Flow) (bool, error) {
+	if !f.Counted || f.Closed() {
+		return false, nil
+	}
+	for _, m := range []*ebpf.Map{s.maps.FlowsEstablished, s.maps.FlowsTransitory} {
+		var k bpf.XfwdFlow
+		switch err := m.Lookup(f.key, &k); {
+		case errors.Is(err, ebpf.ErrKeyNotExist):
+		case err != nil:
+			return false, fmt.Errorf("read map %s: %w", m, err)
+		default:
+			return !flowFromKernel(f.key, k, f.Established, 0).Closed(), nil
+		}
+	}
+	return false, nil
+}
+
+// countOff takes connections that have ended from the counts of their backends. One
+// that a packet counts in the same moment may be missed, until a command that changes
+// a forward counts all of them anew.
+func (s *Set) countOff(ended map[uint32]int64) error {
+	left := make(map[uint32]int64, len(ended))
+	for id, n := range ended {
+		var count int64
+		if err := s.maps.BackendConnections.Lookup(id, &count); err != nil {
+			return fmt.Errorf("read connections: %w", err)
+		}
+		left[id] = count - n
+	}
+	return s.PutConnections(left)
+}
