@@ -39,6 +39,7 @@ type options struct {
 // them: they measure time, run hundreds of commands, publish thousands of ports or
 // move hundreds of thousands of packets.
 var emulatedTooSlow = []string{
+	"TestAMillionFlows",
 	"TestAddIsQuick",
 	"TestFaultCommandsKilled",
 	"TestFaultForwardsFull",
