@@ -79,8 +79,9 @@ func (n *Namespace) Do(f func() error) error {
 	return <-done
 }
 
-// enter calls f on a thread that it moves to the namespace. A thread that cannot
-// return stays locked, and so ends with its goroutine.
+// enter calls f on a thread that it moves to the namespace, unless it is there: that
+// is not allowed without CAP_SYS_ADMIN. A thread that cannot return stays locked, and
+// so ends with its goroutine.
 func (n *Namespace) enter(f func() error) error {
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
@@ -88,6 +89,14 @@ func (n *Namespace) enter(f func() error) error {
 		return err
 	}
 	defer home.Close()
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(home.Fd()), &stat); err != nil {
+		return err
+	}
+	if stat.Ino == n.id {
+		defer runtime.UnlockOSThread()
+		return f()
+	}
 	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
 		return explain("enter the network namespace "+n.file.Name(), err)
 	}
