@@ -32,7 +32,7 @@ type File struct {
 // is ErrSyntax, with a text that begins with the given name of the file and
 // the line.
 func ParseFile(name string, data []byte, now time.Time) (File, error) {
-	r := fileReader{name: name, now: now, seen: newIndex()}
+	r := fileReader{name: name, begin: keyAPIVersion + ": " + FileVersion, now: now, seen: newIndex()}
 	if err := r.read(data); err != nil {
 		return File{}, err
 	}
@@ -42,9 +42,11 @@ func ParseFile(name string, data []byte, now time.Time) (File, error) {
 // fileReader collects what one file says.
 type fileReader struct {
 	name string
-	now  time.Time
-	xdp  XDPModes
-	seen *index
+	// begin is a first line that a file may have.
+	begin string
+	now   time.Time
+	xdp   XDPModes
+	seen  *index
 	// lines are where the forwards in seen begin.
 	lines []int
 }
@@ -65,7 +67,7 @@ func (r *fileReader) read(data []byte) error {
 	}
 	version, found := values[keyAPIVersion]
 	if !found {
-		return r.errorf(line(top), "apiVersion is missing; begin the file with apiVersion: %s", FileVersion)
+		return r.errorf(line(top), "apiVersion is missing; begin the file with %s", r.begin)
 	}
 	if text, err := r.text(keyAPIVersion, version); err != nil {
 		return err

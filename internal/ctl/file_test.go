@@ -59,7 +59,7 @@ func TestParseFileRefuses(t *testing.T) {
 		{"no forwards", "apiVersion: xfwd/v1\n", "1: forwards is missing; write forwards: [] for none"},
 		{"null forwards", "apiVersion: xfwd/v1\nforwards:\n", "2: forwards has no value; give one or remove the key"},
 		{"forwards no list", "apiVersion: xfwd/v1\nforwards: 80\n", "2: forwards is a list; write [a] or lines that begin with a dash"},
-		{"second document", "apiVersion: xfwd/v1\nforwards: []\n---\napiVersion: xfwd/v1\n", "4: a second document begins; put every forward into the first"},
+		{"second document", "apiVersion: xfwd/v1\nforwards: []\n---\napiVersion: xfwd/v1\n", "4: a second document begins; put everything into the first"},
 		{"unknown key on top", "apiVersion: xfwd/v1\nkind: x\n", `2: key "kind" is unknown; here can be apiVersion, xdp or forwards`},
 		{"unknown key", head + "  - frontend: 80\n    backend: 30080\n", `4: key "backend" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, allow, deny, comment or expiresAt`},
 		{"key no word", head + "  - 80: 30080\n", `3: key "80" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, allow, deny, comment or expiresAt`},

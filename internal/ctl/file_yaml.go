@@ -26,13 +26,13 @@ func (r *fileReader) document(data []byte) (*ast.MappingNode, error) {
 	}
 	switch {
 	case len(bodies) == 0:
-		return nil, r.errorf(1, "the file is empty; begin it with apiVersion: %s", FileVersion)
+		return nil, r.errorf(1, "the file is empty; begin it with %s", r.begin)
 	case len(bodies) > 1:
-		return nil, r.errorf(line(bodies[1]), "a second document begins; put every forward into the first")
+		return nil, r.errorf(line(bodies[1]), "a second document begins; put everything into the first")
 	}
 	top, isMapping := bodies[0].(*ast.MappingNode)
 	if !isMapping {
-		return nil, r.errorf(line(bodies[0]), "this is no file of xfwd; begin it with apiVersion: %s", FileVersion)
+		return nil, r.errorf(line(bodies[0]), "this is no file of xfwd; begin it with %s", r.begin)
 	}
 	return top, nil
 }

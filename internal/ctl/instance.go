@@ -38,6 +38,9 @@ func Open(o Options) (*Instance, error) {
 	return &Instance{loader: l, maxFlows: o.MaxFlows}, nil
 }
 
+// Close frees the handle of the network namespace; what is in the kernel stays.
+func (i *Instance) Close() error { return i.loader.Close() }
+
 // classify gives errors of the loader their kind.
 func classify(err error) error {
 	switch {

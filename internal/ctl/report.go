@@ -5,6 +5,8 @@ package ctl
 import (
 	"net/netip"
 	"time"
+
+	"github.com/xfwd/xfwd/internal/loader"
 )
 
 // Existing says what happens to established TCP flows of a forward or a backend that
@@ -106,16 +108,21 @@ type Flow struct {
 	Idle time.Duration
 }
 
+// ModeNone is the mode of a hook to which nothing is attached.
+const ModeNone = loader.ModeNone
+
 // HookStatus is one place where a program of ours is, or should be, attached.
 type HookStatus struct {
 	// Device is empty for hooks on the root cgroup.
 	Device string `json:"device"`
 	// Hook is ingress, egress or the name of a socket hook (connect4, …).
 	Hook string `json:"hook"`
-	// Mode is tcx, clsact, cgroup, or none when nothing is attached.
+	// Mode is tcx, clsact, cgroup or native, or ModeNone.
 	Mode string `json:"mode"`
 	// Why says in a few words why this hook and mode, or why none.
 	Why string `json:"why"`
+	// Missing is set when nothing is attached although it should be.
+	Missing bool `json:"-"`
 }
 
 // FlowTable describes the flow table.
@@ -123,6 +130,25 @@ type FlowTable struct {
 	MaxFlows    uint32 `json:"maxFlows"`
 	Established uint64 `json:"established"`
 	Transitory  uint64 `json:"transitory"`
+}
+
+// MapUse is how full a map of the dataplane is.
+type MapUse struct {
+	// Name is that of the map in the kernel and of its pin.
+	Name              string
+	Entries, Capacity uint64
+}
+
+// Measurement is what can be measured of an instance at one moment.
+type Measurement struct {
+	// Loaded is false if there is no dataplane; then there is nothing else.
+	Loaded   bool
+	Forwards []ForwardCounters
+	Flows    FlowTable
+	Passes   map[string]uint64
+	Drops    map[string]uint64
+	Hooks    []HookStatus
+	Maps     []MapUse
 }
 
 // Status is what `xfwd status` shows.

@@ -33,18 +33,12 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 			return classify(err)
 		}
 		for _, h := range hooks {
-			status.Hooks = append(status.Hooks, HookStatus{Device: h.Device, Hook: h.Name, Mode: h.Mode, Why: h.Why})
+			status.Hooks = append(status.Hooks, hookStatus(h))
 		}
 		status.Warnings = append(status.Warnings, hookWarnings(hooks)...)
 		status.Flows.MaxFlows = d.Settings.MaxFlows
 		err = d.Maps.Flows(func(f maps.Flow) bool {
-			switch {
-			case f.Expired():
-			case f.Established:
-				status.Flows.Established++
-			default:
-				status.Flows.Transitory++
-			}
+			status.Flows.count(f)
 			return true
 		})
 		if err != nil {
@@ -68,6 +62,10 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 		status.Warnings = append(status.Warnings, i.loader.StrayRemedy(strays))
 	}
 	return status, classify(err)
+}
+
+func hookStatus(h loader.Hook) HookStatus {
+	return HookStatus{Device: h.Device, Hook: h.Name, Mode: h.Mode, Why: h.Why, Missing: h.Missing}
 }
 
 // flowWarnings says whether the flow table forgets connections that live, or will

@@ -71,23 +71,33 @@ func (f Flow) Expired() bool {
 // Flows calls yield for every flow until it returns false. Flows that come, go
 // or move meanwhile may be missed or seen twice.
 func (s *Set) Flows(yield func(Flow) bool) error {
+	_, _, err := s.flows(yield)
+	return err
+}
+
+// flows is Flows, and counts the entries of both maps that it has read.
+func (s *Set) flows(yield func(Flow) bool) (established, transitory uint64, err error) {
 	now, err := monotonic()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	more := true
-	for _, m := range []*ebpf.Map{s.maps.FlowsEstablished, s.maps.FlowsTransitory} {
-		err := batches(m, func(key bpf.XfwdTuple, k bpf.XfwdFlow) bool {
+	for _, table := range []struct {
+		m       *ebpf.Map
+		entries *uint64
+	}{{s.maps.FlowsEstablished, &established}, {s.maps.FlowsTransitory, &transitory}} {
+		err := batches(table.m, func(key bpf.XfwdTuple, k bpf.XfwdFlow) bool {
+			*table.entries++
 			if k.Flags&uint8(bpf.XfwdFlowFlagFLOW_REVERSE|bpf.XfwdFlowFlagFLOW_SHADOW) == 0 {
-				more = yield(flowFromKernel(key, k, m == s.maps.FlowsEstablished, now))
+				more = yield(flowFromKernel(key, k, table.m == s.maps.FlowsEstablished, now))
 			}
 			return more
 		})
 		if err != nil || !more {
-			return err
+			return established, transitory, err
 		}
 	}
-	return nil
+	return established, transitory, nil
 }
 
 func flowFromKernel(key bpf.XfwdTuple, k bpf.XfwdFlow, established bool, now time.Duration) Flow {
