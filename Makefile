@@ -111,22 +111,23 @@ bench: root ## Compare xfwd with other forwarders; takes long, and a quiet machi
 # A package's DESTDIR belongs to its builder; the system's directories belong to root.
 INSTALL = $(if $(DESTDIR),,$(SUDO)) install
 BIN = $(DESTDIR)$(PREFIX)/bin/xfwd
-UNIT = $(DESTDIR)$(PREFIX)/lib/systemd/system/xfwd.service
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 BASH_COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions/xfwd
 ZSH_COMPLETION = $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_xfwd
 FISH_COMPLETION = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/xfwd.fish
 
 .PHONY: install
-install: build ## Install the command, its completions and the systemd unit below PREFIX
+install: build ## Install the command, its completions and the systemd units below PREFIX
 	$(INSTALL) -D -m 755 bin/xfwd $(BIN)
-	sed 's|/usr/local/|$(PREFIX)/|' deploy/systemd/xfwd.service | $(INSTALL) -D -m 644 /dev/stdin $(UNIT)
+	sed 's|/usr/local/|$(PREFIX)/|' deploy/systemd/xfwd.service | $(INSTALL) -D -m 644 /dev/stdin $(UNITS)/xfwd.service
+	sed 's|/usr/local/|$(PREFIX)/|' deploy/systemd/xfwd-serve.service | $(INSTALL) -D -m 644 /dev/stdin $(UNITS)/xfwd-serve.service
 	bin/xfwd completion bash | $(INSTALL) -D -m 644 /dev/stdin $(BASH_COMPLETION)
 	bin/xfwd completion zsh | $(INSTALL) -D -m 644 /dev/stdin $(ZSH_COMPLETION)
 	bin/xfwd completion fish | $(INSTALL) -D -m 644 /dev/stdin $(FISH_COMPLETION)
 
 .PHONY: uninstall
 uninstall: ## Remove what install installed; forwards stay in the kernel until xfwd unload
-	$(if $(DESTDIR),,$(SUDO)) rm -f $(BIN) $(UNIT) $(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION)
+	$(if $(DESTDIR),,$(SUDO)) rm -f $(BIN) $(UNITS)/xfwd.service $(UNITS)/xfwd-serve.service $(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION)
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -22,15 +22,23 @@ nothing() {
 	return 1
 }
 
-# unit FILE: checks a unit, with a command that exists in place of an xfwd that is not installed.
+# unit FILE EXPOSURE: checks a unit, with a command that exists in place of an xfwd that is not installed, and
+# that it is exposed no more than to that degree, of a hundred.
 unit() {
 	local dir status
 	dir=$(mktemp -d)
-	sed 's|/usr/local/bin/xfwd|/bin/true|' "$1" >"$dir/xfwd.service"
-	systemd-analyze verify "$dir/xfwd.service"
+	sed 's|/usr/local/bin/xfwd|/bin/true|' "$1" >"$dir/${1##*/}"
+	systemd-analyze verify "$dir/${1##*/}" &&
+		nothing exposed "$dir/${1##*/}" "$2"
 	status=$?
 	rm -r "$dir"
 	return "$status"
+}
+
+# exposed FILE EXPOSURE: prints why a unit is exposed more than that.
+exposed() {
+	local why
+	why=$(systemd-analyze security --no-pager --offline=yes --threshold="$2" "$1") || printf '%s\n' "$why"
 }
 
 go=(**/*.go)
@@ -42,7 +50,8 @@ check "go vet" hack/go vet ./...
 check staticcheck hack/go tool -modfile=hack/tools.mod staticcheck ./...
 check clang-format clang-format-19 --dry-run -Werror "${c[@]}"
 check shellcheck shellcheck "${scripts[@]}"
-check "systemd unit" unit deploy/systemd/xfwd.service
+check "systemd unit" unit deploy/systemd/xfwd.service 55
+check "systemd unit of serve" unit deploy/systemd/xfwd-serve.service 30
 check "licence lines" nothing grep -LE 'SPDX-License-Identifier|^// Code generated' \
 	Makefile "${go[@]}" "${c[@]}" "${scripts[@]}"
 

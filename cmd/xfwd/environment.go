@@ -36,7 +36,10 @@ type dataplane interface {
 	DeleteFlows(context.Context, ctl.FlowFilter, ctl.FlowDeletion) (int, error)
 	XDP(context.Context) (ctl.XDPModes, error)
 	Status(context.Context) (ctl.Status, error)
+	Measure(context.Context) (ctl.Measurement, error)
+	Loaded(context.Context) (bool, error)
 	Unload(context.Context) error
+	Close() error
 }
 
 // system is the environment of the process.

@@ -125,6 +125,13 @@ func (f *fake) XDP(context.Context) (ctl.XDPModes, error) { return f.xdp, f.err 
 
 func (f *fake) Status(context.Context) (ctl.Status, error) { return f.status, f.err }
 func (f *fake) Unload(context.Context) error               { return f.err }
+func (f *fake) Loaded(context.Context) (bool, error)       { return true, f.err }
+func (f *fake) Close() error                               { return nil }
+
+func (f *fake) Measure(ctx context.Context) (ctl.Measurement, error) {
+	counted, err := f.Counters(ctx)
+	return ctl.Measurement{Loaded: true, Forwards: counted}, err
+}
 
 // now is what the clock of tests shows.
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -22,8 +22,7 @@ func hideNotYet(add *cobra.Command) {
 func notYet() []*cobra.Command {
 	var commands []*cobra.Command
 	for name, remedy := range map[string]string{
-		"serve": "forwards work without it, and `xfwd stats -o json` shows the counters",
-		"top":   "`xfwd stats --watch` shows rates",
+		"top": "`xfwd stats --watch` shows rates",
 	} {
 		commands = append(commands, &cobra.Command{
 			Use:                name,

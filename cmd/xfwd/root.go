@@ -36,8 +36,8 @@ func newRoot(e environment) *cobra.Command {
 		Use:   "xfwd",
 		Short: "Publish ports of this host at kernel speed",
 		Long: `xfwd publishes ports: what arrives at one goes to another, for TCP and UDP,
-IPv4 and IPv6, at the speed of the kernel. Forwards live in the kernel; no
-process of xfwd stays behind.
+IPv4 and IPv6, at the speed of the kernel. Forwards live in the kernel; they take
+no process of xfwd.
 
 FRONTEND is [ADDRESS:]PORT[-PORT][/PROTOCOL]: 80, 53/udp, 443/tcp+udp,
 192.0.2.7:80, [2001:db8::7]:80, 9000-9005. Without a protocol it is tcp;
@@ -87,7 +87,7 @@ Exit status: 0 done, 1 failed, 2 the words are wrong, 3 the frontend is taken,
 	)
 	root.AddCommand(
 		newAdd(a), newDel(a), newBackend(a),
-		newList(a), newShow(a), newStats(a), newFlows(a),
+		newList(a), newShow(a), newStats(a), newFlows(a), newServe(a),
 		newApply(a), newSave(a), newRestore(a),
 		newStatus(a), newUnload(a),
 		newVersion(a), newCompletion(),

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/serve"
+)
+
+func newServe(a *app) *cobra.Command {
+	var config string
+	options := serve.Options{Listen: serve.DefaultAddress, SocketMode: serve.DefaultMode}
+	cmd := &cobra.Command{
+		Use:     "serve",
+		GroupID: groupLook,
+		Short:   "Serve metrics for Prometheus",
+		Long: `Serve what the dataplane counts, over HTTP, until SIGTERM or SIGINT: /metrics for
+Prometheus, /healthz (this program runs) and /readyz (the dataplane is loaded and
+can be read; otherwise status 503 and a line that says why).
+
+Traffic does not depend on it. It reads the dataplane when it is asked, keeps
+nothing, and may be ended and started at any time: counters are in the kernel.
+With --netns it listens here, and shows the forwards of that namespace.
+
+--web-config is a file for TLS and basic authentication as of Prometheus's
+exporter-toolkit. --config is a file of YAML with the names of these flags as
+keys; a flag that is given as well is preferred:
+
+  listen: unix:/run/xfwd/serve.sock
+  socket-mode: 0660
+  web-config: /etc/xfwd/web.yaml
+  netns: blue
+  root: /sys/fs/bpf/xfwd`,
+		Example: `  xfwd serve
+  xfwd serve --listen :9980 --web-config /etc/xfwd/web.yaml
+  xfwd serve --listen unix:/run/xfwd.sock --socket-mode 0600
+  xfwd serve --config /etc/xfwd/serve.yaml`,
+		Args: between(0, 0, "xfwd serve"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if config != "" {
+				if err := readFlags(cmd.Flags(), config, serveKeys); err != nil {
+					return err
+				}
+			}
+			options.Version = build().Version
+			options.Open = func() (serve.Dataplane, error) { return a.instance() }
+			options.Listening = func(at string) { a.say("listening on %s", at) }
+			options.Errors = a.stderr
+			return serve.Run(cmd.Context(), options)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	flags := cmd.Flags()
+	flags.Var(&options.Listen, "listen", "listen on this `address`, HOST:PORT or unix:/PATH")
+	flags.Var(&options.SocketMode, "socket-mode", "give a unix socket this octal `mode`")
+	flags.StringVar(&options.WebConfig, "web-config", "", "configure TLS and authentication by this `file`")
+	flags.StringVar(&config, "config", "", "take flags that are not given from this `file`")
+	return cmd
+}
+
+// serveKeys are the flags of serve that a file may give.
+var serveKeys = []string{"listen", "socket-mode", "web-config", "netns", "root"}
+
+// readFlags sets the flags that were not given to what a file says. Its keys are the
+// names of flags.
+func readFlags(flags *pflag.FlagSet, path string, keys []string) error {
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("cannot read %s: there is no such file; name another with --config, or leave it out", path)
+	case err != nil:
+		return fileError("read", path, err)
+	}
+	words, err := ctl.ParseWords(path, data, keys, "listen: "+string(serve.DefaultAddress))
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		word, found := words[key]
+		if !found || flags.Changed(key) {
+			continue
+		}
+		if err := flags.Lookup(key).Value.Set(word.Text); err != nil {
+			return ctl.Errorf(ctl.ErrSyntax, "%s:%d: %s %q: %w", path, word.Line, key, word.Text, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Family is a metric with all its series.
+type Family struct {
+	Name, Help string
+	// Type is counter or gauge.
+	Type   string
+	Labels []string
+
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+}
+
+// families are all metrics, in the order in which they are declared.
+var families []*Family
+
+// Families returns all metrics.
+func Families() []*Family { return families }
+
+func counter(name, help string, labels ...string) *Family {
+	return newFamily(prometheus.CounterValue, "counter", name, help, labels)
+}
+
+func gauge(name, help string, labels ...string) *Family {
+	return newFamily(prometheus.GaugeValue, "gauge", name, help, labels)
+}
+
+func newFamily(kind prometheus.ValueType, typeName, name, help string, labels []string) *Family {
+	name = "xfwd_" + name
+	f := &Family{
+		Name: name, Help: help, Type: typeName, Labels: labels,
+		desc: prometheus.NewDesc(name, help, labels, nil),
+		kind: kind,
+	}
+	families = append(families, f)
+	return f
+}
+
+// put sends one series. Names of devices may be any bytes, those of labels not.
+func (f *Family) put(to chan<- prometheus.Metric, value float64, labels ...string) {
+	for i := range labels {
+		labels[i] = strings.ToValidUTF8(labels[i], "\uFFFD")
+	}
+	to <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
+}
+
+// truth is the value of a gauge that says yes or no.
+func truth(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/xfwd/xfwd/internal/metrics"
+)
+
+// mostScrapes bounds how many scrapes are answered at once, for each takes memory.
+const mostScrapes = 4
+
+// newHandler answers everything that a server is asked.
+func newHandler(s *source, version string) (http.Handler, error) {
+	page, err := landingPage(version)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", page)
+	mux.Handle("GET /metrics", metricsHandler(s, version))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.ready)
+	return mux, nil
+}
+
+func metricsHandler(s *source, version string) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		&metrics.Collector{Version: version, Measure: s.measure},
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		EnableOpenMetrics:   true,
+		MaxRequestsInFlight: mostScrapes,
+		ErrorHandling:       promhttp.ContinueOnError,
+	})
+}
+
+// readyPatience is how long a command may keep the dataplane to itself before
+// whoever asks is told.
+const readyPatience = 2 * time.Second
+
+// ready says whether the dataplane is loaded and can be read, or in one line why not.
+func (s *source) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyPatience)
+	defer cancel()
+	loaded, err := s.loaded(ctx)
+	switch {
+	case err != nil:
+		http.Error(w, oneLine(err.Error()), http.StatusServiceUnavailable)
+	case !loaded:
+		http.Error(w, "the dataplane is not loaded; the first `xfwd add` or `xfwd restore` loads it", http.StatusServiceUnavailable)
+	default:
+		fmt.Fprintln(w, "ok")
+	}
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+)
+
+// source is the dataplane that is there at the moment.
+type source struct {
+	open func() (Dataplane, error)
+
+	mu  sync.Mutex
+	log io.Writer
+	// failure is what was wrong the last time, empty for nothing.
+	failure string
+}
+
+// check fails if the dataplane can never be read: there is no such network
+// namespace, or the privileges do not allow it.
+func (s *source) check(ctx context.Context) error {
+	d, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if _, err := d.Loaded(ctx); errors.Is(err, ctl.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
+func (s *source) measure(ctx context.Context) (m ctl.Measurement, err error) {
+	err = s.with(func(d Dataplane) (err error) {
+		m, err = d.Measure(ctx)
+		return err
+	})
+	return m, err
+}
+
+func (s *source) loaded(ctx context.Context) (loaded bool, err error) {
+	err = s.with(func(d Dataplane) (err error) {
+		loaded, err = d.Loaded(ctx)
+		return err
+	})
+	return loaded, err
+}
+
+// with asks the dataplane. What goes wrong is told once, and not with every scrape.
+func (s *source) with(ask func(Dataplane) error) error {
+	d, err := s.open()
+	if err == nil {
+		defer d.Close()
+		err = ask(d)
+	}
+	s.note(err)
+	return err
+}
+
+func (s *source) note(err error) {
+	failure := ""
+	if err != nil {
+		failure = err.Error()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case failure == s.failure:
+	case failure == "":
+		fmt.Fprintln(s.log, "note: the dataplane can be read again")
+	default:
+		fmt.Fprintf(s.log, "warning: the dataplane cannot be read: %s\n", oneLine(failure))
+	}
+	s.failure = failure
+}
