@@ -20,7 +20,7 @@ commands() {
 	# A test takes a sample of each benchmark.
 	test) echo curl=curl iperf3=iperf3 dig=bind9-dnsutils tracepath=iputils-tracepath ip=iproute2 tc=iproute2 \
 		ipvsadm=ipvsadm wg=wireguard-tools wrk=wrk psql=postgresql-client pg_ctlcluster=postgresql \
-		ssh=openssh-client sshd=openssh-server \
+		ssh=openssh-client sshd=openssh-server prometheus=prometheus promtool=prometheus \
 		"bpftool=$(bpftool_package)" && commands bench ;;
 	# The guests of test/vm get the programs of the tests.
 	vm) echo xz=xz-utils /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring && debian_mirror && commands test ;;
@@ -154,7 +154,7 @@ for group in "$@"; do
 		! have "$command" || continue
 		packages[$package]=1
 		case $command in
-		nginx | haproxy | ipvsadm) services[$command]=1 ;;
+		nginx | haproxy | ipvsadm | prometheus) services[$command]=1 ;;
 		pg_ctlcluster) services[postgresql]=1 ;;
 		sshd) services[ssh]=1 ;;
 		esac

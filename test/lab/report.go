@@ -37,6 +37,8 @@ type Backend struct {
 	PortEnd uint16 `json:"portEnd"`
 	Weight  uint16 `json:"weight"`
 	State   string `json:"state"`
+	// Active counts its connections.
+	Active uint64 `json:"active"`
 }
 
 // Counters are a forward's.

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xfwd/xfwd/test/lab"
+)
+
+// Metrics are what `xfwd list` and `xfwd status` show, and as Prometheus wants them.
+func TestMetricsAreWhatCommandsShow(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, "promtool")
+	f := newFleet(t, 2)
+	f.publish(t, "80", f.all(), "--name", "web")
+	f.publish(t, "53/tcp+udp", f.backends("", 0))
+	f.xfwd.Add("192.0.2.1:9000-9005/udp", "30900-30905", "--device", "eth0")
+	f.xfwd.Add("81", "30081")
+	f.xfwd.Do("backend", "drain", "81", "30081")
+	for _, network := range networks {
+		for _, host := range f.HostAddr.All() {
+			f.open(t, network, at(host, 53), 2)
+		}
+	}
+	for _, host := range f.HostAddr.All() {
+		f.open(t, "tcp", at(host, 80), 5)
+		if conn, err := f.Client.Dial("tcp", at(host, 81), anyPort); err == nil {
+			conn.Close()
+			t.Error("a forward whose only backend is drained takes a connection")
+		}
+	}
+	s := f.xfwd.Serve()
+	forwards := settled(t, f.xfwd)
+	got, status := s.Metrics(), f.xfwd.Status()
+
+	want := lab.Samples{
+		"xfwd_up": 1, "xfwd_loaded": 1, "xfwd_forwards": float64(len(forwards)),
+		"xfwd_flows_capacity":                    float64(status.Flows.MaxFlows),
+		`xfwd_flows{state="established"}`:        float64(status.Flows.Established),
+		`xfwd_flows{state="transitory"}`:         float64(status.Flows.Transitory),
+		`xfwd_map_entries{map="forwards"}`:       float64(len(forwards)),
+		`xfwd_map_entries{map="backend_infos"}`:  10,
+		`xfwd_map_entries{map="backend_tables"}`: 2,
+		`xfwd_map_entries{map="forward_drops"}`:  1,
+		`xfwd_map_capacity{map="forwards"}`:      16384,
+	}
+	for _, forward := range forwards {
+		labels := labelsOf(forward)
+		add := func(name string, value uint64, more ...string) {
+			want["xfwd_"+name+labels.with(more...)] = float64(value)
+		}
+		c := forward.Counters
+		add("forward_packets_total", c.Forward.Packets, "direction", "in")
+		add("forward_packets_total", c.Reverse.Packets, "direction", "out")
+		add("forward_bytes_total", c.Forward.Bytes, "direction", "in")
+		add("forward_bytes_total", c.Reverse.Bytes, "direction", "out")
+		add("forward_connections_total", c.Connections.Opened)
+		add("forward_active_connections", c.Connections.Active)
+		for reason, packets := range c.Drops {
+			add("forward_drops_total", packets, "reason", reason)
+		}
+		active := uint64(0)
+		for _, b := range forward.Backends {
+			place := fmt.Sprint(b.Port)
+			if b.PortEnd != b.Port {
+				place += fmt.Sprintf("-%d", b.PortEnd)
+			}
+			if b.Address != "" {
+				place = frontend(netip.MustParseAddr(b.Address), place)
+			}
+			add("backend_active_connections", b.Active, "backend", place)
+			active += b.Active
+		}
+		if active != c.Connections.Active {
+			t.Errorf("%s: the backends have %d connections of %d", labels.frontend, active, c.Connections.Active)
+		}
+	}
+	for reason, packets := range status.Drops {
+		want[fmt.Sprintf("xfwd_drops_total{reason=%q}", reason)] = float64(packets)
+	}
+	for reason, packets := range status.Passes {
+		want[fmt.Sprintf("xfwd_passes_total{reason=%q}", reason)] = float64(packets)
+	}
+	for _, h := range status.Hooks {
+		if h.Mode != "none" {
+			want[fmt.Sprintf("xfwd_hook_attached{device=%q,hook=%q,mode=%q}", h.Device, h.Hook, h.Mode)] = 1
+		}
+	}
+	for name, value := range want {
+		if have, found := got[name]; !found || have != value {
+			t.Errorf("%s is %v (there: %v), want %v", name, have, found, value)
+		}
+	}
+	for name := range got {
+		_, wanted := want[name]
+		if strings.HasPrefix(name, "xfwd_") && !wanted && !strings.HasPrefix(name, "xfwd_map_") && !strings.HasPrefix(name, "xfwd_build_info{") {
+			t.Errorf("%s is there, and no command knows of it", name)
+		}
+	}
+	for name, value := range map[string]float64{
+		`xfwd_forward_connections_total{forward="web",frontend="80/tcp",protocol="tcp"}`:                     10,
+		`xfwd_forward_active_connections{forward="53/udp",frontend="53/udp",protocol="udp"}`:                 4,
+		`xfwd_forward_drops_total{forward="81/tcp",frontend="81/tcp",protocol="tcp",reason="no-backend"}`:    2,
+		`xfwd_forward_packets_total{direction="in",forward="81/tcp",frontend="81/tcp",protocol="tcp"}`:       0,
+		`xfwd_backend_active_connections{backend="30081",forward="81/tcp",frontend="81/tcp",protocol="tcp"}`: 0,
+	} {
+		if have, found := got[name]; !found || have != value {
+			t.Errorf("%s is %v (there: %v), want %v", name, have, found, value)
+		}
+	}
+	for name := range got {
+		for _, client := range f.ClientAddr.All() {
+			if strings.Contains(name, client.String()) {
+				t.Errorf("%s tells a client's address", name)
+			}
+		}
+	}
+	tearOff(t, f.xfwd, f.Host, "eth0", "egress")
+	got = s.Metrics()
+	if attached, found := got[`xfwd_hook_attached{device="eth0",hook="egress",mode="none"}`]; !found || attached != 0 {
+		t.Errorf("of a hook that has lost its program, xfwd_hook_attached is %v (there: %v), want 0", attached, found)
+	}
+	if _, found := got[`xfwd_hook_attached{device="eth0",hook="ingress",mode="none"}`]; found {
+		t.Error("the other hook has lost its program, too")
+	}
+	check := exec.Command("promtool", "check", "metrics")
+	check.Stdin = strings.NewReader(s.MustGet("/metrics").Body)
+	if output, err := check.CombinedOutput(); err != nil || len(output) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, output)
+	}
+}
+
+// forwardLabels are those that every series of a forward has.
+type forwardLabels struct{ forward, frontend, protocol string }
+
+func labelsOf(f lab.Forward) forwardLabels {
+	l := forwardLabels{f.Name, fmt.Sprint(f.Frontend.Port), f.Frontend.Protocol}
+	if f.Frontend.PortEnd != f.Frontend.Port {
+		l.frontend += fmt.Sprintf("-%d", f.Frontend.PortEnd)
+	}
+	if f.Frontend.Address != "" {
+		l.frontend = frontend(netip.MustParseAddr(f.Frontend.Address), l.frontend)
+	}
+	l.frontend += "/" + l.protocol
+	if len(f.Frontend.Devices) > 0 {
+		l.frontend += " on " + strings.Join(f.Frontend.Devices, ",")
+	}
+	if l.forward == "" {
+		l.forward = l.frontend
+	}
+	return l
+}
+
+// with writes them with another one as Prometheus's text format does.
+func (l forwardLabels) with(more ...string) string {
+	labels := map[string]string{"forward": l.forward, "frontend": l.frontend, "protocol": l.protocol}
+	if len(more) > 0 {
+		labels[more[0]] = more[1]
+	}
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		words = append(words, fmt.Sprintf("%s=%q", name, labels[name]))
+	}
+	return "{" + strings.Join(words, ",") + "}"
+}
+
+// Ten thousand forwards are scraped in less than a second and eight megabytes.
+func TestMetricsOfTenThousandForwards(t *testing.T) {
+	const forwards = 10_000
+	lan := lab.New(t).Direct()
+	x := lan.Host.XFWD()
+	var file strings.Builder
+	file.WriteString("apiVersion: xfwd/v1\nforwards:\n")
+	for i := range forwards {
+		fmt.Fprintf(&file, "  - {frontend: %d, backends: [%d]}\n", 10_000+i, 30_000+i)
+	}
+	path := filepath.Join(t.TempDir(), "forwards.yaml")
+	write(t, path, file.String())
+	x.Do("apply", "--max-flows", x.MaxFlows, "-f", path)
+	s := x.Serve()
+	if got := s.Metrics(); got["xfwd_forwards"] != forwards {
+		t.Fatalf("%v forwards are shown", got["xfwd_forwards"])
+	}
+	s.Header.Set("Accept-Encoding", "gzip")
+	var fastest time.Duration
+	var answer lab.Answer
+	for range 5 {
+		start := time.Now()
+		answer = s.MustGet("/metrics")
+		if took := time.Since(start); fastest == 0 || took < fastest {
+			fastest = took
+		}
+	}
+	text, err := answer.Unzipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	samples, err := lab.ParseSamples(text)
+	if err != nil || len(samples) < 7*forwards {
+		t.Errorf("%d samples: %v", len(samples), err)
+	}
+	t.Logf("%d samples, %d bytes, %d compressed, in %v", len(samples), len(text), len(answer.Body), fastest)
+	// Others may use the machine: what starting a program usually takes tells how slow it is.
+	limit := time.Second
+	if start := x.Do("version").Elapsed; start > usualStart {
+		limit = time.Duration(float64(limit) * start.Seconds() / usualStart.Seconds())
+	}
+	if fastest > limit {
+		t.Errorf("a scrape takes %v, want %v at most", fastest, limit)
+	}
+	if len(text) > 8<<20 {
+		t.Errorf("%d bytes, want 8 MiB at most", len(text))
+	}
+	if len(answer.Body) > 1<<20 {
+		t.Errorf("%d bytes compressed, want 1 MiB at most", len(answer.Body))
+	}
+}
