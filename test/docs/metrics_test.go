@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/xfwd/xfwd/internal/metrics"
+	"github.com/xfwd/xfwd/test/deploy"
 )
 
 // The table of metrics has all of them, as they are.
@@ -37,5 +38,19 @@ func TestMetricsAreDocumented(t *testing.T) {
 	slices.Sort(got)
 	if difference := cmp.Diff(want, got); difference != "" {
 		t.Errorf("metrics (-) and their table (+) differ:\n%s", difference)
+	}
+}
+
+// The table of alerts has all of them.
+func TestAlertsAreDocumented(t *testing.T) {
+	rules, err := deploy.Rules(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := read(t, "docs/metrics.md")
+	for _, rule := range rules {
+		if rule.Alert != "" && !strings.Contains(text, "| `"+rule.Alert+"` |") {
+			t.Errorf("the alert %s is not documented", rule.Alert)
+		}
 	}
 }
