@@ -31,6 +31,8 @@ type UpdateOptions struct {
 	XDP XDPModes
 	// DryRun computes the Report and changes nothing.
 	DryRun bool
+	// KeepPrograms leaves programs of another version where they are.
+	KeepPrograms bool
 }
 
 // Report says what Update did, or with DryRun would do.

@@ -125,7 +125,7 @@ func anyElsewhere(host *loader.Host, forwards []Forward) bool {
 // put brings the dataplane up to date with this command and the host, then makes
 // the change.
 func put(d *loader.Dataplane, p *plan, o UpdateOptions) (warnings []string, err error) {
-	hooks, err := catchUp(d, p, o.XDP)
+	hooks, err := catchUp(d, p, o)
 	if err != nil {
 		return nil, err
 	}
@@ -148,11 +148,13 @@ func put(d *loader.Dataplane, p *plan, o UpdateOptions) (warnings []string, err 
 }
 
 // catchUp makes the dataplane that of this command, on the host as it is now.
-func catchUp(d *loader.Dataplane, p *plan, xdp XDPModes) ([]loader.Hook, error) {
-	if err := d.Upgrade(); err != nil {
-		return nil, err
+func catchUp(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, error) {
+	if !o.KeepPrograms {
+		if err := d.Upgrade(); err != nil {
+			return nil, err
+		}
 	}
-	if err := d.SetXDP(xdp); err != nil {
+	if err := d.SetXDP(o.XDP); err != nil {
 		return nil, err
 	}
 	if p.leaves {

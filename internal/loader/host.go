@@ -114,11 +114,11 @@ func (d *Dataplane) Tell(h *Host) error {
 	}
 	d.Settings.Primary4, d.Settings.Primary6 = h.addresses.host4, h.addresses.host6
 	d.Settings.Ephemeral = h.ephemeral
-	return d.endNextHops()
+	return d.EndNextHops()
 }
 
-// endNextHops has the programs look up every next hop again.
-func (d *Dataplane) endNextHops() error {
+// EndNextHops has the programs look up every next hop again.
+func (d *Dataplane) EndNextHops() error {
 	d.Settings.RouteGeneration++
 	return d.Maps.PutSettings(d.Settings)
 }

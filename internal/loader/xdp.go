@@ -116,7 +116,7 @@ func (d *Dataplane) limitXDP(ifindexes []uint32) error {
 	if err := d.Maps.ForgetXDP(gone); err != nil {
 		return err
 	}
-	if err := d.endNextHops(); err != nil {
+	if err := d.EndNextHops(); err != nil {
 		return err
 	}
 	return d.Maps.PutXDPDevices(stay)

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctl
+
+import (
+	"context"
+	"errors"
+
+	"github.com/xfwd/xfwd/internal/loader"
+)
+
+// Reconcile brings a dataplane that is loaded up to date with the host: it attaches to
+// devices that have come and hooks that somebody has taken away, learns addresses and
+// devices anew, and has all next hops looked up again. Forwards, flows and counters stay,
+// and so do the programs, of whichever version they are. The warnings are whole sentences.
+func (i *Instance) Reconcile(ctx context.Context) (warnings []string, err error) {
+	if loaded, err := i.isLoaded(ctx); err != nil || !loaded {
+		return nil, err
+	}
+	same := func(have []Forward) ([]Forward, error) { return have, nil }
+	r, err := i.Update(ctx, same, UpdateOptions{KeepPrograms: true})
+	return r.Warnings, err
+}
+
+// EndNextHops has all next hops of flows looked up again, with their next packets.
+func (i *Instance) EndNextHops(ctx context.Context) error {
+	if loaded, err := i.isLoaded(ctx); err != nil || !loaded {
+		return err
+	}
+	session, err := i.loader.Write(ctx)
+	if err != nil {
+		return classify(err)
+	}
+	defer session.Close()
+	d, err := session.Open()
+	if errors.Is(err, loader.ErrNotLoaded) {
+		return nil
+	}
+	if err != nil {
+		return classify(err)
+	}
+	defer d.Close()
+	return d.EndNextHops()
+}
+
+// isLoaded says so without making anything, not even a pin directory.
+func (i *Instance) isLoaded(ctx context.Context) (loaded bool, err error) {
+	err = i.read(ctx, func(*loader.Dataplane) error {
+		loaded = true
+		return nil
+	})
+	return loaded, err
+}
