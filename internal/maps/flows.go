@@ -38,6 +38,7 @@ type Flow struct {
 	Idle time.Duration
 
 	key, partner bpf.XfwdTuple
+	lastSeen     uint64
 }
 
 // Closed says whether both ends, or a reset, have ended the connection.
@@ -118,6 +119,7 @@ func flowFromKernel(key bpf.XfwdTuple, k bpf.XfwdFlow, established bool, now tim
 		Idle:        max(0, now-time.Duration(k.LastSeen)),
 		key:         key,
 		partner:     reversed(k.To),
+		lastSeen:    k.LastSeen,
 	}
 }
 
