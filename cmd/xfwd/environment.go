@@ -38,6 +38,8 @@ type dataplane interface {
 	Status(context.Context) (ctl.Status, error)
 	Measure(context.Context) (ctl.Measurement, error)
 	Loaded(context.Context) (bool, error)
+	Watch(context.Context, ctl.Watcher) error
+	Sweep(context.Context) (ctl.Swept, error)
 	Unload(context.Context) error
 	Close() error
 }

@@ -125,8 +125,15 @@ func (f *fake) XDP(context.Context) (ctl.XDPModes, error) { return f.xdp, f.err 
 
 func (f *fake) Status(context.Context) (ctl.Status, error) { return f.status, f.err }
 func (f *fake) Unload(context.Context) error               { return f.err }
-func (f *fake) Loaded(context.Context) (bool, error)       { return true, f.err }
-func (f *fake) Close() error                               { return nil }
+func (f *fake) Sweep(context.Context) (ctl.Swept, error)   { return ctl.Swept{}, f.err }
+
+func (f *fake) Watch(ctx context.Context, _ ctl.Watcher) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (f *fake) Loaded(context.Context) (bool, error) { return true, f.err }
+func (f *fake) Close() error                         { return nil }
 
 func (f *fake) Measure(ctx context.Context) (ctl.Measurement, error) {
 	counted, err := f.Counters(ctx)

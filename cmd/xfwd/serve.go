@@ -21,14 +21,18 @@ func newServe(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "serve",
 		GroupID: groupLook,
-		Short:   "Serve metrics for Prometheus",
+		Short:   "Serve metrics, and keep up with the host",
 		Long: `Serve what the dataplane counts, over HTTP, until SIGTERM or SIGINT: /metrics for
 Prometheus, /healthz (this program runs) and /readyz (the dataplane is loaded and
 can be read; otherwise status 503 and a line that says why).
 
-Traffic does not depend on it. It reads the dataplane when it is asked, keeps
-nothing, and may be ended and started at any time: counters are in the kernel.
-With --netns it listens here, and shows the forwards of that namespace.
+Meanwhile it watches the host: it attaches to devices when they come, follows
+routes, addresses and neighbours at once and not within seconds, and forgets
+flows that have expired. --read-only leaves that out, and needs fewer privileges.
+
+Traffic does not depend on it. It keeps nothing, and may be ended and started at
+any time: counters are in the kernel. With --netns it listens here, and is about
+the forwards of that namespace.
 
 --web-config is a file for TLS and basic authentication as of Prometheus's
 exporter-toolkit. --config is a file of YAML with the names of these flags as
@@ -37,6 +41,7 @@ keys; a flag that is given as well is preferred:
   listen: unix:/run/xfwd/serve.sock
   socket-mode: 0660
   web-config: /etc/xfwd/web.yaml
+  read-only: true
   netns: blue
   root: /sys/fs/bpf/xfwd`,
 		Example: `  xfwd serve
@@ -62,12 +67,13 @@ keys; a flag that is given as well is preferred:
 	flags.Var(&options.Listen, "listen", "listen on this `address`, HOST:PORT or unix:/PATH")
 	flags.Var(&options.SocketMode, "socket-mode", "give a unix socket this octal `mode`")
 	flags.StringVar(&options.WebConfig, "web-config", "", "configure TLS and authentication by this `file`")
+	flags.BoolVar(&options.ReadOnly, "read-only", false, "only show the dataplane, and change nothing")
 	flags.StringVar(&config, "config", "", "take flags that are not given from this `file`")
 	return cmd
 }
 
 // serveKeys are the flags of serve that a file may give.
-var serveKeys = []string{"listen", "socket-mode", "web-config", "netns", "root"}
+var serveKeys = []string{"listen", "socket-mode", "web-config", "read-only", "netns", "root"}
 
 // readFlags sets the flags that were not given to what a file says. Its keys are the
 // names of flags.
@@ -88,7 +94,12 @@ func readFlags(flags *pflag.FlagSet, path string, keys []string) error {
 		if !found || flags.Changed(key) {
 			continue
 		}
-		if err := flags.Lookup(key).Value.Set(word.Text); err != nil {
+		value := flags.Lookup(key).Value
+		err := value.Set(word.Text)
+		if err != nil && value.Type() == "bool" {
+			err = errors.New("write true or false")
+		}
+		if err != nil {
 			return ctl.Errorf(ctl.ErrSyntax, "%s:%d: %s %q: %w", path, word.Line, key, word.Text, err)
 		}
 	}

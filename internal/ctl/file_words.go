@@ -2,6 +2,8 @@
 
 package ctl
 
+import "github.com/goccy/go-yaml/ast"
+
 // Word is a value in a file, as it is written there.
 type Word struct {
 	Text string
@@ -23,6 +25,10 @@ func ParseWords(name string, data []byte, known []string, begin string) (map[str
 	}
 	words := make(map[string]Word)
 	for key, n := range values {
+		if truth, is := n.(*ast.BoolNode); is {
+			words[key] = Word{Text: truth.Token.Value, Line: line(n)}
+			continue
+		}
 		text, err := r.text(key, n)
 		if err != nil {
 			return nil, err

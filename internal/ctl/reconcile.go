@@ -14,7 +14,7 @@ import (
 // devices anew, and has all next hops looked up again. Forwards, flows and counters stay,
 // and so do the programs, of whichever version they are. The warnings are whole sentences.
 func (i *Instance) Reconcile(ctx context.Context) (warnings []string, err error) {
-	if loaded, err := i.isLoaded(ctx); err != nil || !loaded {
+	if loaded, err := i.Loaded(ctx); err != nil || !loaded {
 		return nil, err
 	}
 	same := func(have []Forward) ([]Forward, error) { return have, nil }
@@ -24,7 +24,7 @@ func (i *Instance) Reconcile(ctx context.Context) (warnings []string, err error)
 
 // EndNextHops has all next hops of flows looked up again, with their next packets.
 func (i *Instance) EndNextHops(ctx context.Context) error {
-	if loaded, err := i.isLoaded(ctx); err != nil || !loaded {
+	if loaded, err := i.Loaded(ctx); err != nil || !loaded {
 		return err
 	}
 	session, err := i.loader.Write(ctx)
@@ -41,13 +41,4 @@ func (i *Instance) EndNextHops(ctx context.Context) error {
 	}
 	defer d.Close()
 	return d.EndNextHops()
-}
-
-// isLoaded says so without making anything, not even a pin directory.
-func (i *Instance) isLoaded(ctx context.Context) (loaded bool, err error) {
-	err = i.read(ctx, func(*loader.Dataplane) error {
-		loaded = true
-		return nil
-	})
-	return loaded, err
 }

@@ -5,6 +5,7 @@ package ctl
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/xfwd/xfwd/internal/loader"
@@ -15,6 +16,8 @@ import (
 const (
 	gather   = 50 * time.Millisecond
 	patience = 500 * time.Millisecond
+	// inspection is how often hooks are looked at, of whose loss the kernel tells nobody.
+	inspection = 30 * time.Second
 	// After a failure nothing is tried for recovery, then twice as long, up to despair.
 	recovery = time.Second
 	despair  = time.Minute
@@ -30,9 +33,9 @@ type Watcher interface {
 	NextHopsEnded(err error)
 }
 
-// Watch keeps the dataplane up to date with the host, as Reconcile and EndNextHops do,
-// whenever the kernel says that something has changed, and at first. It returns when ctx
-// ends, or if the kernel tells no more.
+// Watch keeps the dataplane up to date with the host, as Reconcile and EndNextHops do:
+// at first, whenever the kernel says that something has changed, and where a hook is
+// found to be missing. It returns when ctx ends, or if the kernel tells no more.
 func (i *Instance) Watch(ctx context.Context, w Watcher) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -46,6 +49,13 @@ func (i *Instance) Watch(ctx context.Context, w Watcher) error {
 	go func() {
 		stop(i.loader.Events(ctx, func() { told(loader.HostChanged); w.Watching() }, told))
 	}()
+	go func() {
+		for sleep(ctx, inspection) {
+			if i.isIncomplete(ctx) {
+				told(loader.HostChanged)
+			}
+		}
+	}()
 	for {
 		what, more := crowd(ctx, events)
 		if !more {
@@ -56,6 +66,17 @@ func (i *Instance) Watch(ctx context.Context, w Watcher) error {
 			pause = min(2*pause, despair)
 		}
 	}
+}
+
+// isIncomplete says whether a hook is missing. What cannot be read is nobody's to mend.
+func (i *Instance) isIncomplete(ctx context.Context) bool {
+	incomplete := false
+	_ = i.read(ctx, func(d *loader.Dataplane) error {
+		hooks, err := d.Hooks()
+		incomplete = slices.ContainsFunc(hooks, func(h loader.Hook) bool { return h.Missing })
+		return err
+	})
+	return incomplete
 }
 
 // heed does what an event asks for.

@@ -5,6 +5,7 @@ package loader
 import (
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -37,28 +38,32 @@ const (
 	whySocketsNotAttached = "the hook could not be attached, or lost its program, at or since the last change; `xfwd apply` or any `xfwd add` tries again"
 )
 
-// attachSockets attaches the socket hooks to the root cgroup.
+// attachSockets attaches the socket hooks to the root cgroup. To open that takes a
+// privilege that nobody else here needs, so it is opened only for a hook that is missing.
 func (d *Dataplane) attachSockets() []Hook {
 	var hooks []Hook
-	root, err := openRootCgroup()
-	if err == nil {
-		defer unix.Close(root)
-	}
+	opened := -1
+	root := sync.OnceValues(func() (int, error) {
+		var err error
+		opened, err = openRootCgroup()
+		return opened, err
+	})
+	defer func() {
+		if opened >= 0 {
+			unix.Close(opened)
+		}
+	}()
 	for _, s := range d.socketPrograms() {
 		hook := Hook{Name: s.name, Mode: ModeCgroup, Why: whySockets}
-		attachErr := err
-		if attachErr == nil {
-			attachErr = d.attachSocketHook(s, root)
-		}
-		if attachErr != nil {
-			hook.Mode, hook.Why, hook.Missing = ModeNone, attachErr.Error(), true
+		if err := d.attachSocketHook(s, root); err != nil {
+			hook.Mode, hook.Why, hook.Missing = ModeNone, err.Error(), true
 		}
 		hooks = append(hooks, hook)
 	}
 	return hooks
 }
 
-func (d *Dataplane) attachSocketHook(s socketHook, root int) error {
+func (d *Dataplane) attachSocketHook(s socketHook, openRoot func() (int, error)) error {
 	old, err := d.pinnedLink(s.name)
 	if err != nil {
 		return err
@@ -72,6 +77,10 @@ func (d *Dataplane) attachSocketHook(s socketHook, root int) error {
 		if err := os.Remove(d.linkPath(s.name)); err != nil {
 			return explain("unpin the link "+s.name, err)
 		}
+	}
+	root, err := openRoot()
+	if err != nil {
+		return err
 	}
 	l, err := link.AttachCgroup(link.CgroupOptions{
 		Path:    fmt.Sprintf("/proc/self/fd/%d", root),

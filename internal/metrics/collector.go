@@ -36,7 +36,9 @@ type Collector struct {
 // Describe sends the descriptions of all metrics.
 func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 	for _, f := range families {
-		to <- f.desc
+		if !f.own {
+			to <- f.desc
+		}
 	}
 }
 

@@ -11,12 +11,14 @@ import (
 // Family is a metric with all its series.
 type Family struct {
 	Name, Help string
-	// Type is counter or gauge.
+	// Type is counter, gauge or histogram.
 	Type   string
 	Labels []string
 
 	desc *prometheus.Desc
 	kind prometheus.ValueType
+	// own: a collector of its own sends it.
+	own bool
 }
 
 // families are all metrics, in the order in which they are declared.
@@ -42,6 +44,25 @@ func newFamily(kind prometheus.ValueType, typeName, name, help string, labels []
 	}
 	families = append(families, f)
 	return f
+}
+
+// ownCounter is a counter of this program, which begins anew with it.
+func ownCounter(name, help string, labels ...string) *Family {
+	f := counter(name, help, labels...)
+	f.own = true
+	return f
+}
+
+// histogram is one of this program.
+func histogram(name, help string) *Family {
+	f := newFamily(prometheus.UntypedValue, "histogram", name, help, nil)
+	f.own = true
+	return f
+}
+
+// vector are the counters of a family of this program.
+func (f *Family) vector() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: f.Name, Help: f.Help}, f.Labels)
 }
 
 // put sends one series. Names of devices may be any bytes, those of labels not.

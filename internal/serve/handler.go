@@ -20,26 +20,31 @@ import (
 const mostScrapes = 4
 
 // newHandler answers everything that a server is asked.
-func newHandler(s *source, version string) (http.Handler, error) {
+func newHandler(s *source, registry *prometheus.Registry, version string) (http.Handler, error) {
 	page, err := landingPage(version)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", page)
-	mux.Handle("GET /metrics", metricsHandler(s, version))
+	mux.Handle("GET /metrics", metricsHandler(registry))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	return mux, nil
 }
 
-func metricsHandler(s *source, version string) http.Handler {
+// newRegistry has the metrics of the dataplane, and of the program itself.
+func newRegistry(s *source, version string) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		&metrics.Collector{Version: version, Measure: s.measure},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	return registry
+}
+
+func metricsHandler(registry *prometheus.Registry) http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		EnableOpenMetrics:   true,
 		MaxRequestsInFlight: mostScrapes,

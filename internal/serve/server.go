@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package serve is a daemon that shows what the dataplane does: metrics, and whether
-// all is well. Traffic does not depend on it. It keeps nothing of the dataplane open
-// between two questions, so that each is answered by what is there at the moment,
-// loaded, upgraded or unloaded as it may be meanwhile.
+// all is well; and keeps it up to date with the host. Traffic does not depend on it. It
+// keeps nothing of the dataplane open between two questions, so that each is answered by
+// what is there at the moment, loaded, upgraded or unloaded as it may be meanwhile.
 package serve
 
 import (
@@ -14,17 +14,21 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
 
 	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/metrics"
 )
 
 // Dataplane is what is asked, and then closed.
 type Dataplane interface {
 	Measure(context.Context) (ctl.Measurement, error)
 	Loaded(context.Context) (bool, error)
+	Watch(context.Context, ctl.Watcher) error
+	Sweep(context.Context) (ctl.Swept, error)
 	Close() error
 }
 
@@ -35,6 +39,8 @@ type Options struct {
 	// WebConfig is a file of github.com/prometheus/exporter-toolkit, for TLS and basic
 	// authentication; empty is neither.
 	WebConfig string
+	// ReadOnly changes nothing of the dataplane.
+	ReadOnly bool
 	// Version is that of the program.
 	Version string
 	// Open opens the dataplane, loaded or not.
@@ -62,7 +68,8 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer listener.Close()
-	handler, err := newHandler(source, o.Version)
+	registry := newRegistry(source, o.Version)
+	handler, err := newHandler(source, registry, o.Version)
 	if err != nil {
 		return err
 	}
@@ -81,6 +88,13 @@ func Run(ctx context.Context, o Options) error {
 	}()
 	o.Listening(listener.Addr().String())
 	tellReady(ctx)
+	if !o.ReadOnly {
+		u := &upkeep{source: source, counts: metrics.NewUpkeep(registry), log: o.Errors}
+		var kept sync.WaitGroup
+		keeping, stop := context.WithCancel(ctx)
+		kept.Go(func() { u.run(keeping) })
+		defer func() { stop(); kept.Wait() }()
+	}
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve %s: %w", o.Listen, err)

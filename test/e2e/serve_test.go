@@ -297,8 +297,8 @@ func TestServeIsIdle(t *testing.T) {
 	t.Logf("%.3f s of processor time in %v, %.1f MiB of memory", cpu, idle, memory/(1<<20))
 }
 
-// What its unit leaves it of root's privileges is enough, with read-only file systems
-// of BPF and control groups.
+// What its unit leaves it of root's privileges is enough: to attach to a device that
+// comes, and with --read-only less, on file systems that cannot be written to.
 func TestServeWithThePrivilegesOfItsUnit(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "setpriv", "unshare")
@@ -307,31 +307,47 @@ func TestServeWithThePrivilegesOfItsUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(unit), "\nCapabilityBoundingSet=")
-	line, _, _ := strings.Cut(rest, "\n")
-	capabilities := "-all"
-	for capability := range strings.FieldsSeq(line) {
-		capabilities += ",+" + strings.ToLower(strings.TrimPrefix(capability, "CAP_"))
-	}
-	lan := lab.New(t).Direct()
-	x := lan.Host.XFWD()
-	x.Add("80", "30080")
-	const script = `
-		for dir in /sys/fs/bpf /sys/fs/cgroup; do
-			mount --bind $dir $dir && mount -o remount,bind,ro $dir || exit
-		done
-		exec setpriv --bounding-set="$1" --inh-caps="$1" "$2" --root "$3" serve --listen :9980`
-	s := x.ServeCommand(exec.Command("unshare", "--mount", "sh", "-c", script, "sh", capabilities, x.Binary(), x.Root), lan.Host.Web(":9980"))
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.Process.Process.Pid))
-	if err != nil || !strings.Contains(string(status), "CapBnd:\t0000008000000000\n") {
-		t.Errorf("it has other privileges than CAP_BPF: %v\n%s", err, status)
-	}
-	got := s.Metrics()
-	for _, name := range []string{
-		"xfwd_up", "xfwd_loaded", "xfwd_forwards",
-		`xfwd_hook_attached{device="eth0",hook="ingress",mode="` + modeOf(t, x.Status(), "eth0", "ingress") + `"}`,
+	ofUnit, _, _ := strings.Cut(rest, "\n")
+	for name, c := range map[string]struct{ capabilities, directories, flag string }{
+		"as it comes": {ofUnit, "/sys/fs/cgroup", "--read-only=false"},
+		"read-only":   {"CAP_BPF", "/sys/fs/cgroup /sys/fs/bpf", "--read-only"},
 	} {
-		if got[name] != 1 {
-			t.Errorf("%s is %v", name, got[name])
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := "-all"
+			for capability := range strings.FieldsSeq(c.capabilities) {
+				set += ",+" + strings.ToLower(strings.TrimPrefix(capability, "CAP_"))
+			}
+			l := lab.New(t)
+			lan := l.Direct()
+			x := lan.Host.XFWD()
+			x.Add("80", "30080")
+			const script = `
+				for dir in $4; do
+					mount --bind $dir $dir && mount -o remount,bind,ro $dir || exit
+				done
+				exec setpriv --bounding-set="$1" --inh-caps="$1" "$2" --root "$3" serve --listen :9980 $5`
+			s := x.ServeCommand(exec.Command("unshare", "--mount", "sh", "-c", script, "sh", set, x.Binary(), x.Root, c.directories, c.flag), lan.Host.Web(":9980"))
+			got := s.Metrics()
+			for _, name := range []string{
+				"xfwd_up", "xfwd_loaded", "xfwd_forwards",
+				`xfwd_hook_attached{device="eth0",hook="ingress",mode="` + modeOf(t, x.Status(), "eth0", "ingress") + `"}`,
+			} {
+				if got[name] != 1 {
+					t.Errorf("%s is %v", name, got[name])
+				}
+			}
+			l.Veth(lan.Host, "late", lan.Client, "late", 1500)
+			if c.flag == "--read-only" {
+				if _, counted := s.Metrics()["xfwd_next_hops_ended_total"]; counted {
+					t.Error("it watches the host")
+				}
+				return
+			}
+			mustAttach(t, x, "late")
+			if stderr := s.Stderr.String(); strings.Contains(stderr, "warning") {
+				t.Error(stderr)
+			}
+		})
 	}
 }
