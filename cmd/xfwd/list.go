@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 func newList(a *app) *cobra.Command {
@@ -57,8 +58,8 @@ func (a *app) list(cmd *cobra.Command) error {
 	for _, f := range counted {
 		c := f.Counters
 		t.row(f.Name, f.Frontend.Label(), allBackends(f.Forward), string(f.Source), string(f.Balance),
-			exact(c.Forward.Packets), exact(c.Forward.Bytes), exact(c.Reverse.Packets), exact(c.Reverse.Bytes),
-			exact(c.Connections.Opened), exact(c.Connections.Active), f.Comment)
+			figures.Exact(c.Forward.Packets), figures.Exact(c.Forward.Bytes), figures.Exact(c.Reverse.Packets), figures.Exact(c.Reverse.Bytes),
+			figures.Exact(c.Connections.Opened), figures.Exact(c.Connections.Active), f.Comment)
 	}
 	return a.printForwards(t)
 }

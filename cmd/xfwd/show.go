@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 func newShow(a *app) *cobra.Command {
@@ -73,7 +74,7 @@ func describe(w io.Writer, f ctl.ForwardCounters) error {
 	line("forward", fmt.Sprintf("%d packets, %d bytes", c.Forward.Packets, c.Forward.Bytes))
 	line("reverse", fmt.Sprintf("%d packets, %d bytes", c.Reverse.Packets, c.Reverse.Bytes))
 	line("connections", fmt.Sprintf("%d opened, %d active", c.Connections.Opened, c.Connections.Active))
-	line("drops", cmp.Or(byReason(c.Drops), "none"))
+	line("drops", cmp.Or(figures.ByReason(c.Drops), "none"))
 	if len(f.Backends) == 0 {
 		line("backends", "none, clients are refused")
 		return nil
@@ -87,7 +88,7 @@ func backendTable(f ctl.ForwardCounters) *table {
 	t := newTable(text("BACKEND"), number("WEIGHT"), text("STATE"), number("CONNECTIONS"), text("SOURCE"))
 	for i, b := range f.Backends {
 		use := f.Uses[i]
-		state, connections := string(b.State), exact(use.Active)
+		state, connections := string(b.State), figures.Exact(use.Active)
 		switch {
 		case b.State != ctl.BackendDraining:
 		case use.Active == 0:
@@ -95,7 +96,7 @@ func backendTable(f ctl.ForwardCounters) *table {
 		default:
 			connections += " left"
 		}
-		t.row(b.PlaceLabel(), exact(uint64(b.Weight)), state, connections, source(use))
+		t.row(b.PlaceLabel(), figures.Exact(uint64(b.Weight)), state, connections, source(use))
 	}
 	return t
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 func newStats(a *app) *cobra.Command {
@@ -52,17 +53,17 @@ func (a *app) printStats(forwards []ctl.ForwardCounters) error {
 	}
 	t := newTable(text("FRONTEND"), number("IN-PKTS"), number("IN-BYTES"), number("OUT-PKTS"), number("OUT-BYTES"),
 		number("OPENED"), number("ACTIVE"), number("DROPS"))
-	print := short
+	print := figures.Short
 	if a.output == formatWide {
-		print = exact
+		print = figures.Exact
 	}
 	var drops []string
 	for _, f := range forwards {
 		c := f.Counters
 		t.row(f.Frontend.Label(),
 			print(c.Forward.Packets), print(c.Forward.Bytes), print(c.Reverse.Packets), print(c.Reverse.Bytes),
-			print(c.Connections.Opened), print(c.Connections.Active), print(total(c.Drops)))
-		if reasons := byReason(c.Drops); reasons != "" {
+			print(c.Connections.Opened), print(c.Connections.Active), print(figures.Total(c.Drops)))
+		if reasons := figures.ByReason(c.Drops); reasons != "" {
 			drops = append(drops, fmt.Sprintf("%s dropped: %s", f.Frontend.Label(), reasons))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 func newStatus(a *app) *cobra.Command {
@@ -58,8 +59,8 @@ func printStatus(w io.Writer, s ctl.Status) error {
 	line("pins", s.Pins)
 	line("forwards", fmt.Sprint(s.Forwards))
 	line("flows", fmt.Sprintf("%d established, %d transitory, room for %d", s.Flows.Established, s.Flows.Transitory, s.Flows.MaxFlows))
-	line("passed", cmp.Or(byReason(s.Passes), "nothing"))
-	line("dropped", cmp.Or(byReason(s.Drops), "nothing"))
+	line("passed", cmp.Or(figures.ByReason(s.Passes), "nothing"))
+	line("dropped", cmp.Or(figures.ByReason(s.Drops), "nothing"))
 	if len(s.Hooks) > 0 {
 		fmt.Fprintln(w)
 		t := newTable(text("DEVICE"), text("HOOK"), text("MODE"), text("WHY"))

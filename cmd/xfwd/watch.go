@@ -8,14 +8,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/figures"
 )
-
-// sample is the counters of some forwards at one time.
-type sample struct {
-	at       time.Time
-	forwards []ctl.ForwardCounters
-}
 
 // interval is the value of a flag that says how often rates are shown: not so often
 // that they mean nothing, or the processor is never free.
@@ -25,9 +19,9 @@ func interval(value *time.Duration) duration {
 
 // watch prints rates until the context ends.
 func (a *app) watch(ctx context.Context, d dataplane, refs []string, every time.Duration) error {
-	take := func() (sample, error) {
+	take := func() (figures.Sample, error) {
 		forwards, err := counted(ctx, d, refs)
-		return sample{a.now(), forwards}, err
+		return figures.Sample{At: a.now(), Forwards: forwards}, err
 	}
 	before, err := take()
 	if err != nil {
@@ -49,7 +43,7 @@ func (a *app) watch(ctx context.Context, d dataplane, refs []string, every time.
 		if a.terminal {
 			t = newRateTable(a.terminal)
 		}
-		if err := a.printRates(t, after.at, ratesBetween(before, after)); err != nil {
+		if err := a.printRates(t, after.At, figures.Between(before, after)); err != nil {
 			return err
 		}
 		before = after
@@ -70,62 +64,8 @@ func newRateTable(redrawn bool) *table {
 
 // watchView is one round of watch as JSON shows it.
 type watchView struct {
-	Time     time.Time      `json:"time"`
-	Forwards []ratedForward `json:"forwards"`
-}
-
-// ratedForward is a forward with counters and what these grew by in a second.
-type ratedForward struct {
-	ctl.ForwardView
-	Rates rates `json:"rates"`
-
-	label string
-}
-
-type rates struct {
-	Forward     trafficRate `json:"forward"`
-	Reverse     trafficRate `json:"reverse"`
-	Connections float64     `json:"connectionsPerSecond"`
-	Drops       float64     `json:"dropsPerSecond"`
-}
-
-type trafficRate struct {
-	Packets float64 `json:"packetsPerSecond"`
-	Bytes   float64 `json:"bytesPerSecond"`
-}
-
-// ratesBetween compares two samples. A forward that the first one lacks, or
-// whose counters began anew, counts from zero.
-func ratesBetween(before, after sample) []ratedForward {
-	seconds := after.at.Sub(before.at).Seconds()
-	old := map[string]ctl.Counters{}
-	for _, f := range before.forwards {
-		old[f.Frontend.Label()] = f.Counters
-	}
-	rated := []ratedForward{}
-	for _, f := range after.forwards {
-		was, is := old[f.Frontend.Label()], f.Counters
-		if is.Connections.Opened < was.Connections.Opened || is.Forward.Packets < was.Forward.Packets {
-			was = ctl.Counters{}
-		}
-		perSecond := func(was, is uint64) float64 {
-			if is < was || seconds <= 0 {
-				return 0
-			}
-			return float64(is-was) / seconds
-		}
-		rated = append(rated, ratedForward{
-			ForwardView: f.CountersView(),
-			Rates: rates{
-				Forward:     trafficRate{perSecond(was.Forward.Packets, is.Forward.Packets), perSecond(was.Forward.Bytes, is.Forward.Bytes)},
-				Reverse:     trafficRate{perSecond(was.Reverse.Packets, is.Reverse.Packets), perSecond(was.Reverse.Bytes, is.Reverse.Bytes)},
-				Connections: perSecond(was.Connections.Opened, is.Connections.Opened),
-				Drops:       perSecond(total(was.Drops), total(is.Drops)),
-			},
-			label: f.Frontend.Label(),
-		})
-	}
-	return rated
+	Time     time.Time         `json:"time"`
+	Forwards []figures.Forward `json:"forwards"`
 }
 
 // Control sequences of a terminal.
@@ -136,7 +76,7 @@ const (
 )
 
 // printRates prints one round.
-func (a *app) printRates(t *table, at time.Time, forwards []ratedForward) error {
+func (a *app) printRates(t *table, at time.Time, forwards []figures.Forward) error {
 	switch {
 	case a.output == formatJSON:
 		return encodeJSON(a.stdout, watchView{at, forwards}, "")
@@ -147,8 +87,8 @@ func (a *app) printRates(t *table, at time.Time, forwards []ratedForward) error 
 	for _, f := range forwards {
 		r := f.Rates
 		cells := []string{
-			f.label, rate(r.Forward.Packets), rate(r.Forward.Bytes), rate(r.Reverse.Packets), rate(r.Reverse.Bytes),
-			rate(r.Connections), short(f.Counters.Connections.Active), rate(r.Drops),
+			f.Label, figures.Rate(r.Forward.Packets), figures.Rate(r.Forward.Bytes), figures.Rate(r.Reverse.Packets), figures.Rate(r.Reverse.Bytes),
+			figures.Rate(r.Connections), figures.Short(f.Counters.Connections.Active), figures.Rate(r.Drops),
 		}
 		if !a.terminal {
 			cells = append([]string{at.Format(time.TimeOnly)}, cells...)
@@ -166,9 +106,4 @@ func (a *app) printRates(t *table, at time.Time, forwards []ratedForward) error 
 	screen := bytes.ReplaceAll(b.Bytes(), []byte("\n"), []byte(eraseLine+"\n"))
 	_, err := fmt.Fprintf(a.stdout, "%s%s%s", cursorHome, screen, eraseBelow)
 	return err
-}
-
-// rate prints a rate, rounded to a whole number.
-func rate(perSecond float64) string {
-	return short(uint64(perSecond + 0.5))
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 // watchRounds watches a forward that gets 100 packets of 1 kB and one
@@ -82,7 +84,7 @@ func TestWatchJSON(t *testing.T) {
 		t.Errorf("got %s", line)
 	}
 	web := round.Forwards[0]
-	if web.Name != "web" || web.Rates.Forward != (trafficRate{100, 100000}) || web.Rates.Connections != 1 || web.Rates.Drops != 2 || web.Counters.Forward.Packets != 5100 {
+	if web.Name != "web" || web.Rates.Forward != (figures.Traffic{Packets: 100, Bytes: 100000}) || web.Rates.Connections != 1 || web.Rates.Drops != 2 || web.Counters.Forward.Packets != 5100 {
 		t.Errorf("got %s", line)
 	}
 	if n := strings.Count(got.stdout, "\n"); n != 2 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package figures
 
 import (
 	"math"
@@ -13,7 +13,7 @@ func TestShort(t *testing.T) {
 		999_499: "999k", 999_500: "1.0M", 999_999: "1.0M", 1_000_000: "1.0M", 45_600_000: "46M",
 		math.MaxUint64: "18E",
 	} {
-		if got := short(n); got != want {
+		if got := Short(n); got != want {
 			t.Errorf("%d is %s, want %s", n, got, want)
 		}
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package figures makes of counters what people read: short numbers and rates.
+package figures
 
 import (
 	"cmp"
@@ -11,15 +12,15 @@ import (
 	"strings"
 )
 
-// exact prints a number in full.
-func exact(n uint64) string {
+// Exact prints a number in full.
+func Exact(n uint64) string {
 	return strconv.FormatUint(n, 10)
 }
 
-// short prints a number in at most five characters: 999, 1.2k, 34k, 5.6M.
-func short(n uint64) string {
+// Short prints a number in at most five characters: 999, 1.2k, 34k, 5.6M.
+func Short(n uint64) string {
 	if n < 1000 {
-		return exact(n)
+		return Exact(n)
 	}
 	value := float64(n)
 	for _, unit := range "kMGTPE" {
@@ -34,8 +35,8 @@ func short(n uint64) string {
 	panic("unreachable: 2^64 is 18E")
 }
 
-// byReason lists counts, the largest first.
-func byReason(counts map[string]uint64) string {
+// ByReason lists counts, the largest first.
+func ByReason(counts map[string]uint64) string {
 	var parts []string
 	for _, reason := range reasons(counts) {
 		parts = append(parts, fmt.Sprintf("%s %d", reason, counts[reason]))
@@ -52,8 +53,8 @@ func reasons(counts map[string]uint64) []string {
 	return happened
 }
 
-// total adds counts up.
-func total(counts map[string]uint64) uint64 {
+// Total adds counts up.
+func Total(counts map[string]uint64) uint64 {
 	var sum uint64
 	for _, n := range counts {
 		sum += n
