@@ -20,7 +20,7 @@ commands() {
 	# A test takes a sample of each benchmark.
 	test) echo curl=curl iperf3=iperf3 dig=bind9-dnsutils tracepath=iputils-tracepath ip=iproute2 tc=iproute2 \
 		ipvsadm=ipvsadm wg=wireguard-tools wrk=wrk psql=postgresql-client pg_ctlcluster=postgresql \
-		ssh=openssh-client sshd=openssh-server prometheus=prometheus promtool=prometheus \
+		ssh=openssh-client sshd=openssh-server prometheus=prometheus promtool=prometheus tmux=tmux \
 		"bpftool=$(bpftool_package)" && commands bench ;;
 	# The guests of test/vm get the programs of the tests.
 	vm) echo xz=xz-utils /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring && debian_mirror && commands test ;;

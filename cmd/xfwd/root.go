@@ -87,12 +87,11 @@ Exit status: 0 done, 1 failed, 2 the words are wrong, 3 the frontend is taken,
 	)
 	root.AddCommand(
 		newAdd(a), newDel(a), newBackend(a),
-		newList(a), newShow(a), newStats(a), newFlows(a), newServe(a),
+		newList(a), newShow(a), newStats(a), newFlows(a), newTop(a), newServe(a),
 		newApply(a), newSave(a), newRestore(a),
 		newStatus(a), newUnload(a),
 		newVersion(a), newCompletion(),
 	)
-	root.AddCommand(notYet()...)
 	root.SetHelpCommand(newHelp())
 	return root
 }
