@@ -5,6 +5,7 @@ package serve
 import (
 	"context"
 	"fmt"
+	"log"
 	"net/http"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ func newHandler(s *source, registry *prometheus.Registry, version string) (http.
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", page)
-	mux.Handle("GET /metrics", metricsHandler(registry))
+	mux.Handle("GET /metrics", metricsHandler(s, registry))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	return mux, nil
@@ -44,11 +45,13 @@ func newRegistry(s *source, version string) *prometheus.Registry {
 	return registry
 }
 
-func metricsHandler(registry *prometheus.Registry) http.Handler {
+func metricsHandler(s *source, registry *prometheus.Registry) http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		EnableOpenMetrics:   true,
 		MaxRequestsInFlight: mostScrapes,
-		ErrorHandling:       promhttp.ContinueOnError,
+		// What can be shown, is.
+		ErrorHandling: promhttp.ContinueOnError,
+		ErrorLog:      log.New(s.log, "warning: ", log.Lmsgprefix),
 	})
 }
 

@@ -110,6 +110,27 @@ func TestServeFollowsTheDataplane(t *testing.T) {
 	}
 }
 
+// A namespace may go, and another one get its name: what is shown is what is there by
+// that name.
+func TestServeFollowsTheName(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, "ip")
+	lan := lab.New(t).Direct()
+	passing := lan.Lab.Namespace("passing")
+	x := passing.XFWD()
+	socket := filepath.Join(t.TempDir(), "serve.sock")
+	s := lan.Host.XFWD().ServeCommand(x.Command("serve", "--listen", "unix:"+socket), lan.Host.Web("unix:"+socket))
+	for range 2 {
+		mustMeasure(t, s, lab.Samples{"xfwd_up": 1, "xfwd_loaded": 0})
+		x.Add("80", "30080")
+		mustMeasure(t, s, lab.Samples{"xfwd_up": 1, "xfwd_loaded": 1, "xfwd_forwards": 1})
+		x.Do("unload")
+		lan.Host.Run("ip", "netns", "del", passing.Name)
+		mustMeasure(t, s, lab.Samples{"xfwd_up": 0})
+		lan.Host.Run("ip", "netns", "add", passing.Name)
+	}
+}
+
 // mustMeasure fails the test unless a scrape shows these values.
 func mustMeasure(t *testing.T, s *lab.Serving, want lab.Samples) {
 	t.Helper()
