@@ -100,7 +100,8 @@ static __noinline __u32 forward_find(const struct destination *d, __u8 flags, bo
 	if (!d || !with_address)
 		return 0;
 	*with_address = true;
-	if (flags & PORT_FRONTEND_ADDRESS) {
+	/* Whoever writes to :: names no address, but would find the entries that have none. */
+	if ((flags & PORT_FRONTEND_ADDRESS) && !address_is_zero(&d->address)) {
 		if (flags & PORT_FRONTEND_DEVICE)
 			id = frontend_find(d, &d->address, d->ifindex, flags, epoch);
 		if (!id)

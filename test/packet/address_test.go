@@ -117,6 +117,17 @@ func TestWhoseAddress(t *testing.T) {
 			},
 		},
 		{
+			// It is not the same as no address, which the entries of "80" have.
+			name:     "a packet for the unspecified address, beside a forward that has one",
+			forwards: []string{"80/tcp+udp 30080", "second:80/tcp+udp 30081"},
+			families: onlyIPv6,
+			steps: []step{
+				arrives(between(client.at(40000), unspecified.at(80), syn(1))).stays("not-this-host"),
+				arrives(between(client.at(40000), unspecified.at(80), udp("?"))).stays("not-this-host"),
+				flows{},
+			},
+		},
+		{
 			name:     "a packet for another host that reaches one which forwards nothing",
 			forwards: []string{"80/tcp+udp 30080"},
 			stub:     true,
