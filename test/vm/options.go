@@ -48,15 +48,25 @@ var emulatedTooSlow = []string{
 	"TestKilledAtEveryStep",
 	"TestKilledWhileBackendsChange",
 	"TestMaglevShares",
+	"TestMetricsAreExact",
+	"TestMetricsOfTenThousandForwards",
+	"TestServeIsIdle",
+	"TestServeIsKilledAndNobodyNotices",
 	"TestTenThousandConnections",
 	"TestThousandChangesUnderLoad",
+	"TestTopWithAThousandForwards",
 }
 
 // guestLacks are tests of programs that guests do not have, for they are large and
 // show nothing of the kernel that others do not.
 var guestLacks = []string{
+	"TestMetricsAreWhatCommandsShow",
 	"TestPostgresTransactionThroughDrain",
+	"TestPrometheus",
 	"TestSSHThroughDrain",
+	"TestTop",
+	"TestTopAndTerminals",
+	"TestTopFitsTheTerminal",
 	"TestWrkThroughChanges",
 }
 

@@ -14,8 +14,8 @@ import (
 
 // tools are the programs that tests start, which `hack/setup.sh test` installs.
 var tools = []string{
-	"bpftool", "curl", "dig", "grep", "ip", "iperf3", "ipvsadm", "nft", "nginx", "sh", "tc", "tracepath", "umount",
-	"unshare", "wg",
+	"bpftool", "curl", "dig", "grep", "ip", "iperf3", "ipvsadm", "mount", "nft", "nginx", "setpriv", "sh", "tc", "tracepath",
+	"umount", "unshare", "wg",
 }
 
 // toolData is what tools read.
