@@ -57,7 +57,7 @@ func loop(ctx context.Context, s *sampler, m *Model, d *display) error {
 		inside = m.Inside()
 		if due && !taking && !m.Paused() {
 			due, taking, began = false, true, time.Now()
-			go func() { samples <- s.take(ctx, inside) }()
+			go func(of string) { samples <- s.take(ctx, of) }(inside)
 		}
 		d.show(m.View())
 		select {

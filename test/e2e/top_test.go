@@ -243,6 +243,14 @@ func TestTopAndTerminals(t *testing.T) {
 	f.Run(`echo "status: $?"`)
 	f.mustBeRestored("status: 0")
 
+	// Whoever looks into a forward need not wait for the next reading.
+	f.run("", "top", "--interval", "1h")
+	f.awaitText("q quit")
+	f.Press("Enter")
+	f.awaitText("two-way")
+	f.Press("q")
+	f.mustBeRestored("status: 0")
+
 	f.run("TERM=dumb", "top")
 	const refusal = "xfwd: top takes a terminal that it can draw on; `xfwd stats --watch` shows rates line by line\n"
 	f.Await("a refusal", func(screen string) bool {
