@@ -122,6 +122,8 @@ func parseAddresses(s string) (netip.Prefix, error) {
 			return netip.Prefix{}, Errorf(ErrSyntax, "%q is not a prefix; write one like 192.0.2.0/24 or 2001:db8::/32", s)
 		case prefix.Masked() != prefix:
 			return netip.Prefix{}, Errorf(ErrSyntax, "%s has bits behind its length; write %s", prefix, prefix.Masked())
+		case prefix.Addr().Is4In6():
+			return netip.Prefix{}, Errorf(ErrSyntax, "%s is an IPv4 prefix in IPv6 clothes; write %s/%d", prefix, prefix.Addr().Unmap(), prefix.Bits()-96)
 		}
 		return prefix, nil
 	}

@@ -20,18 +20,19 @@ func TestParseEndpointFilter(t *testing.T) {
 		}
 	}
 	for s, want := range map[string]string{
-		"":                 `"" is not an IP address; write one like 192.0.2.7, 192.0.2.0/24, [2001:db8::7]:443 or :443`,
-		"80":               `"80" is not an IP address; write one like 192.0.2.7, 192.0.2.0/24, [2001:db8::7]:443 or :443`,
-		"localhost":        `"localhost" is not an IP address; write one like 192.0.2.7, 192.0.2.0/24, [2001:db8::7]:443 or :443`,
-		":0":               "there is no port 0; ports are 1 to 65535",
-		"192.0.2.7:":       "the port is missing; write a number from 1 to 65535",
-		"192.0.2.7:http":   `port "http" is not a number; write 1 to 65535`,
-		"192.0.2.7/24":     "192.0.2.7/24 has bits behind its length; write 192.0.2.0/24",
-		"192.0.2.0/33":     `"192.0.2.0/33" is not a prefix; write one like 192.0.2.0/24 or 2001:db8::/32`,
-		"[2001:db8::7":     "the bracket is not closed; write one like [2001:db8::7]:443 or [2001:db8::/32]:443",
-		"[2001:db8::7]":    "a colon and a port must follow the bracket; without a port, write no brackets",
-		"fe80::1%eth0":     "flows have no zones; write fe80::1",
-		"::ffff:192.0.2.7": "::ffff:192.0.2.7 is an IPv4 address in IPv6 clothes; write 192.0.2.7",
+		"":                     `"" is not an IP address; write one like 192.0.2.7, 192.0.2.0/24, [2001:db8::7]:443 or :443`,
+		"80":                   `"80" is not an IP address; write one like 192.0.2.7, 192.0.2.0/24, [2001:db8::7]:443 or :443`,
+		"localhost":            `"localhost" is not an IP address; write one like 192.0.2.7, 192.0.2.0/24, [2001:db8::7]:443 or :443`,
+		":0":                   "there is no port 0; ports are 1 to 65535",
+		"192.0.2.7:":           "the port is missing; write a number from 1 to 65535",
+		"192.0.2.7:http":       `port "http" is not a number; write 1 to 65535`,
+		"192.0.2.7/24":         "192.0.2.7/24 has bits behind its length; write 192.0.2.0/24",
+		"192.0.2.0/33":         `"192.0.2.0/33" is not a prefix; write one like 192.0.2.0/24 or 2001:db8::/32`,
+		"[2001:db8::7":         "the bracket is not closed; write one like [2001:db8::7]:443 or [2001:db8::/32]:443",
+		"[2001:db8::7]":        "a colon and a port must follow the bracket; without a port, write no brackets",
+		"fe80::1%eth0":         "flows have no zones; write fe80::1",
+		"::ffff:192.0.2.0/120": "::ffff:192.0.2.0/120 is an IPv4 prefix in IPv6 clothes; write 192.0.2.0/24",
+		"::ffff:192.0.2.7":     "::ffff:192.0.2.7 is an IPv4 address in IPv6 clothes; write 192.0.2.7",
 	} {
 		_, err := ParseEndpointFilter(s)
 		if !errors.Is(err, ErrSyntax) || err.Error() != want {

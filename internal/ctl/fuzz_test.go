@@ -48,6 +48,28 @@ func FuzzParseFrontend(f *testing.F) {
 	})
 }
 
+func FuzzParseEndpointFilter(f *testing.F) {
+	for _, seed := range []string{
+		"192.0.2.7", "192.0.2.0/24", "192.0.2.7:443", ":443", "2001:db8::7", "[2001:db8::/32]:443", "::/0", "0.0.0.0/0:1",
+		"", ":", "80", "[]", "[::1]", "[]:80", "::ffff:192.0.2.7", "::ffff:192.0.2.0/120", "fe80::1%eth0", "192.0.2.7/24", "192.0.2.0/033",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		filter, err := ParseEndpointFilter(s)
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		if again, err := ParseEndpointFilter(filter.String()); err != nil || again != filter {
+			t.Errorf("%q is %s, and that is %v, %v", s, filter, again, err)
+		}
+		if filter == (EndpointFilter{}) || filter.Addresses.Addr().Is4In6() {
+			t.Errorf("%q is %#v", s, filter)
+		}
+	})
+}
+
 func FuzzParseBackend(f *testing.F) {
 	for _, seed := range []string{
 		"30080", "10.0.1.100:80", "[2001:db8::9]:80,weight=3", "9000-9005", "80,weight=0", "80,weight=1000",
