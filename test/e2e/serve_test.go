@@ -247,7 +247,7 @@ basic_auth_users:
 }
 
 // systemd is told when it serves, that it lives as often as it wants to know, and that
-// it ends; an answer that is on its way when it is to end, arrives.
+// it ends.
 func TestServeNotifies(t *testing.T) {
 	t.Parallel()
 	lan := lab.New(t).Direct()

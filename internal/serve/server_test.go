@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xfwd/xfwd/internal/ctl"
+)
+
+// slow is a dataplane that another command has for itself: who asks waits until it is
+// free, once for each value.
+type slow struct {
+	asked, free chan struct{}
+}
+
+func newSlow() slow {
+	return slow{asked: make(chan struct{}, 2*mostScrapes), free: make(chan struct{})}
+}
+
+func (s slow) wait(ctx context.Context) error {
+	s.asked <- struct{}{}
+	select {
+	case <-s.free:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s slow) Measure(ctx context.Context) (ctl.Measurement, error) {
+	return ctl.Measurement{Loaded: true}, s.wait(ctx)
+}
+
+func (s slow) Loaded(ctx context.Context) (bool, error) { return true, s.wait(ctx) }
+func (s slow) Close() error                             { return nil }
+
+// start serves a dataplane that is free until the server listens.
+func start(t *testing.T, s slow) (get func(path string) (int, string), stop func(), ended <-chan error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	socket := Address(unixPrefix + filepath.Join(t.TempDir(), "s"))
+	listening, done := make(chan struct{}), make(chan error, 1)
+	var log bytes.Buffer
+	go func() {
+		done <- Run(ctx, Options{
+			Listen: socket, SocketMode: DefaultMode, Errors: &log,
+			Open:      func() (Dataplane, error) { return s, nil },
+			Listening: func(string) { close(listening) },
+		})
+	}()
+	// It looks once, before it listens.
+	<-s.asked
+	s.free <- struct{}{}
+	<-listening
+	client := http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(string(socket), unixPrefix))
+		},
+	}}
+	return func(path string) (int, string) {
+		response, err := client.Get("http://socket" + path)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return 0, err.Error()
+		}
+		return response.StatusCode, string(body)
+	}, cancel, done
+}
+
+// An answer that is on its way when the server is to end, arrives.
+func TestEndingIsPatient(t *testing.T) {
+	s := newSlow()
+	get, stop, ended := start(t, s)
+	var status int
+	var body string
+	answered := make(chan struct{})
+	go func() {
+		status, body = get("/metrics")
+		close(answered)
+	}()
+	<-s.asked
+	stop()
+	select {
+	case err := <-ended:
+		t.Fatalf("it has ended before: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	s.free <- struct{}{}
+	<-answered
+	if status != http.StatusOK || !strings.Contains(body, "xfwd_loaded 1\n") {
+		t.Errorf("status %d: %s", status, body)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// While a command has the dataplane for itself, whoever asks whether all is ready is
+// told so in time, and that the server lives at once.
+func TestReadyIsNotPatient(t *testing.T) {
+	s := newSlow()
+	get, stop, ended := start(t, s)
+	started := time.Now()
+	if status, body := get("/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz: status %d: %s", status, body)
+	}
+	if status, body := get("/readyz"); status != http.StatusServiceUnavailable || strings.Count(body, "\n") != 1 {
+		t.Errorf("/readyz: status %d: %s", status, body)
+	}
+	if took := time.Since(started); took < readyPatience || took > 5*readyPatience {
+		t.Errorf("that took %v", took)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// More scrapes at once than memory is for are refused.
+func TestScrapesAreBounded(t *testing.T) {
+	s := newSlow()
+	get, stop, ended := start(t, s)
+	statuses := make(chan int)
+	for range mostScrapes {
+		go func() {
+			status, _ := get("/metrics")
+			statuses <- status
+		}()
+		<-s.asked
+	}
+	if status, body := get("/metrics"); status != http.StatusServiceUnavailable {
+		t.Errorf("one more: status %d: %s", status, body)
+	}
+	for range mostScrapes {
+		s.free <- struct{}{}
+		if status := <-statuses; status != http.StatusOK {
+			t.Errorf("status %d", status)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
