@@ -5,7 +5,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -37,11 +36,7 @@ func tearOff(t *testing.T, x *lab.XFWD, host *lab.Namespace, device, direction s
 // detachLink detaches what is pinned as a link of that name.
 func detachLink(t *testing.T, x *lab.XFWD, name string) {
 	t.Helper()
-	pins, err := filepath.Glob(filepath.Join(x.Root, "net-*", "links", name))
-	if err != nil || len(pins) != 1 {
-		t.Fatalf("the link %s is pinned as %q: %v", name, pins, err)
-	}
-	l, err := link.LoadPinnedLink(pins[0], nil)
+	l, err := link.LoadPinnedLink(pinOf(t, x, "links/"+name), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,11 +91,7 @@ func TestServeFollowsTheDataplane(t *testing.T) {
 	}
 	x.Add("80", "30080")
 	// Somebody has removed a pin, as good as any damage.
-	pin, err := filepath.Glob(filepath.Join(x.Root, "net-*", "maps", "counters"))
-	if err != nil || len(pin) != 1 {
-		t.Fatalf("%q %v", pin, err)
-	}
-	if err := os.Remove(pin[0]); err != nil {
+	if err := os.Remove(pinOf(t, x, "maps/counters")); err != nil {
 		t.Fatal(err)
 	}
 	mustMeasure(t, s, lab.Samples{"xfwd_up": 0})

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/xfwd/xfwd/bpf"
+	"github.com/xfwd/xfwd/test/lab"
+)
+
+// Counters outlive an upgrade, which replaces the programs under a connection that
+// talks, and serve, which knows nothing of it, goes on to show them.
+func TestMetricsOutliveAnUpgrade(t *testing.T) {
+	t.Parallel()
+	lan := lab.New(t).Direct()
+	lan.Host.Echo("tcp", ":30080")
+	x := lan.Host.XFWD()
+	x.Add("80", "30080")
+	s := x.Serve()
+	talk := newRounds(t, lan, at(lan.HostAddr.V4, 80), 10)
+	talk.mustGoOn(t)
+	before, program := s.Metrics(), pinnedProgram(t, x)
+	ofAnotherBuild(t, x)
+	x.Add("80", "30080")
+	if pinnedProgram(t, x) == program {
+		t.Fatal("nothing was upgraded")
+	}
+	talk.mustGoOn(t)
+	after := s.Metrics()
+	for name, least := range map[string]float64{
+		`xfwd_forward_packets_total{direction="in",forward="80/tcp",frontend="80/tcp",protocol="tcp"}`:  10,
+		`xfwd_forward_packets_total{direction="out",forward="80/tcp",frontend="80/tcp",protocol="tcp"}`: 10,
+		`xfwd_forward_connections_total{forward="80/tcp",frontend="80/tcp",protocol="tcp"}`:             0,
+	} {
+		if before[name] < 10 || after[name] < before[name]+least {
+			t.Errorf("%s was %v and is %v", name, before[name], after[name])
+		}
+	}
+}
+
+// ofAnotherBuild makes the next command take the programs for another version's.
+func ofAnotherBuild(t *testing.T, x *lab.XFWD) {
+	t.Helper()
+	m, err := ebpf.LoadPinnedMap(pinOf(t, x, "maps/settings"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	var settings bpf.XfwdSettings
+	if err := m.Lookup(uint32(0), &settings); err != nil {
+		t.Fatal(err)
+	}
+	settings.Build++
+	if err := m.Put(uint32(0), settings); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pinnedProgram is the kernel's number of the program for what comes in.
+func pinnedProgram(t *testing.T, x *lab.XFWD) ebpf.ProgramID {
+	t.Helper()
+	program, err := ebpf.LoadPinnedProgram(pinOf(t, x, "programs/xfwd_ingress"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	info, err := program.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := info.ID()
+	return id
+}
+
+// pinOf is the path of a pin of the only dataplane of an instance.
+func pinOf(t *testing.T, x *lab.XFWD, name string) string {
+	t.Helper()
+	pins, err := filepath.Glob(filepath.Join(x.Root, "net-*", name))
+	if err != nil || len(pins) != 1 {
+		t.Fatalf("%s is pinned as %q: %v", name, pins, err)
+	}
+	return pins[0]
+}
