@@ -43,6 +43,13 @@ func (s slow) Measure(ctx context.Context) (ctl.Measurement, error) {
 func (s slow) Loaded(ctx context.Context) (bool, error) { return true, s.wait(ctx) }
 func (s slow) Close() error                             { return nil }
 
+func (s slow) Sweep(context.Context) (ctl.Swept, error) { return ctl.Swept{}, nil }
+
+func (s slow) Watch(ctx context.Context, _ ctl.Watcher) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // start serves a dataplane that is free until the server listens.
 func start(t *testing.T, s slow) (get func(path string) (int, string), stop func(), ended <-chan error) {
 	t.Helper()
