@@ -77,7 +77,11 @@ func (m *Model) header() Line {
 	if m.paused {
 		text += "  PAUSED"
 	}
-	text += fmt.Sprintf("  %d forwards %s", len(m.rated), m.order)
+	what := "forwards"
+	if len(m.rated) == 1 {
+		what = "forward"
+	}
+	text += fmt.Sprintf("  %d %s %s", len(m.rated), what, m.order)
 	if flows := m.last.Status.Flows; flows.MaxFlows > 0 {
 		text += fmt.Sprintf("  flows %s of %s (%d%%)", figures.Short(flows.Established+flows.Transitory), figures.Short(uint64(flows.MaxFlows)),
 			100*flows.Established/uint64(flows.MaxFlows))
