@@ -17,16 +17,17 @@ func newFlowsDel(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "del [FRONTEND|NAME]",
 		Short: "Forget flows",
-		Long: `Forget the live flows of a forward, those that pass the filters, or both. That
-no flow is meant is no error; that there is no such forward is.
+		Long: `Forget live flows: those that are of the forward, if one is given, and pass all
+filters. That there are none is no error (exit status 0); that there is no such
+forward is (4).
 
 The next packet of the client is then treated as the first of a flow, and the
-balance chooses its backend. So UDP clients move, and TCP connections of
+balance chooses its backend. So UDP clients may move, and TCP connections of
 forwards that are deleted end. Other TCP connections go on if the same backend
 is chosen, as it is where there is but one or a hash chooses, and if it sees
-the same source port; otherwise they are reset. If it is the target that sends
-next, its client sees packets of a connection that it does not know, and that
-resets it.
+the same source port, which a masqueraded one seldom does; otherwise they are
+reset. If it is the target that sends next, its client sees packets of a
+connection that it does not know, and that resets it.
 
 --existing reset ends TCP connections to programs of this host at once, and
 their clients notice. It cannot do that to those that end elsewhere, or that a
