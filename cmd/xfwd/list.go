@@ -50,7 +50,7 @@ func (a *app) list(cmd *cobra.Command) error {
 		return err
 	}
 	if a.output != formatWide {
-		return a.encode(countedViews(counted))
+		return a.encode(ctl.CountersViews(counted))
 	}
 	t := newTable(text("NAME"), text("FRONTEND"), text("BACKENDS"), text("SOURCE"), text("BALANCE"),
 		number("IN-PKTS"), number("IN-BYTES"), number("OUT-PKTS"), number("OUT-BYTES"),

@@ -35,7 +35,7 @@ what clients sent, reverse what was sent to them.`,
 				return err
 			}
 			if !a.output.isText() {
-				return a.encode(countedViews(forwards))
+				return a.encode(ctl.CountersViews(forwards))
 			}
 			for i, f := range forwards {
 				if i > 0 {

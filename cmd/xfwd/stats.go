@@ -49,7 +49,7 @@ and with -o json one object a line.`,
 
 func (a *app) printStats(forwards []ctl.ForwardCounters) error {
 	if !a.output.isText() {
-		return a.encode(countedViews(forwards))
+		return a.encode(ctl.CountersViews(forwards))
 	}
 	t := newTable(text("FRONTEND"), number("IN-PKTS"), number("IN-BYTES"), number("OUT-PKTS"), number("OUT-BYTES"),
 		number("OPENED"), number("ACTIVE"), number("DROPS"))

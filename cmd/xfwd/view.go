@@ -35,12 +35,3 @@ func views(forwards []ctl.Forward) []ctl.ForwardView {
 	}
 	return views
 }
-
-// countedViews are forwards as JSON shows them, with counters.
-func countedViews(counted []ctl.ForwardCounters) []ctl.ForwardView {
-	views := []ctl.ForwardView{}
-	for _, f := range counted {
-		views = append(views, f.CountersView())
-	}
-	return views
-}

@@ -86,6 +86,15 @@ func (f ForwardCounters) CountersView() ForwardView {
 	return v
 }
 
+// CountersViews are forwards as JSON shows them, with counters.
+func CountersViews(counted []ForwardCounters) []ForwardView {
+	views := []ForwardView{}
+	for _, f := range counted {
+		views = append(views, f.CountersView())
+	}
+	return views
+}
+
 // View returns the frontend as JSON shows it.
 func (f Frontend) View() FrontendView {
 	v := FrontendView{

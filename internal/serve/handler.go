@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/xfwd/xfwd/internal/metrics"
+	"github.com/xfwd/xfwd/internal/page"
 )
 
 // mostScrapes bounds how many scrapes are answered at once, for each takes memory.
@@ -22,12 +23,14 @@ const mostScrapes = 4
 
 // newHandler answers everything that a server is asked.
 func newHandler(s *source, registry *prometheus.Registry, version string) (http.Handler, error) {
-	page, err := landingPage(version)
+	page, err := page.Handler(page.Options{Version: version, Measure: s.measure, Status: s.status})
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", page)
+	mux.Handle("GET /page/", page)
+	mux.Handle("GET /api/v1/", page)
 	mux.Handle("GET /metrics", metricsHandler(s, registry))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)

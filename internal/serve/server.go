@@ -26,6 +26,7 @@ import (
 // Dataplane is what is asked, and then closed.
 type Dataplane interface {
 	Measure(context.Context) (ctl.Measurement, error)
+	Status(context.Context) (ctl.Status, error)
 	Loaded(context.Context) (bool, error)
 	Watch(context.Context, ctl.Watcher) error
 	Sweep(context.Context) (ctl.Swept, error)

@@ -44,6 +44,14 @@ func (s *source) measure(ctx context.Context) (m ctl.Measurement, err error) {
 	return m, err
 }
 
+func (s *source) status(ctx context.Context) (status ctl.Status, err error) {
+	err = s.with(func(d Dataplane) (err error) {
+		status, err = d.Status(ctx)
+		return err
+	})
+	return status, err
+}
+
 func (s *source) loaded(ctx context.Context) (loaded bool, err error) {
 	err = s.with(func(d Dataplane) (err error) {
 		loaded, err = d.Loaded(ctx)

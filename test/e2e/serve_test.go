@@ -27,7 +27,7 @@ func TestServeAnswers(t *testing.T) {
 	x := lan.Host.XFWD()
 	x.Add("80", "30080", "--name", "web")
 	s := x.Serve()
-	if page := s.MustGet("/"); !strings.Contains(page.Body, `href="/metrics"`) {
+	if page := s.MustGet("/"); !strings.Contains(page.Body, `href="metrics"`) {
 		t.Errorf("the page does not lead to the metrics:\n%s", page.Body)
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {
