@@ -43,13 +43,13 @@ test: unit e2e test-vm ## Run every test, as root: in network namespaces of thei
 .PHONY: unit
 unit: root ## Run the tests of packages and programs
 	@hack/setup.sh build test
-	$(SUDO) $(GO) test -count=1 -timeout 10m $$($(GO) list ./... | grep -vE '/test/(e2e|vm/devices)')
+	$(SUDO) $(GO) test -count=1 -timeout 10m $$($(GO) list ./... | grep -vE '/test/(e2e|page|vm/devices)')
 
 # These measure time, so nothing else runs beside them. They take minutes: -v shows how far they are.
 .PHONY: e2e
 e2e: root ## Run the tests of the whole, with real clients and servers
-	@hack/setup.sh build test
-	$(SUDO) $(GO) test -count=1 -timeout 25m -v ./test/e2e
+	@hack/setup.sh build test page
+	$(SUDO) $(GO) test -count=1 -timeout 25m -v -p 1 ./test/e2e ./test/page
 
 # Those of the core that do not wait for anybody else.
 .PHONY: test-kernels
@@ -96,6 +96,12 @@ packet-times: root ## Take the time of each case of the packet tests, in nanosec
 mutants: root ## Break the programs in many ways, each of which the model must see within a minute
 	@hack/setup.sh build generate
 	$(SUDO) $(GO) run ./test/mutants
+
+.PHONY: screenshots
+screenshots: root ## Take the pictures of the README anew, of a host with traffic
+	@hack/setup.sh build screenshots
+	@$(MAKE) --no-print-directory build
+	$(SUDO) XFWD_BINARY=$(CURDIR)/bin/xfwd $(GO) test -count=1 -run '^TestScreenshots$$' ./test/page -images $(CURDIR)/docs/images
 
 .PHONY: demo
 demo: root ## Publish port 80 of nginx on 30080 in throw-away namespaces, and show it

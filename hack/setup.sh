@@ -3,13 +3,19 @@
 
 # Installs what building, trying and testing xfwd takes and this machine lacks, on Debian and Ubuntu:
 #
-#   hack/setup.sh GROUP...      build, demo, test, vm, bench, lint or generate
+#   hack/setup.sh GROUP...      build, demo, test, page, screenshots, vm, bench, lint or
+#                               generate
 #
 # It looks for commands, not for packages, so whatever is there already, in whatever way it came, is left
 # alone, and when all is there it does nothing at all. No service that comes with a package is started,
 # now or at the next boot.
 
 set -euo pipefail
+
+# What checks whether a page is accessible, and the sum of it.
+axe=$(cd "$(dirname "$0")/.." && pwd)/.tools/axe-core/axe.min.js
+axe_version=4.14.1
+axe_sum=29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 # commands GROUP: prints what a group takes, as COMMAND=PACKAGE. Go is a case of its own.
 commands() {
@@ -22,11 +28,14 @@ commands() {
 		ipvsadm=ipvsadm wg=wireguard-tools wrk=wrk psql=postgresql-client pg_ctlcluster=postgresql \
 		ssh=openssh-client sshd=openssh-server prometheus=prometheus promtool=prometheus tmux=tmux \
 		"bpftool=$(bpftool_package)" && commands bench ;;
+	# A browser without a window, and what fetches what checks pages, unless that is there.
+	page) echo chromium-headless-shell=chromium-headless-shell nsenter=util-linux && { [ -e "$axe" ] || echo npm=npm; } ;;
+	screenshots) echo /usr/share/fonts/opentype/inter=fonts-inter && commands page ;;
 	# The guests of test/vm get the programs of the tests.
 	vm) echo xz=xz-utils /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring && debian_mirror && commands test ;;
 	lint) echo clang-format-19=clang-format-19 shellcheck=shellcheck systemd-analyze=systemd ;;
 	generate) echo clang-19=clang-19 llvm-strip-19=llvm-19 ;;
-	*) fail "no group is called \"$1\"; there are build, demo, test, vm, bench, lint and generate" ;;
+	*) fail "no group is called \"$1\"; there are build, demo, test, page, screenshots, vm, bench, lint and generate" ;;
 	esac
 }
 
@@ -138,13 +147,28 @@ install_go() {
 	"$hack"/go version >/dev/null
 }
 
+# install_axe: unpacks axe-core below .tools, of which the tests take one file.
+install_axe() {
+	local tmp
+	[ ! -e "$axe" ] || return 0
+	echo "setup: unpacking axe-core below .tools" >&2
+	mkdir -p "${axe%/*}"
+	tmp=$(mktemp -d "${axe%/*}/XXXXXX")
+	if (cd "$tmp" && quietly npm pack "axe-core@$axe_version" && tar -xzf axe-core-*.tgz package/axe.min.js) &&
+		echo "$axe_sum  $tmp/package/axe.min.js" | sha256sum --check --quiet; then
+		mv "$tmp/package/axe.min.js" "$axe"
+	fi
+	rm -rf "$tmp"
+	[ -e "$axe" ] || fail "npm does not fetch axe-core $axe_version"
+}
+
 # newest_go: prints the newest package of a Go that is new enough, if this system's suites have one.
 newest_go() {
 	{ apt-cache search --names-only '^golang-1\.[0-9]+-go$' 2>/dev/null || true; } | sort -rV |
 		awk -F'[.-]' '$3 >= 21 { print $1 "-" $2 "." $3 "-go"; exit }'
 }
 
-[ $# -gt 0 ] || fail "which groups? build, demo, test, vm, bench, lint, generate"
+[ $# -gt 0 ] || fail "which groups? build, demo, test, page, screenshots, vm, bench, lint, generate"
 
 declare -A packages=() services=()
 for group in "$@"; do
@@ -166,3 +190,6 @@ if [ ${#packages[@]} -gt 0 ]; then
 		disable_service "$service"
 	done
 fi
+for group in "$@"; do
+	case $group in page | screenshots) install_axe ;; esac
+done

@@ -43,6 +43,8 @@ func (s slow) Measure(ctx context.Context) (ctl.Measurement, error) {
 func (s slow) Loaded(ctx context.Context) (bool, error) { return true, s.wait(ctx) }
 func (s slow) Close() error                             { return nil }
 
+func (s slow) Status(ctx context.Context) (ctl.Status, error) { return ctl.Status{}, s.wait(ctx) }
+
 func (s slow) Sweep(context.Context) (ctl.Swept, error) { return ctl.Swept{}, nil }
 
 func (s slow) Watch(ctx context.Context, _ ctl.Watcher) error {
