@@ -278,3 +278,39 @@ func TestFlowsDelCountsConnectionsOff(t *testing.T) {
 		})
 	}
 }
+
+// Elsewhere, a forgotten connection finds its backend again by a hash; one that is
+// masqueraded comes from another port then, and is reset.
+func TestFlowsDelElsewhere(t *testing.T) {
+	t.Parallel()
+	const count = 10
+	f := newFleet(t, 3)
+	f.publish(t, "80", f.all())
+	f.publish(t, "81", f.all(), "--source", "masquerade")
+	for family, host := range f.HostAddr.All() {
+		kept, masqueraded := f.open(t, "tcp", at(host, 80), count), f.open(t, "tcp", at(host, 81), count)
+		client := []string{"--client", f.ClientAddr.Of(host).String()}
+		awaitSilence(t, f.xfwd, 2*count, client...)
+		for _, port := range []string{"80", "81"} {
+			mustSay(t, f.xfwd.Do(append([]string{"flows", "del", port}, client...)...), fmt.Sprintf("forgot %d flows\n", count))
+		}
+		resets := 0
+		for i := range f.pods {
+			for _, conn := range kept[i] {
+				mustEcho(t, conn)
+				conn.Close()
+			}
+			for _, conn := range masqueraded[i] {
+				if err := conn.Echo([]byte("still there?")); isReset(err) {
+					resets++
+				} else if err != nil {
+					t.Errorf("%s: %v: %v", family, conn.Local(), err)
+				}
+				conn.Close()
+			}
+		}
+		if resets < count/2 {
+			t.Errorf("%s: of %d masqueraded connections %d were reset", family, count, resets)
+		}
+	}
+}
