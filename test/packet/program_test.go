@@ -151,10 +151,29 @@ func null(tb lab.TB) *ebpf.Program {
 // nullXDP returns an XDP program that does nothing.
 func nullXDP(tb lab.TB) *ebpf.Program {
 	tb.Helper()
-	return loadAs(tb, ebpf.ProgramSpec{
-		Type: ebpf.XDP, AttachType: ebpf.AttachXDP, Flags: unix.BPF_F_XDP_HAS_FRAGS,
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, int32(pass)), asm.Return()},
-	})
+	return nullLikeXDP(tb, ebpf.ProgramSpec{Type: ebpf.XDP})
+}
+
+// nullLikeXDP returns one of the kind of another.
+func nullLikeXDP(tb lab.TB, spec ebpf.ProgramSpec) *ebpf.Program {
+	tb.Helper()
+	spec.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, int32(pass)), asm.Return()}
+	return loadAs(tb, spec)
+}
+
+// kindOfXDP is the kind of an XDP program: only programs of the same go on as each
+// other.
+func kindOfXDP(tb lab.TB, p *ebpf.Program) ebpf.ProgramSpec {
+	tb.Helper()
+	info, err := p.Info()
+	if err != nil {
+		tb.Fatalf("%v", err)
+	}
+	spec := ebpf.ProgramSpec{Type: ebpf.XDP, AttachType: ebpf.AttachXDP}
+	if info.Name == "xfwd_xdp_frags" {
+		spec.Flags = unix.BPF_F_XDP_HAS_FRAGS
+	}
+	return spec
 }
 
 // skBuff is the kernel's struct __sk_buff, as far as a test run heeds it.

@@ -16,7 +16,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"golang.org/x/sys/unix"
 )
 
 // With it the cases are a benchmark, too: after its last step each has its last packet
@@ -49,11 +48,13 @@ type timing struct {
 // takes.
 func (m met) time(r *run, times int) timing {
 	r.Helper()
-	nothing, program := r.null, r.programs[place{m.hook, r.link}]
+	program, nothing := r.programs[place{m.hook, r.link}], r.null
+	kind := ebpf.ProgramSpec{Type: ebpf.SchedCLS}
 	if m.hook == early {
-		nothing = nullXDP(r)
+		kind = kindOfXDP(r, program)
+		nothing = nullLikeXDP(r, kind)
 	}
-	floor, whole := m.input(r, nothing), m.input(r, program)
+	floor, whole := m.input(r, nothing, kind), m.input(r, program, kind)
 	r.repeat(floor, 1)
 	r.repeat(whole, 1)
 	before := r.counted()
@@ -104,7 +105,7 @@ func (c counted) isTimes(once counted, times uint64) bool {
 
 // input is for runs of a program that gets the same frame each time, whatever it makes
 // of it.
-func (m met) input(r *run, p *ebpf.Program) input {
+func (m met) input(r *run, p *ebpf.Program, kind ebpf.ProgramSpec) input {
 	r.Helper()
 	in := input{hook: m.hook, frame: m.frame(r), device: m.device, gsoSize: m.gsoSize, gsoSegments: m.gsoSegments}
 	length := int32(len(in.frame))
@@ -123,8 +124,7 @@ func (m met) input(r *run, p *ebpf.Program) input {
 		asm.Mov.Imm(asm.R4, length),
 	}
 	if m.hook == early {
-		spec := ebpf.ProgramSpec{Type: ebpf.XDP, AttachType: ebpf.AttachXDP, Flags: unix.BPF_F_XDP_HAS_FRAGS}
-		in.program = behindAs(r, p, spec, append(stored, asm.FnXdpStoreBytes.Call())...)
+		in.program = behindAs(r, p, kind, append(stored, asm.FnXdpStoreBytes.Call())...)
 		return in
 	}
 	const tcIndex = 44 // in struct __sk_buff; the programs know by it what they have served
@@ -133,7 +133,7 @@ func (m met) input(r *run, p *ebpf.Program) input {
 		before = append(before, asm.Mov.Imm(asm.R2, length), asm.Mov.Imm(asm.R3, 0), asm.FnSkbChangeTail.Call())
 	}
 	before = append(before, stored...)
-	in.program = behind(r, p, append(before, asm.Mov.Imm(asm.R5, 0), asm.FnSkbStoreBytes.Call())...)
+	in.program = behindAs(r, p, kind, append(before, asm.Mov.Imm(asm.R5, 0), asm.FnSkbStoreBytes.Call())...)
 	return in
 }
 
