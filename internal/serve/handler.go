@@ -18,8 +18,11 @@ import (
 	"github.com/xfwd/xfwd/internal/page"
 )
 
-// mostScrapes bounds how many scrapes are answered at once, for each takes memory.
+// mostScrapes is how many scrapes may wait until it is their turn.
 const mostScrapes = 4
+
+// quietTime is longer than Prometheus usually lets us wait for the next scrape.
+const quietTime = 90 * time.Second
 
 // newHandler answers everything that a server is asked.
 func newHandler(s *source, registry *prometheus.Registry, version string) (http.Handler, error) {
@@ -49,13 +52,12 @@ func newRegistry(s *source, version string) *prometheus.Registry {
 }
 
 func metricsHandler(s *source, registry *prometheus.Registry) http.Handler {
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		EnableOpenMetrics:   true,
-		MaxRequestsInFlight: mostScrapes,
+	return oneByOne(promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		EnableOpenMetrics: true,
 		// What can be shown, is.
 		ErrorHandling: promhttp.ContinueOnError,
 		ErrorLog:      log.New(s.log, "warning: ", log.Lmsgprefix),
-	})
+	}), quietTime)
 }
 
 // readyPatience is how long a command may keep the dataplane to itself before

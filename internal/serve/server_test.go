@@ -138,22 +138,29 @@ func TestReadyIsNotPatient(t *testing.T) {
 	}
 }
 
-// More scrapes at once than memory is for are refused.
-func TestScrapesAreBounded(t *testing.T) {
+// Scrapes are answered one by one, and more than a few at once are refused.
+func TestScrapesWaitForTheirTurn(t *testing.T) {
 	s := newSlow()
 	get, stop, ended := start(t, s)
 	statuses := make(chan int)
+	scrape := func() {
+		status, _ := get("/metrics")
+		statuses <- status
+	}
+	for range mostScrapes + 1 {
+		go scrape()
+	}
+	// One of them is too many, one is measured, the others wait.
+	if status := <-statuses; status != http.StatusServiceUnavailable {
+		t.Errorf("one too many: status %d", status)
+	}
 	for range mostScrapes {
-		go func() {
-			status, _ := get("/metrics")
-			statuses <- status
-		}()
 		<-s.asked
-	}
-	if status, body := get("/metrics"); status != http.StatusServiceUnavailable {
-		t.Errorf("one more: status %d: %s", status, body)
-	}
-	for range mostScrapes {
+		select {
+		case <-s.asked:
+			t.Error("two are measured at once")
+		case <-time.After(20 * time.Millisecond):
+		}
 		s.free <- struct{}{}
 		if status := <-statuses; status != http.StatusOK {
 			t.Errorf("status %d", status)
