@@ -21,10 +21,12 @@ func newServe(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "serve",
 		GroupID: groupLook,
-		Short:   "Serve metrics, and keep up with the host",
-		Long: `Serve what the dataplane counts, over HTTP, until SIGTERM or SIGINT: /metrics for
-Prometheus, /healthz (this program runs) and /readyz (the dataplane is loaded and
-can be read; otherwise status 503 and a line that says why).
+		Short:   "Serve a page and metrics, keep up with the host",
+		Long: `Serve what the dataplane counts, over HTTP, until SIGTERM or SIGINT: a page for
+browsers at /, /metrics for Prometheus, /healthz (this program runs) and /readyz
+(the dataplane is loaded and can be read; otherwise status 503 and a line that
+says why). What the page asks for is for others, too: /api/v1/state is one look
+at forwards, hooks and reasons, /api/v1/status is ` + "`xfwd status -o json`" + `.
 
 Meanwhile it watches the host: it attaches to devices when they come, follows
 routes, addresses and neighbours at once and not within seconds, and forgets

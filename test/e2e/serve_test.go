@@ -345,6 +345,9 @@ func TestServeWithThePrivilegesOfItsUnit(t *testing.T) {
 				done
 				exec setpriv --bounding-set="$1" --inh-caps="$1" "$2" --root "$3" serve --listen :9980 $5`
 			s := x.ServeCommand(exec.Command("unshare", "--mount", "sh", "-c", script, "sh", set, x.Binary(), x.Root, c.directories, c.flag), lan.Host.Web(":9980"))
+			for _, path := range []string{"/", "/api/v1/state", "/api/v1/status"} {
+				s.MustGet(path)
+			}
 			got := s.Metrics()
 			for _, name := range []string{
 				"xfwd_up", "xfwd_loaded", "xfwd_forwards",

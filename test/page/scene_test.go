@@ -160,8 +160,8 @@ func (d trade) hear(conn net.Conn, answer []byte) error {
 // rhythm is a pause that becomes longer and shorter with the time of the day.
 func (d trade) rhythm(client int) time.Duration {
 	now := float64(time.Now().UnixMilli()) / 1000
-	wave := 1 + 0.6*math.Sin(now/(7+float64(d.port%11))+float64(client)) + 0.3*math.Sin(now/2.3+float64(d.port))
-	return time.Duration(float64(d.every) * max(wave, 0.15))
+	wave := 1 + 0.5*math.Sin(now/9+2*float64(client)+float64(d.port)) + 0.3*math.Sin(now/3+float64(d.port))
+	return time.Duration(float64(d.every) * wave)
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -5,9 +5,14 @@ package page
 import (
 	"bytes"
 	"flag"
+	"image"
+	"image/color"
+	"image/draw"
 	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -28,7 +33,7 @@ func TestScreenshots(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 	}
 	b.until(`[...document.querySelectorAll("#forwards-table tbody .line")].some((line) => line.getAttribute("d").length > 20)`)
-	value[bool](b, `document.querySelectorAll(".unfold")[3].click() ?? true`)
+	value[bool](b, `document.querySelectorAll(".unfold")[2].click() ?? true`)
 	for _, shot := range []struct {
 		name string
 		at   screen
@@ -70,16 +75,27 @@ func inter(t *testing.T) string {
 	return path
 }
 
-// smaller packs a picture as well as can be.
+// smaller gives a picture as many colours as PNG has short numbers for: those that are
+// most frequent, and for each other one the nearest of them.
 func smaller(t *testing.T, picture []byte) []byte {
 	t.Helper()
 	decoded, err := png.Decode(bytes.NewReader(picture))
 	if err != nil {
 		t.Fatal(err)
 	}
+	area := decoded.Bounds()
+	frequency := make(map[color.Color]int)
+	for y := area.Min.Y; y < area.Max.Y; y++ {
+		for x := area.Min.X; x < area.Max.X; x++ {
+			frequency[decoded.At(x, y)]++
+		}
+	}
+	colours := slices.SortedFunc(maps.Keys(frequency), func(a, b color.Color) int { return frequency[b] - frequency[a] })
+	paletted := image.NewPaletted(area, colours[:min(len(colours), 256)])
+	draw.Draw(paletted, area, decoded, area.Min, draw.Src)
 	var packed bytes.Buffer
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
-	if err := encoder.Encode(&packed, decoded); err != nil {
+	if err := encoder.Encode(&packed, paletted); err != nil {
 		t.Fatal(err)
 	}
 	return packed.Bytes()

@@ -81,8 +81,8 @@ export class Chart {
 		this.top = make("span", { class: "top" });
 		this.legend = ["in", "out"].map((direction) => make("span", { class: `key ${direction}` }));
 		this.element = make("figure", { class: "chart" },
-			make("figcaption", {}, make("b", {}, title), ...this.legend),
-			make("div", { class: "plot" }, this.top, this.svg),
+			make("figcaption", {}, make("b", {}, title), ...this.legend, this.top),
+			this.svg,
 			make("div", { class: "times", "aria-hidden": "true" }, make("span", {}, "2 minutes ago"), make("span", {}, "now")));
 	}
 
@@ -93,7 +93,7 @@ export class Chart {
 		set(this.fill, "d", area(outlines[0], points, now, Chart.width, Chart.height));
 		const last = points[points.length - 1];
 		const [comes, goes] = this.names.map((name) => short(last?.[name] ?? 0));
-		write(this.top, short(top));
+		write(this.top, `at most ${short(top)}`);
 		write(this.legend[0], `in ${comes}`);
 		write(this.legend[1], `out ${goes}`);
 		set(this.svg, "aria-label", `${this.title} in two minutes: now ${comes} in and ${goes} out, at most ${short(top)}`);

@@ -12,9 +12,9 @@ import { backendName, frontendName, targets } from "./names.js";
 const columns = [
 	["Name", "name", (row) => row.forward.name],
 	["Targets", "targets", (row) => targets(row.forward.backends)],
-	["In packets/s", "number", (row) => short(row.growth.rates.inPackets)],
+	["In pkt/s", "number", (row) => short(row.growth.rates.inPackets)],
 	["In bit/s", "number", (row) => short(row.growth.rates.inBits)],
-	["Out packets/s", "number", (row) => short(row.growth.rates.outPackets)],
+	["Out pkt/s", "number", (row) => short(row.growth.rates.outPackets)],
 	["Out bit/s", "number", (row) => short(row.growth.rates.outBits)],
 	["Active", "number", (row) => short(row.forward.counters.connections.active)],
 	["New/s", "number", (row) => short(row.growth.rates.opened)],
