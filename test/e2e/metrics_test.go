@@ -38,7 +38,8 @@ func TestMetricsAreWhatCommandsShow(t *testing.T) {
 			t.Error("a forward whose only backend is drained takes a connection")
 		}
 	}
-	s := f.xfwd.Serve()
+	// What serve does besides no command knows.
+	s := f.xfwd.Serve("--read-only")
 	forwards := settled(t, f.xfwd)
 	got, status := s.Metrics(), f.xfwd.Status()
 

@@ -13,14 +13,17 @@ import (
 )
 
 // Counters outlive an upgrade, which replaces the programs under a connection that
-// talks, and serve, which knows nothing of it, goes on to show them.
+// talks, and serve, which knows nothing of it, goes on to show them; nor does it take
+// the upgrade back when it looks at the host.
 func TestMetricsOutliveAnUpgrade(t *testing.T) {
 	t.Parallel()
-	lan := lab.New(t).Direct()
+	l := lab.New(t)
+	lan := l.Direct()
 	lan.Host.Echo("tcp", ":30080")
 	x := lan.Host.XFWD()
 	x.Add("80", "30080")
 	s := x.Serve()
+	mustReconcile(t, s, 0)
 	talk := newRounds(t, lan, at(lan.HostAddr.V4, 80), 10)
 	talk.mustGoOn(t)
 	before, program := s.Metrics(), pinnedProgram(t, x)
@@ -28,6 +31,12 @@ func TestMetricsOutliveAnUpgrade(t *testing.T) {
 	x.Add("80", "30080")
 	if pinnedProgram(t, x) == program {
 		t.Fatal("nothing was upgraded")
+	}
+	upgraded, looks := pinnedProgram(t, x), reconciled(s)
+	l.Veth(lan.Host, "late", lan.Client, "late", 1500)
+	mustReconcile(t, s, looks)
+	if pinnedProgram(t, x) != upgraded {
+		t.Error("serve has taken the upgrade back")
 	}
 	talk.mustGoOn(t)
 	after := s.Metrics()

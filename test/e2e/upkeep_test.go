@@ -49,6 +49,23 @@ func TestUpkeepAttaches(t *testing.T) {
 	}
 }
 
+// reconciled is how often serve has looked at the host as a whole.
+func reconciled(s *lab.Serving) float64 {
+	return s.Metrics()["xfwd_reconcile_duration_seconds_count"]
+}
+
+// mustReconcile waits until serve has done that more often.
+func mustReconcile(t *testing.T, s *lab.Serving, than float64) {
+	t.Helper()
+	lab.Eventually(t, 10*lab.Patience, func() error {
+		time.Sleep(50 * time.Millisecond) // a scrape is work
+		if now := reconciled(s); now <= than {
+			return fmt.Errorf("serve has looked at the host %v times, as before", now)
+		}
+		return nil
+	})
+}
+
 // lateSubnet is one that no topology has.
 const lateSubnet = 77
 
@@ -91,6 +108,9 @@ func TestUpkeepBringsHooksBack(t *testing.T) {
 	mustBeFine(t, x)
 }
 
+// atOnce is far less than the two seconds for which a next hop is used otherwise.
+const atOnce = 300 * time.Millisecond
+
 // When the way to a backend leads by another router, no packet goes by the old one any
 // more as soon as serve has heard of it. Without it that takes seconds.
 func TestUpkeepFollowsRoutes(t *testing.T) {
@@ -103,23 +123,47 @@ func TestUpkeepFollowsRoutes(t *testing.T) {
 	x := site.Host.XFWD()
 	x.Add(append([]string{"80/tcp+udp"}, backends(far, 30080)...)...)
 	s := x.Serve()
-	load := keepTalking(site.Network, 80)
-	load.mustGoOn(t, soon)
-	ended := func() float64 { return s.Metrics()["xfwd_next_hops_ended_total"] }
+	var conns []*lab.Conn
+	for _, network := range networks {
+		for _, host := range site.HostAddr.All() {
+			conns = append(conns, site.Client.MustConnect(network, at(host, 80)))
+		}
+	}
+	talk := func() {
+		t.Helper()
+		for _, conn := range conns {
+			for range 5 {
+				mustEcho(t, conn)
+			}
+		}
+	}
+	talk()
+	// A look at the host as a whole, as at the start, ends next hops, too.
+	ended := func() float64 {
+		m := s.Metrics()
+		return m["xfwd_next_hops_ended_total"] + m["xfwd_reconcile_duration_seconds_count"]
+	}
+	awaitMore := func(than float64) {
+		t.Helper()
+		lab.Eventually(t, 10*lab.Patience, func() error {
+			time.Sleep(50 * time.Millisecond) // a scrape is work
+			if now := ended(); now <= than {
+				return fmt.Errorf("next hops have been ended %v times, as before", now)
+			}
+			return nil
+		})
+	}
+	awaitMore(0)
 	for _, now := range []int{1, 0, 1} {
 		for _, addr := range far.Addr.All() {
 			before := ended()
 			site.Host.ReplaceRoute(netip.PrefixFrom(addr, addr.BitLen()), routers[now].Addr.Of(addr))
-			lab.Eventually(t, 10*lab.Patience, func() error {
-				time.Sleep(50 * time.Millisecond) // a scrape is work
-				if now := ended(); now <= before {
-					return fmt.Errorf("next hops have been ended %v times, as before", now)
-				}
-				return nil
-			})
+			awaitMore(before)
 		}
+		// What was under way when a route changed does not count.
+		time.Sleep(atOnce)
 		old, new := routers[1-now].Capture("eth0"), routers[now].Capture("eth0")
-		load.mustGoOn(t, soon)
+		talk()
 		if strays := towards(old.Stop(), 30080); strays != 0 {
 			t.Errorf("%d packets still go by the old router", strays)
 		}
