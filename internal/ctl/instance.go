@@ -59,7 +59,12 @@ func classify(err error) error {
 // read calls f with the dataplane while nobody changes it, or not at all if none
 // is loaded.
 func (i *Instance) read(ctx context.Context, f func(*loader.Dataplane) error) error {
-	session, err := i.loader.Read(ctx)
+	return i.during(ctx, i.loader.Read, f)
+}
+
+// during is read in a session that begin begins, a reader's or a writer's.
+func (i *Instance) during(ctx context.Context, begin func(context.Context) (*loader.Session, error), f func(*loader.Dataplane) error) error {
+	session, err := begin(ctx)
 	if err != nil {
 		return classify(err)
 	}

@@ -4,7 +4,6 @@ package ctl
 
 import (
 	"context"
-	"errors"
 
 	"github.com/xfwd/xfwd/internal/loader"
 )
@@ -27,18 +26,5 @@ func (i *Instance) EndNextHops(ctx context.Context) error {
 	if loaded, err := i.Loaded(ctx); err != nil || !loaded {
 		return err
 	}
-	session, err := i.loader.Write(ctx)
-	if err != nil {
-		return classify(err)
-	}
-	defer session.Close()
-	d, err := session.Open()
-	if errors.Is(err, loader.ErrNotLoaded) {
-		return nil
-	}
-	if err != nil {
-		return classify(err)
-	}
-	defer d.Close()
-	return d.EndNextHops()
+	return i.during(ctx, i.loader.Write, (*loader.Dataplane).EndNextHops)
 }

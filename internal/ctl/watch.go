@@ -25,8 +25,6 @@ const (
 
 // Watcher is told what Watch does.
 type Watcher interface {
-	// Watching is called once no change of the host can be missed any more.
-	Watching()
 	// Reconciled is called after each look at the host as a whole, with what it took.
 	Reconciled(took time.Duration, warnings []string, err error)
 	// NextHopsEnded is called after routes or neighbours have changed.
@@ -47,7 +45,7 @@ func (i *Instance) Watch(ctx context.Context, w Watcher) error {
 		}
 	}
 	go func() {
-		stop(i.loader.Events(ctx, func() { told(loader.HostChanged); w.Watching() }, told))
+		stop(i.loader.Events(ctx, func() { told(loader.HostChanged) }, told))
 	}()
 	go func() {
 		for sleep(ctx, inspection) {

@@ -67,9 +67,6 @@ func (u *upkeep) with(ctx context.Context, do func(Dataplane) error) {
 	})
 }
 
-// Watching is nothing to tell of.
-func (u *upkeep) Watching() {}
-
 // Reconciled counts, and tells of warnings that are new.
 func (u *upkeep) Reconciled(took time.Duration, warnings []string, err error) {
 	if errors.Is(err, context.Canceled) {
