@@ -9,14 +9,16 @@
 
 #include "bpf.h"
 
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 
 #define MAX_FORWARDS 16384
 #define MAX_BACKENDS 65536
+#define FEW_BACKENDS 4096 /* ids below it are quicker to count for */
 #define NAME_SIZE 64
 #define COMMENT_SIZE 256
 #define MAX_DEVICES 8
 #define DEVICE_NAME_SIZE 16 /* IFNAMSIZ */
+#define PATH_SIZE 128
 
 /* An IPv6 address, or an IPv4 address mapped into IPv6 (::ffff:a.b.c.d, RFC 4291 2.5.5.2), in
  * network order. All zero where "none" or "any" is meant.
@@ -71,8 +73,9 @@ struct flow {
 	__u32 backend;	     /* id of the backend; 0 likewise */
 	__u32 generation;    /* of the backend when the flow was made */
 	__u32 next_sequence; /* TCP, forward entry: what the server sends next; host order */
+	__u32 opened;	     /* TCP: setup_clock() of the first packet */
 	__u8 flags;	     /* FLOW_* */
-	__u8 pad[7];
+	__u8 pad[3];
 };
 
 enum flow_flag {
@@ -138,14 +141,15 @@ struct pool {
 #define POOL_FAMILIES 2
 
 /*
- * A forward, as far as packets are concerned. Alive while born <= epoch < dies. A change of its backends takes
- * place at an epoch, too: from pools_changed on the second pair of pools is used.
+ * A forward, as far as packets are concerned. Alive while born <= epoch < dies. A change that leaves it the same
+ * forward takes place at an epoch, too: from `changed` on the second of each pair holds.
  */
 struct forward {
 	__u64 born;
 	__u64 dies;
-	__u64 pools_changed;
-	struct pool pools[2][POOL_FAMILIES]; /* before, and from pools_changed on */
+	__u64 changed;
+	__u64 expires[2]; /* now() from which on it takes no new flows; all ones: never */
+	struct pool pools[2][POOL_FAMILIES];
 	__u32 affinity;	  /* seconds that a client stays with its backend; 0: off */
 	__u16 port_first; /* of the frontend, host order */
 	__u16 port_last;
@@ -153,11 +157,33 @@ struct forward {
 	__u8 pad[7];
 };
 
+/* How it is found out whether a backend is alive. */
+enum check_kind {
+	CHECK_NONE,
+	CHECK_TCP,  /* it accepts a connection */
+	CHECK_HTTP, /* it answers GET with a status from 200 to 399 */
+	CHECK_UDP,  /* no ICMP error says that nobody has the port */
+};
+
+/* The check of a forward's backends. */
+struct check {
+	__u32 interval; /* milliseconds from one to the next */
+	__u32 timeout;	/* milliseconds */
+	__u16 port;	/* host order; 0: the backend's, the first of a range */
+	__u8 kind;	/* enum check_kind */
+	__u8 rise;	/* how many in a row must succeed for a backend that is down */
+	__u8 fall;	/* how many must fail for one that is up */
+	__u8 pad[3];
+	__u8 path[PATH_SIZE]; /* CHECK_HTTP; filled up by zeroes */
+};
+
 /* A forward, as far as only the control plane is concerned. Strings end with or are filled up by
- * zeroes.
+ * zeroes. Of pairs the second holds from forward.changed on.
  */
 struct forward_info {
 	struct address address; /* of the frontend; zero: every address of this host */
+	__s64 expires_at[2];	/* seconds since 1970-01-01 UTC; 0: never */
+	struct check check[2];
 	__u8 name[NAME_SIZE];
 	__u8 comment[COMMENT_SIZE];
 	__u8 devices[MAX_DEVICES][DEVICE_NAME_SIZE];
@@ -201,6 +227,13 @@ enum backend_state {
 	BACKEND_GONE,	  /* deleted; only TCP flows that were established live on */
 };
 
+/* What checks have found out about a backend. */
+enum health {
+	HEALTH_UNKNOWN,
+	HEALTH_UP,
+	HEALTH_DOWN,
+};
+
 /*
  * What only the control plane must know of a backend slot that is in use. A change takes place at an epoch: from
  * `changed` on the second of each pair holds. What packets see of it, in struct backend, follows.
@@ -210,8 +243,9 @@ struct backend_info {
 	__u32 forward;	   /* id */
 	__u32 position[2]; /* among the backends of its forward, as their user ordered them */
 	__u16 weight[2];
-	__u8 state[2]; /* enum backend_state */
-	__u8 pad[6];
+	__u8 state[2];	/* enum backend_state, as its user wants it */
+	__u8 health[2]; /* enum health; one that is down is drained whatever its user wants */
+	__u8 pad[4];
 };
 
 /* What the programs must know of each port of one protocol, before they look anything else up. */
@@ -312,7 +346,7 @@ struct socket_peer {
 	__u8 pad[2];
 };
 
-/* Traffic of one forward on one CPU, as it is on the wire, link-layer headers included. */
+/* Traffic of one forward or one backend on one CPU, as it is on the wire, link-layer headers included. */
 struct counters {
 	__u64 forward_packets;
 	__u64 forward_bytes;
@@ -324,6 +358,37 @@ struct counters {
 struct forward_reason_key {
 	__u32 forward;
 	__u32 reason;
+};
+
+/* The buckets of struct setup_times. The upper bound of each is 2^(1/4) times that of the one before, and that of
+ * the first 2^(SETUP_FIRST / 4) seconds: 3.8 microseconds. The last, up to 64 seconds, has all that took longer, too.
+ * These are the bounds of Prometheus's native histograms of schema 2.
+ */
+#define SETUP_FIRST (-72)
+#define SETUP_BUCKETS 97
+
+/* How long the targets of a forward took to accept connections, from the SYN to the SYN-ACK as both passed here. */
+struct setup_times {
+	__u64 sum; /* nanoseconds */
+	__u64 buckets[SETUP_BUCKETS];
+};
+
+enum flow_table {
+	TABLE_ESTABLISHED,
+	TABLE_TRANSITORY,
+	TABLE_COUNT,
+};
+
+/* What one CPU has done to a flow table. What it had too much of, the LRU has taken without a word. */
+struct table_changes {
+	__u64 inserted;
+	__u64 deleted;
+};
+
+/* What only the control plane writes about a flow table. */
+struct table_account {
+	__u64 deleted; /* by itself */
+	__u64 evicted; /* by the LRU, as far as it has found out */
 };
 
 /* Why a packet left us otherwise than translated. The names, in lower case and with hyphens, are what

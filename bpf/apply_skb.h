@@ -38,7 +38,7 @@ static __always_inline void count_skb(const struct __sk_buff *skb, const struct 
 
 	if (skb->vlan_present)
 		bytes += segments * sizeof(struct vlan_tag);
-	count_traffic(v->forward, v->reverse, segments, bytes);
+	count_traffic(v->forward, v->backend, v->reverse, segments, bytes);
 }
 
 /* The packet for which the next hop was looked up was sent to us: so XDP knows what others must be sent to. */

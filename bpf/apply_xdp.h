@@ -117,7 +117,7 @@ static __always_inline int serve_xdp(struct xdp_md *ctx, __u32 length)
 	flow = xdp_flow(ctx, s);
 	if (!flow || !rewrite_frame(ctx, p, flow))
 		return leave_to_tc();
-	count_traffic(flow->forward, flow->flags & FLOW_REVERSE, 1, length);
+	count_traffic(flow->forward, flow->backend, flow->flags & FLOW_REVERSE, 1, length);
 	if (flow->hop.ifindex == ifindex)
 		return XDP_TX;
 	action = bpf_redirect_map(&xdp_devices, flow->hop.ifindex, XDP_DROP);

@@ -67,56 +67,56 @@ static __always_inline bool socket_listens(struct bpf_sock_addr *ctx, const stru
 }
 
 /*
- * Where a connection to `to` goes instead; it is changed to that. Returns the forward, or 0 for "nowhere".
+ * Where a connection to `to` goes instead; it is changed to that, and `target` says whose it is. False: nowhere.
  *
  * On loopback a process may answer, but a translator such as a NodePort does not: it serves the host's own
  * addresses. So where no process listens there, the host's own address is used.
  */
-static __always_inline __u32 redirect_remote(struct bpf_sock_addr *ctx, struct remote *to)
+static __always_inline bool redirect_remote(struct bpf_sock_addr *ctx, struct remote *to,
+					    struct target *target)
 {
 	struct destination destination = {};
 	struct tuple asking = {};
 	struct address primary;
 	bool with_address = false;
-	struct target target;
 	__u8 protocol, flags;
 	bool loopback;
 	__u32 forward;
 
 	protocol = socket_protocol(ctx);
 	if (!protocol)
-		return 0;
+		return false;
 	flags = port_flags(protocol, to->port);
 	if (likely(!(flags & PORT_ANY_FRONTEND)) || !socket_is_ours(ctx))
-		return 0;
+		return false;
 	destination.address = to->address;
 	destination.ifindex = LOOPBACK_IFINDEX;
 	destination.port = to->port;
 	destination.protocol = protocol;
 	forward = forward_find(&destination, flags, &with_address);
 	if (!forward)
-		return 0;
+		return false;
 	asking.destination = to->address;
 	asking.destination_port = to->port;
 	asking.source_port = bpf_get_socket_cookie(ctx);
 	asking.protocol = protocol;
 	/* Datagrams of one socket go the same way. */
-	if (select_target(forward, &asking, protocol == IPPROTO_UDP, &target) != REASON_NONE)
-		return 0;
+	if (select_target(forward, &asking, protocol == IPPROTO_UDP, target) != REASON_NONE)
+		return false;
 	loopback = address_is_loopback(&to->address) || address_is_unspecified(&to->address);
 	if (!with_address && !loopback && !address_is_known_local(&to->address))
-		return 0;
+		return false;
 
-	to->port = target.port;
+	to->port = target->port;
 	primary = primary_address(LOOPBACK_IFINDEX, &to->address);
-	if (!address_is_zero(&target.address))
-		to->address = target.address;
+	if (!address_is_zero(&target->address))
+		to->address = target->address;
 	else if (address_is_zero(&primary))
-		return forward;
+		return true;
 	else if (loopback ? !socket_listens(ctx, to, protocol) :
 			    !address_is_known_local(&to->address))
 		to->address = primary;
-	return forward;
+	return true;
 }
 
 static __always_inline struct socket_peer_key peer_key(struct bpf_sock_addr *ctx,
@@ -133,16 +133,16 @@ static __always_inline struct socket_peer_key peer_key(struct bpf_sock_addr *ctx
 static __always_inline bool connect_remote(struct bpf_sock_addr *ctx, struct remote *remote)
 {
 	struct socket_peer asked = { .address = remote->address, .port = remote->port };
-	__u32 forward = redirect_remote(ctx, remote);
 	struct socket_peer_key key;
 	struct socket_peer *known;
+	struct target target;
 
-	if (!forward)
+	if (!redirect_remote(ctx, remote, &target))
 		return false;
 	key = peer_key(ctx, remote);
 	known = bpf_map_lookup_elem(&socket_peers, &key);
 	if (!known)
-		count_opened(forward);
+		count_opened(target.forward, target.backend);
 	if (!known || !address_equal(&known->address, &asked.address) || known->port != asked.port)
 		bpf_map_update_elem(&socket_peers, &key, &asked, BPF_ANY);
 	return true;

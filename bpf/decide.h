@@ -29,6 +29,7 @@ static __always_inline struct flow *follow(struct __sk_buff *skb, struct scratch
 					   __u64 time)
 {
 	s->verdict.forward = flow->forward;
+	s->verdict.backend = flow->backend;
 	s->verdict.reverse = flow->flags & FLOW_REVERSE;
 	if (arriving && (flow->flags & FLOW_ELSEWHERE)) {
 		int reason = prepare_to_leave(skb, s, flow, ifindex, time);
@@ -84,6 +85,7 @@ static __always_inline int create_flow(struct __sk_buff *skb, struct scratch *s)
 	enum claim claim = CLAIM_TAKEN;
 
 	flow->last_seen = now();
+	flow->opened = setup_clock();
 	/* Without SYN it is a connection that we forgot, and the socket is its own. */
 	if (may_keep_source_port(s) &&
 	    (!flow->forward || (flow->flags & FLOW_ELSEWHERE) ||
@@ -209,11 +211,12 @@ static __always_inline struct flow *decide_new(struct __sk_buff *skb, struct scr
 	if (reason == REASON_NO_FRONTEND)
 		return leave(&s->verdict, reason);
 	s->verdict.forward = s->flow.forward;
+	s->verdict.backend = s->flow.backend;
 	if (reason == REASON_NONE)
 		reason = create_flow(skb, s);
 	if (reason != REASON_NONE)
 		return leave(&s->verdict, reason);
-	count_opened(s->flow.forward);
+	count_opened(s->flow.forward, s->flow.backend);
 	count_connection(&s->flow, 1);
 	/* What the hook notes of the next hop is for XDP, which looks in the table. */
 	if (s->flow.hop.xdp)
@@ -306,6 +309,7 @@ static __always_inline struct flow *decide(struct __sk_buff *skb, struct scratch
 	struct flow *flow;
 
 	s->verdict.forward = 0;
+	s->verdict.backend = 0;
 	s->verdict.reverse = false;
 	s->verdict.renewed = false;
 	s->verdict.reopened_port = 0;

@@ -20,6 +20,7 @@
 
 #include "config.h"
 #include "scratch.h"
+#include "setup.h"
 #include "stats.h"
 
 /* How far a client may lag behind in acknowledging what the server sent, in bytes, and still confirm the
@@ -43,6 +44,37 @@ static __always_inline struct flow_entry flow_find(const struct tuple *key)
 	if (unlikely(!entry.flow))
 		entry.flow = bpf_map_lookup_elem(&flows_transitory, key);
 	return entry;
+}
+
+static __always_inline void *flow_table(enum flow_table table)
+{
+	return table == TABLE_ESTABLISHED ? (void *)&flows_established : (void *)&flows_transitory;
+}
+
+/* Zero, or why there is no new entry. */
+static __always_inline long table_insert(enum flow_table table, const struct tuple *key,
+					 const struct flow *flow)
+{
+	long error = bpf_map_update_elem(flow_table(table), key, flow, BPF_NOEXIST);
+
+	if (!error)
+		count_inserted(table);
+	return error;
+}
+
+/* Like table_insert, but an entry that is there is replaced. */
+static __always_inline long table_put(enum flow_table table, const struct tuple *key,
+				      const struct flow *flow)
+{
+	if (!table_insert(table, key, flow))
+		return 0;
+	return bpf_map_update_elem(flow_table(table), key, flow, BPF_ANY);
+}
+
+static __always_inline void table_delete(enum flow_table table, const struct tuple *key)
+{
+	if (!bpf_map_delete_elem(flow_table(table), key))
+		count_deleted(table);
 }
 
 static __always_inline bool flow_is_closed(const struct flow *flow)
@@ -129,11 +161,11 @@ static __noinline int flow_delete(const struct tuple *key, const struct flow *fl
 	partner = flow_find_partner(key, flow, true);
 	partner_key = tuple_reversed(&flow->to);
 	if (partner.flow) {
-		bpf_map_delete_elem(&flows_established, &partner_key);
-		bpf_map_delete_elem(&flows_transitory, &partner_key);
+		table_delete(TABLE_ESTABLISHED, &partner_key);
+		table_delete(TABLE_TRANSITORY, &partner_key);
 	}
-	bpf_map_delete_elem(&flows_established, key);
-	bpf_map_delete_elem(&flows_transitory, key);
+	table_delete(TABLE_ESTABLISHED, key);
+	table_delete(TABLE_TRANSITORY, key);
 	return 0;
 }
 
@@ -153,10 +185,10 @@ static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 		shadow = NULL;
 	if (shadow)
 		s->partner.hop = shadow->hop;
-	if (bpf_map_update_elem(&flows_established, &partner_key, &s->partner, BPF_ANY))
+	if (table_put(TABLE_ESTABLISHED, &partner_key, &s->partner))
 		return 0;
-	if (bpf_map_update_elem(&flows_established, key, flow, BPF_ANY)) {
-		bpf_map_delete_elem(&flows_established, &partner_key);
+	if (table_put(TABLE_ESTABLISHED, key, flow)) {
+		table_delete(TABLE_ESTABLISHED, &partner_key);
 		return 0;
 	}
 	flow->flags |= FLOW_SHADOW;
@@ -177,9 +209,9 @@ static __always_inline void flow_demote(const struct tuple *key, const struct fl
 		if (flow->hop.ifindex)
 			shadow->hop = flow->hop;
 	} else {
-		bpf_map_update_elem(&flows_transitory, key, flow, BPF_ANY);
+		table_put(TABLE_TRANSITORY, key, flow);
 	}
-	bpf_map_delete_elem(&flows_established, key);
+	table_delete(TABLE_ESTABLISHED, key);
 }
 
 /* Both entries of an established flow, which has closed, become transitory. */
@@ -236,9 +268,9 @@ static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, b
 	partner_key = tuple_reversed(&flow->to);
 	flow_make_partner(key, flow, &s->partner);
 	if (established)
-		bpf_map_update_elem(&flows_established, &partner_key, &s->partner, BPF_NOEXIST);
+		table_insert(TABLE_ESTABLISHED, &partner_key, &s->partner);
 	else
-		bpf_map_update_elem(&flows_transitory, &partner_key, &s->partner, BPF_NOEXIST);
+		table_insert(TABLE_TRANSITORY, &partner_key, &s->partner);
 	return 0;
 }
 
@@ -308,6 +340,8 @@ static __always_inline bool flow_track(const struct flow_entry *entry, const str
 		flow_establish(&p->tuple, flow);
 		return true;
 	}
+	if (reverse && !(flow->flags & FLOW_ANSWERED))
+		count_setup(flow, p);
 	/* UDP needs telling but once. */
 	if (reverse && (p->tuple.protocol == IPPROTO_TCP || !(flow->flags & FLOW_ANSWERED)))
 		flow_mark(&p->tuple, flow, false, FLOW_ANSWERED, p->sequence + p->sequence_length);
@@ -366,7 +400,7 @@ __noinline int flow_claim(int reusing)
 	claim = &s->partner;
 	flow_make_partner(&s->packet.tuple, &s->flow, claim);
 	for (int i = 0; i < 2; i++) {
-		long taken = bpf_map_update_elem(&flows_transitory, &claim_key, claim, BPF_NOEXIST);
+		long taken = table_insert(TABLE_TRANSITORY, &claim_key, claim);
 		struct flow_entry holder = {
 			.flow = bpf_map_lookup_elem(&flows_established, &claim_key),
 			.established = true,
@@ -380,7 +414,7 @@ __noinline int flow_claim(int reusing)
 			holder.flow = bpf_map_lookup_elem(&flows_transitory, &claim_key);
 			holder.established = false;
 		} else if (!taken) {
-			bpf_map_delete_elem(&flows_transitory, &claim_key);
+			table_delete(TABLE_TRANSITORY, &claim_key);
 		}
 		if (!holder.flow)
 			return CLAIM_FAILED;
@@ -397,7 +431,7 @@ static __always_inline bool flow_insert(const struct tuple *key, const struct fl
 {
 	struct tuple claim_key;
 
-	if (!bpf_map_update_elem(&flows_transitory, key, flow, BPF_NOEXIST)) {
+	if (!table_insert(TABLE_TRANSITORY, key, flow)) {
 		flow_is_used(key);
 		return true;
 	}
@@ -405,7 +439,7 @@ static __always_inline bool flow_insert(const struct tuple *key, const struct fl
 	if (flow_find(key).flow)
 		return true;
 	claim_key = tuple_reversed(&flow->to);
-	bpf_map_delete_elem(&flows_transitory, &claim_key);
+	table_delete(TABLE_TRANSITORY, &claim_key);
 	return false;
 }
 

@@ -4,6 +4,7 @@
 #define XFWD_LOOKUP_H
 
 #include "address.h"
+#include "config.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -40,13 +41,21 @@ static __always_inline __u64 current_epoch(void)
 	return s ? s->epoch : 0;
 }
 
+/* Whether a forward is there for new flows. What has expired is deleted by the next command; until then it is as if
+ * it were.
+ */
+static __always_inline bool forward_is_alive(const struct forward *f, __u64 epoch)
+{
+	return f->born <= epoch && epoch < f->dies && now() < f->expires[epoch >= f->changed];
+}
+
 static __always_inline __u32 forward_alive_of(const struct frontend *frontend, __u64 epoch)
 {
 	for (int i = 0; i < 2; i++) {
 		__u32 id = frontend->forward[i];
 		struct forward *f = id ? bpf_map_lookup_elem(&forwards, &id) : NULL;
 
-		if (f && f->born <= epoch && epoch < f->dies)
+		if (f && forward_is_alive(f, epoch))
 			return id;
 	}
 	return 0;

@@ -180,6 +180,48 @@ struct {
 	__type(value, struct counters);
 } counters SEC(".maps");
 
+/* Those of backends, keyed by id. Memory for every id on every CPU would be much, so there are few here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FEW_BACKENDS);
+	__type(key, __u32);
+	__type(value, struct counters);
+} backend_counters SEC(".maps");
+
+/* Those of the others, of which only what is in use is here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, MAX_BACKENDS - FEW_BACKENDS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct counters);
+} more_backend_counters SEC(".maps");
+
+/* Of the forwards over TCP, keyed by id. Shared by the CPUs, for a connection comes here once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_FORWARDS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct setup_times);
+} setup_times SEC(".maps");
+
+/* Keyed by enum flow_table. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TABLE_COUNT);
+	__type(key, __u32);
+	__type(value, struct table_changes);
+} table_changes SEC(".maps");
+
+/* Keyed likewise. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TABLE_COUNT);
+	__type(key, __u32);
+	__type(value, struct table_account);
+} table_accounts SEC(".maps");
+
 /* Packets by enum reason, whatever the forward. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -13,6 +13,7 @@
 struct verdict {
 	enum reason reason; /* if it becomes nothing else */
 	__u32 forward;	    /* whose traffic the packet is; 0: nobody's */
+	__u32 backend;	    /* likewise, if it is a forward's */
 	__u32 mtu;	    /* what the packet is too big for, if that is the reason */
 	bool reverse;	    /* towards the client */
 	bool renewed;	    /* the next hop was looked up for this packet */

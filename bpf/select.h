@@ -18,6 +18,7 @@ struct target {
 	struct address address;	   /* zero: this host, the address stays */
 	struct address masquerade; /* as in struct backend */
 	__be16 port;
+	__u32 forward;
 	__u32 backend;
 	__u32 generation;
 	__u8 source;  /* enum backend_source */
@@ -207,7 +208,7 @@ static __always_inline __be16 target_port(const struct forward *f, const struct 
 static __always_inline const struct pool *pool_of(const struct forward *f,
 						  const struct address *address, __u64 epoch)
 {
-	__u32 version = epoch >= f->pools_changed;
+	__u32 version = epoch >= f->changed;
 	__u32 family = address_is_ipv4(address) ? POOL_IPV4 : POOL_IPV6;
 
 	return &f->pools[version & 1][family & 1];
@@ -236,6 +237,7 @@ static __noinline int select_target(__u32 forward, const struct tuple *t, bool b
 	b = target->backend ? backend_find(target->backend) : NULL;
 	if (!b)
 		return REASON_NO_BACKEND;
+	target->forward = forward;
 	target->generation = b->generation;
 	target->address = b->address;
 	target->masquerade = b->masquerade;

@@ -51,22 +51,33 @@ static __always_inline void count_connection(const struct flow *flow, __s64 chan
 		__sync_fetch_and_add(connections, change);
 }
 
-static __always_inline void count_opened(__u32 forward)
+static __always_inline struct counters *counters_of(__u32 forward)
 {
-	struct counters *c = bpf_map_lookup_elem(&counters, &forward);
+	return bpf_map_lookup_elem(&counters, &forward);
+}
 
+static __always_inline struct counters *counters_of_backend(__u32 backend)
+{
+	struct counters *c = bpf_map_lookup_elem(&backend_counters, &backend);
+
+	return likely(c) ? c : bpf_map_lookup_elem(&more_backend_counters, &backend);
+}
+
+/* A flow of a forward was made. */
+static __always_inline void count_opened(__u32 forward, __u32 backend)
+{
+	struct counters *c = counters_of(forward);
+
+	if (c)
+		__sync_fetch_and_add(&c->opened, 1);
+	c = counters_of_backend(backend);
 	if (c)
 		__sync_fetch_and_add(&c->opened, 1);
 }
 
-/* Counts `packets` of a flow with `bytes` in all. Flows of no forward are not counted. */
-static __always_inline void count_traffic(__u32 forward, bool reverse, __u64 packets, __u64 bytes)
+static __always_inline void add_traffic(struct counters *c, bool reverse, __u64 packets,
+					__u64 bytes)
 {
-	struct counters *c;
-
-	if (!forward)
-		return;
-	c = bpf_map_lookup_elem(&counters, &forward);
 	if (!c)
 		return;
 	if (reverse) {
@@ -76,6 +87,40 @@ static __always_inline void count_traffic(__u32 forward, bool reverse, __u64 pac
 		c->forward_packets += packets;
 		c->forward_bytes += bytes;
 	}
+}
+
+/* Counts `packets` of a flow with `bytes` in all. Flows of no forward are not counted. */
+static __always_inline void count_traffic(__u32 forward, __u32 backend, bool reverse, __u64 packets,
+					  __u64 bytes)
+{
+	if (!forward)
+		return;
+	add_traffic(counters_of(forward), reverse, packets, bytes);
+	add_traffic(counters_of_backend(backend), reverse, packets, bytes);
+}
+
+static __always_inline struct table_changes *changes_of(enum flow_table table)
+{
+	__u32 key = table;
+
+	return bpf_map_lookup_elem(&table_changes, &key);
+}
+
+/* An entry is in a flow table that was not there. */
+static __always_inline void count_inserted(enum flow_table table)
+{
+	struct table_changes *c = changes_of(table);
+
+	if (c)
+		c->inserted++;
+}
+
+static __always_inline void count_deleted(enum flow_table table)
+{
+	struct table_changes *c = changes_of(table);
+
+	if (c)
+		c->deleted++;
 }
 
 #endif

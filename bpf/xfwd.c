@@ -21,6 +21,9 @@ const struct {
 	enum device_flag device_flag;
 	enum next_hop_way next_hop_way;
 	enum source source;
+	enum check_kind check_kind;
+	enum health health;
+	enum flow_table flow_table;
 } *abi_enums __attribute__((unused));
 
 SEC("tc")

@@ -58,7 +58,8 @@ type XfwdBackendInfo struct {
 	Position [2]uint32
 	Weight   [2]uint16
 	State    [2]uint8
-	Pad      [6]uint8
+	Health   [2]uint8
+	Pad      [4]uint8
 }
 
 type XfwdBackendSource uint32
@@ -85,6 +86,27 @@ const (
 	XfwdBalanceBALANCE_RANDOM            XfwdBalance = 2
 	XfwdBalanceBALANCE_LEAST_CONNECTIONS XfwdBalance = 3
 	XfwdBalanceBALANCE_SOURCE_HASH       XfwdBalance = 4
+)
+
+type XfwdCheck struct {
+	_        structs.HostLayout
+	Interval uint32
+	Timeout  uint32
+	Port     uint16
+	Kind     uint8
+	Rise     uint8
+	Fall     uint8
+	Pad      [3]uint8
+	Path     [128]uint8
+}
+
+type XfwdCheckKind uint32
+
+const (
+	XfwdCheckKindCHECK_NONE XfwdCheckKind = 0
+	XfwdCheckKindCHECK_TCP  XfwdCheckKind = 1
+	XfwdCheckKindCHECK_HTTP XfwdCheckKind = 2
+	XfwdCheckKindCHECK_UDP  XfwdCheckKind = 3
 )
 
 type XfwdCounters struct {
@@ -136,8 +158,9 @@ type XfwdFlow struct {
 	Backend      uint32
 	Generation   uint32
 	NextSequence uint32
+	Opened       uint32
 	Flags        uint8
-	Pad          [7]uint8
+	Pad          [3]uint8
 }
 
 type XfwdFlowFlag uint32
@@ -153,12 +176,21 @@ const (
 	XfwdFlowFlagFLOW_COUNTED     XfwdFlowFlag = 128
 )
 
+type XfwdFlowTable uint32
+
+const (
+	XfwdFlowTableTABLE_ESTABLISHED XfwdFlowTable = 0
+	XfwdFlowTableTABLE_TRANSITORY  XfwdFlowTable = 1
+	XfwdFlowTableTABLE_COUNT       XfwdFlowTable = 2
+)
+
 type XfwdForward struct {
-	_            structs.HostLayout
-	Born         uint64
-	Dies         uint64
-	PoolsChanged uint64
-	Pools        [2][2]struct {
+	_       structs.HostLayout
+	Born    uint64
+	Dies    uint64
+	Changed uint64
+	Expires [2]uint64
+	Pools   [2][2]struct {
 		_       structs.HostLayout
 		Backend uint32
 		Table   uint32
@@ -173,14 +205,16 @@ type XfwdForward struct {
 }
 
 type XfwdForwardInfo struct {
-	_        structs.HostLayout
-	Address  XfwdAddress
-	Name     [64]uint8
-	Comment  [256]uint8
-	Devices  [8][16]uint8
-	Protocol uint8
-	Source   uint8
-	Pad      [6]uint8
+	_         structs.HostLayout
+	Address   XfwdAddress
+	ExpiresAt [2]int64
+	Check     [2]XfwdCheck
+	Name      [64]uint8
+	Comment   [256]uint8
+	Devices   [8][16]uint8
+	Protocol  uint8
+	Source    uint8
+	Pad       [6]uint8
 }
 
 type XfwdForwardReasonKey struct {
@@ -227,6 +261,14 @@ type XfwdFrontendRangeKey struct {
 	Protocol     uint8
 	Port         uint16
 }
+
+type XfwdHealth uint32
+
+const (
+	XfwdHealthHEALTH_UNKNOWN XfwdHealth = 0
+	XfwdHealthHEALTH_UP      XfwdHealth = 1
+	XfwdHealthHEALTH_DOWN    XfwdHealth = 2
+)
 
 type XfwdNextHopWay uint32
 
@@ -311,11 +353,13 @@ type XfwdScratch struct {
 		_            structs.HostLayout
 		Reason       XfwdReason
 		Forward      uint32
+		Backend      uint32
 		Mtu          uint32
 		Reverse      bool
 		Renewed      bool
 		ReopenedPort uint16
 	}
+	_       [4]byte
 	Flow    XfwdFlow
 	Partner XfwdFlow
 	Route   XfwdTuple
@@ -358,6 +402,12 @@ type XfwdSettings struct {
 	Pad             [4]uint8
 }
 
+type XfwdSetupTimes struct {
+	_       structs.HostLayout
+	Sum     uint64
+	Buckets [97]uint64
+}
+
 type XfwdSocketPeer struct {
 	_       structs.HostLayout
 	Address XfwdAddress
@@ -381,6 +431,18 @@ const (
 	XfwdSourceSOURCE_MASQUERADE XfwdSource = 2
 )
 
+type XfwdTableAccount struct {
+	_       structs.HostLayout
+	Deleted uint64
+	Evicted uint64
+}
+
+type XfwdTableChanges struct {
+	_        structs.HostLayout
+	Inserted uint64
+	Deleted  uint64
+}
+
 type XfwdTuple struct {
 	_               structs.HostLayout
 	Source          XfwdAddress
@@ -398,6 +460,7 @@ const (
 	XfwdMapAffinities            = "affinities"
 	XfwdMapAnswers               = "answers"
 	XfwdMapBackendConnections    = "backend_connections"
+	XfwdMapBackendCounters       = "backend_counters"
 	XfwdMapBackendInfos          = "backend_infos"
 	XfwdMapBackendTables         = "backend_tables"
 	XfwdMapBackends              = "backends"
@@ -412,11 +475,15 @@ const (
 	XfwdMapFrontendRanges        = "frontend_ranges"
 	XfwdMapFrontends             = "frontends"
 	XfwdMapKnownAddresses        = "known_addresses"
+	XfwdMapMoreBackendCounters   = "more_backend_counters"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
 	XfwdMapScratches             = "scratches"
 	XfwdMapSettings              = "settings"
+	XfwdMapSetupTimes            = "setup_times"
 	XfwdMapSocketPeers           = "socket_peers"
+	XfwdMapTableAccounts         = "table_accounts"
+	XfwdMapTableChanges          = "table_changes"
 	XfwdMapTurns                 = "turns"
 	XfwdMapXdpDevices            = "xdp_devices"
 	XfwdProgXfwdConnect4         = "xfwd_connect4"
@@ -512,30 +579,35 @@ type XfwdProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type XfwdMapSpecs struct {
-	Affinities         *ebpf.MapSpec `ebpf:"affinities"`
-	Answers            *ebpf.MapSpec `ebpf:"answers"`
-	BackendConnections *ebpf.MapSpec `ebpf:"backend_connections"`
-	BackendInfos       *ebpf.MapSpec `ebpf:"backend_infos"`
-	BackendTables      *ebpf.MapSpec `ebpf:"backend_tables"`
-	Backends           *ebpf.MapSpec `ebpf:"backends"`
-	Counters           *ebpf.MapSpec `ebpf:"counters"`
-	Devices            *ebpf.MapSpec `ebpf:"devices"`
-	FlowsEstablished   *ebpf.MapSpec `ebpf:"flows_established"`
-	FlowsTransitory    *ebpf.MapSpec `ebpf:"flows_transitory"`
-	ForwardDrops       *ebpf.MapSpec `ebpf:"forward_drops"`
-	ForwardInfos       *ebpf.MapSpec `ebpf:"forward_infos"`
-	Forwards           *ebpf.MapSpec `ebpf:"forwards"`
-	Fragments          *ebpf.MapSpec `ebpf:"fragments"`
-	FrontendRanges     *ebpf.MapSpec `ebpf:"frontend_ranges"`
-	Frontends          *ebpf.MapSpec `ebpf:"frontends"`
-	KnownAddresses     *ebpf.MapSpec `ebpf:"known_addresses"`
-	Ports              *ebpf.MapSpec `ebpf:"ports"`
-	Reasons            *ebpf.MapSpec `ebpf:"reasons"`
-	Scratches          *ebpf.MapSpec `ebpf:"scratches"`
-	Settings           *ebpf.MapSpec `ebpf:"settings"`
-	SocketPeers        *ebpf.MapSpec `ebpf:"socket_peers"`
-	Turns              *ebpf.MapSpec `ebpf:"turns"`
-	XdpDevices         *ebpf.MapSpec `ebpf:"xdp_devices"`
+	Affinities          *ebpf.MapSpec `ebpf:"affinities"`
+	Answers             *ebpf.MapSpec `ebpf:"answers"`
+	BackendConnections  *ebpf.MapSpec `ebpf:"backend_connections"`
+	BackendCounters     *ebpf.MapSpec `ebpf:"backend_counters"`
+	BackendInfos        *ebpf.MapSpec `ebpf:"backend_infos"`
+	BackendTables       *ebpf.MapSpec `ebpf:"backend_tables"`
+	Backends            *ebpf.MapSpec `ebpf:"backends"`
+	Counters            *ebpf.MapSpec `ebpf:"counters"`
+	Devices             *ebpf.MapSpec `ebpf:"devices"`
+	FlowsEstablished    *ebpf.MapSpec `ebpf:"flows_established"`
+	FlowsTransitory     *ebpf.MapSpec `ebpf:"flows_transitory"`
+	ForwardDrops        *ebpf.MapSpec `ebpf:"forward_drops"`
+	ForwardInfos        *ebpf.MapSpec `ebpf:"forward_infos"`
+	Forwards            *ebpf.MapSpec `ebpf:"forwards"`
+	Fragments           *ebpf.MapSpec `ebpf:"fragments"`
+	FrontendRanges      *ebpf.MapSpec `ebpf:"frontend_ranges"`
+	Frontends           *ebpf.MapSpec `ebpf:"frontends"`
+	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
+	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
+	Ports               *ebpf.MapSpec `ebpf:"ports"`
+	Reasons             *ebpf.MapSpec `ebpf:"reasons"`
+	Scratches           *ebpf.MapSpec `ebpf:"scratches"`
+	Settings            *ebpf.MapSpec `ebpf:"settings"`
+	SetupTimes          *ebpf.MapSpec `ebpf:"setup_times"`
+	SocketPeers         *ebpf.MapSpec `ebpf:"socket_peers"`
+	TableAccounts       *ebpf.MapSpec `ebpf:"table_accounts"`
+	TableChanges        *ebpf.MapSpec `ebpf:"table_changes"`
+	Turns               *ebpf.MapSpec `ebpf:"turns"`
+	XdpDevices          *ebpf.MapSpec `ebpf:"xdp_devices"`
 }
 
 // XfwdVariableSpecs contains global variables before they are loaded into the kernel.
@@ -577,30 +649,35 @@ func (o *XfwdObjects) Close() error {
 //
 // It can be passed to LoadXfwdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type XfwdMaps struct {
-	Affinities         *ebpf.Map `ebpf:"affinities"`
-	Answers            *ebpf.Map `ebpf:"answers"`
-	BackendConnections *ebpf.Map `ebpf:"backend_connections"`
-	BackendInfos       *ebpf.Map `ebpf:"backend_infos"`
-	BackendTables      *ebpf.Map `ebpf:"backend_tables"`
-	Backends           *ebpf.Map `ebpf:"backends"`
-	Counters           *ebpf.Map `ebpf:"counters"`
-	Devices            *ebpf.Map `ebpf:"devices"`
-	FlowsEstablished   *ebpf.Map `ebpf:"flows_established"`
-	FlowsTransitory    *ebpf.Map `ebpf:"flows_transitory"`
-	ForwardDrops       *ebpf.Map `ebpf:"forward_drops"`
-	ForwardInfos       *ebpf.Map `ebpf:"forward_infos"`
-	Forwards           *ebpf.Map `ebpf:"forwards"`
-	Fragments          *ebpf.Map `ebpf:"fragments"`
-	FrontendRanges     *ebpf.Map `ebpf:"frontend_ranges"`
-	Frontends          *ebpf.Map `ebpf:"frontends"`
-	KnownAddresses     *ebpf.Map `ebpf:"known_addresses"`
-	Ports              *ebpf.Map `ebpf:"ports"`
-	Reasons            *ebpf.Map `ebpf:"reasons"`
-	Scratches          *ebpf.Map `ebpf:"scratches"`
-	Settings           *ebpf.Map `ebpf:"settings"`
-	SocketPeers        *ebpf.Map `ebpf:"socket_peers"`
-	Turns              *ebpf.Map `ebpf:"turns"`
-	XdpDevices         *ebpf.Map `ebpf:"xdp_devices"`
+	Affinities          *ebpf.Map `ebpf:"affinities"`
+	Answers             *ebpf.Map `ebpf:"answers"`
+	BackendConnections  *ebpf.Map `ebpf:"backend_connections"`
+	BackendCounters     *ebpf.Map `ebpf:"backend_counters"`
+	BackendInfos        *ebpf.Map `ebpf:"backend_infos"`
+	BackendTables       *ebpf.Map `ebpf:"backend_tables"`
+	Backends            *ebpf.Map `ebpf:"backends"`
+	Counters            *ebpf.Map `ebpf:"counters"`
+	Devices             *ebpf.Map `ebpf:"devices"`
+	FlowsEstablished    *ebpf.Map `ebpf:"flows_established"`
+	FlowsTransitory     *ebpf.Map `ebpf:"flows_transitory"`
+	ForwardDrops        *ebpf.Map `ebpf:"forward_drops"`
+	ForwardInfos        *ebpf.Map `ebpf:"forward_infos"`
+	Forwards            *ebpf.Map `ebpf:"forwards"`
+	Fragments           *ebpf.Map `ebpf:"fragments"`
+	FrontendRanges      *ebpf.Map `ebpf:"frontend_ranges"`
+	Frontends           *ebpf.Map `ebpf:"frontends"`
+	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
+	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
+	Ports               *ebpf.Map `ebpf:"ports"`
+	Reasons             *ebpf.Map `ebpf:"reasons"`
+	Scratches           *ebpf.Map `ebpf:"scratches"`
+	Settings            *ebpf.Map `ebpf:"settings"`
+	SetupTimes          *ebpf.Map `ebpf:"setup_times"`
+	SocketPeers         *ebpf.Map `ebpf:"socket_peers"`
+	TableAccounts       *ebpf.Map `ebpf:"table_accounts"`
+	TableChanges        *ebpf.Map `ebpf:"table_changes"`
+	Turns               *ebpf.Map `ebpf:"turns"`
+	XdpDevices          *ebpf.Map `ebpf:"xdp_devices"`
 }
 
 func (m *XfwdMaps) Close() error {
@@ -608,6 +685,7 @@ func (m *XfwdMaps) Close() error {
 		m.Affinities,
 		m.Answers,
 		m.BackendConnections,
+		m.BackendCounters,
 		m.BackendInfos,
 		m.BackendTables,
 		m.Backends,
@@ -622,11 +700,15 @@ func (m *XfwdMaps) Close() error {
 		m.FrontendRanges,
 		m.Frontends,
 		m.KnownAddresses,
+		m.MoreBackendCounters,
 		m.Ports,
 		m.Reasons,
 		m.Scratches,
 		m.Settings,
+		m.SetupTimes,
 		m.SocketPeers,
+		m.TableAccounts,
+		m.TableChanges,
 		m.Turns,
 		m.XdpDevices,
 	)

@@ -72,8 +72,8 @@ func (t *transaction) undo() error {
 		case k.Born > s.epoch:
 			unborn = append(unborn, id)
 			delete(s.all, id)
-		case k.PoolsChanged > s.epoch:
-			k.PoolsChanged, k.After = 0, k.Before
+		case k.Changed > s.epoch:
+			k.Changed, k.After = 0, k.Before
 			forwards = append(forwards, k)
 			s.all[id] = k
 		}

@@ -43,7 +43,7 @@ func (t *transaction) decide(report Report) error {
 		changed[f.Frontend.key()] = f
 	}
 	for _, k := range t.before.alive() {
-		key := forwardFromKernel(k).Frontend.key()
+		key := forwardFromKernel(k, k.Terms(t.before.epoch)).Frontend.key()
 		end := uint64(maps.NeverDies)
 		if removed[key] {
 			end = t.after.epoch
@@ -54,7 +54,7 @@ func (t *transaction) decide(report Report) error {
 		}
 		k.Dies = end
 		if changes {
-			if err := t.change(&k, f.Backends); err != nil {
+			if err := t.change(&k, f); err != nil {
 				return err
 			}
 		}
@@ -86,7 +86,7 @@ func (t *transaction) bear(f Forward) (err error) {
 			return err
 		}
 	}
-	if k.After, err = t.pools(k, nil); err != nil {
+	if k.After.Pools, err = t.pools(k, nil); err != nil {
 		return err
 	}
 	k.Before = k.After
@@ -96,14 +96,14 @@ func (t *transaction) bear(f Forward) (err error) {
 	return nil
 }
 
-// change drafts other backends of a forward that stays.
-func (t *transaction) change(k *maps.Forward, backends []Backend) (err error) {
+// change drafts other terms and backends of a forward that stays.
+func (t *transaction) change(k *maps.Forward, f Forward) (err error) {
 	old := t.before.members(*k)
 	left := make(map[backendKey]backend, len(old))
 	for _, b := range old {
 		left[backendFromKernel(b.Backend, t.before.role(b)).key()] = b
 	}
-	for position, b := range backends {
+	for position, b := range f.Backends {
 		role := roleToKernel(b, position)
 		if member, stays := left[b.key()]; stays {
 			t.setRole(member, role)
@@ -117,8 +117,8 @@ func (t *transaction) change(k *maps.Forward, backends []Backend) (err error) {
 		role.State = maps.BackendGone
 		t.setRole(b, role)
 	}
-	k.PoolsChanged, k.Before = t.after.epoch, k.Pools(t.before.epoch)
-	k.After, err = t.pools(*k, old)
+	k.Changed, k.Before, k.After = t.after.epoch, k.Terms(t.before.epoch), termsToKernel(f)
+	k.After.Pools, err = t.pools(*k, old)
 	t.recount = t.recount || k.Balance == maps.BalanceLeastConnections
 	return err
 }
@@ -171,7 +171,7 @@ func (t *transaction) slot(b backend) maps.Backend {
 		slot.State = maps.BackendGone
 		return slot
 	}
-	slot.Weight, slot.State = role.Weight, role.State
+	slot.Weight, slot.State = role.Weight, role.Serves()
 	slot.Source, slot.Masquerade = sourceOf(t.host, t.after.all[b.info.Forward].Source, b.Address)
 	return slot
 }

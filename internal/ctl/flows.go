@@ -74,7 +74,7 @@ func openFlowTable(session *loader.Session, filter FlowFilter) (*flowTable, erro
 		return nil, err
 	}
 	for id, k := range s.all {
-		f := forwardFromKernel(k)
+		f := forwardFromKernel(k, k.Terms(s.epoch))
 		if len(filter.Forwards) == 0 || keys[f.Canonical().Frontend.key()] {
 			t.forwards[id] = f
 		}

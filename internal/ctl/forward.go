@@ -56,7 +56,19 @@ type Backend struct {
 	// others': 0 to 1000. One with weight 0 is draining.
 	Weight uint16
 	State  BackendState
+	// Health is what checks have found out; whoever gives a backend leaves it empty.
+	// One that is down takes no new flows.
+	Health Health
 }
+
+// Health is what is known of a backend.
+type Health string
+
+// What checks find out. Empty is unknown.
+const (
+	HealthUp   Health = "up"
+	HealthDown Health = "down"
+)
 
 // Source says which source address the backend sees.
 type Source string
@@ -97,4 +109,6 @@ type Forward struct {
 	Comment  string
 	// ExpiresAt is when the forward ends by itself; the zero Time is never.
 	ExpiresAt time.Time
+	// Check is how backends are looked after; the zero Check is not at all.
+	Check Check
 }

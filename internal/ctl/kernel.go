@@ -20,8 +20,21 @@ var (
 		BalanceLeastConnections: maps.BalanceLeastConnections,
 		BalanceSourceHash:       maps.BalanceSourceHash,
 	}
+	checkNumbers = map[CheckKind]maps.CheckKind{
+		"":        maps.CheckNone,
+		CheckTCP:  maps.CheckTCP,
+		CheckHTTP: maps.CheckHTTP,
+		CheckUDP:  maps.CheckUDP,
+	}
+	healthNumbers = map[Health]maps.Health{
+		"":         maps.HealthUnknown,
+		HealthUp:   maps.HealthUp,
+		HealthDown: maps.HealthDown,
+	}
 	sourceWords  = inverse(sourceNumbers)
 	balanceWords = inverse(balanceNumbers)
+	checkWords   = inverse(checkNumbers)
+	healthWords  = inverse(healthNumbers)
 )
 
 func inverse[W, N comparable](numbers map[W]N) map[N]W {
@@ -32,8 +45,8 @@ func inverse[W, N comparable](numbers map[W]N) map[N]W {
 	return words
 }
 
-// forwardFromKernel returns a forward without its backends.
-func forwardFromKernel(k maps.Forward) Forward {
+// forwardFromKernel returns a forward with some of its terms, without its backends.
+func forwardFromKernel(k maps.Forward, terms maps.Terms) Forward {
 	return Forward{
 		Name: k.Name,
 		Frontend: Frontend{
@@ -42,11 +55,18 @@ func forwardFromKernel(k maps.Forward) Forward {
 			Ports:    PortRange{k.PortFirst, k.PortLast},
 			Devices:  k.Devices,
 		},
-		Source:   sourceWords[k.Source],
-		Balance:  balanceWords[k.Balance],
-		Affinity: k.Affinity,
-		Comment:  k.Comment,
+		Source:    sourceWords[k.Source],
+		Balance:   balanceWords[k.Balance],
+		Affinity:  k.Affinity,
+		Comment:   k.Comment,
+		ExpiresAt: terms.ExpiresAt,
+		Check:     checkFromKernel(terms.Check),
 	}
+}
+
+// termsToKernel returns the terms of a forward, without its pools.
+func termsToKernel(f Forward) maps.Terms {
+	return maps.Terms{ExpiresAt: f.ExpiresAt, Check: f.Check.toKernel()}
 }
 
 // forwardToKernel returns a forward that has neither id nor backends yet.
@@ -63,6 +83,7 @@ func forwardToKernel(f Forward) maps.Forward {
 		Source:    sourceNumbers[f.Source],
 		Balance:   balanceNumbers[f.Balance],
 		Affinity:  f.Affinity,
+		After:     termsToKernel(f),
 	}
 }
 
@@ -72,6 +93,7 @@ func backendFromKernel(k maps.Backend, role maps.BackendRole) Backend {
 		Ports:   PortRange{k.PortFirst, k.PortLast},
 		Weight:  role.Weight,
 		State:   BackendActive,
+		Health:  healthWords[role.Health],
 	}
 	if role.State == maps.BackendDraining {
 		b.State = BackendDraining
@@ -81,7 +103,12 @@ func backendFromKernel(k maps.Backend, role maps.BackendRole) Backend {
 
 // roleToKernel returns what a canonical backend is to its forward.
 func roleToKernel(b Backend, position int) maps.BackendRole {
-	role := maps.BackendRole{Position: uint32(position), Weight: b.Weight, State: maps.BackendActive}
+	role := maps.BackendRole{
+		Position: uint32(position),
+		Weight:   b.Weight,
+		State:    maps.BackendActive,
+		Health:   healthNumbers[b.Health],
+	}
 	if b.State == BackendDraining {
 		role.State = maps.BackendDraining
 	}

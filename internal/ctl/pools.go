@@ -26,7 +26,7 @@ type choice struct {
 func (t *transaction) pools(k maps.Forward, old []backend) (maps.Pools, error) {
 	members := t.after.members(k)
 	var known []choice
-	for family, pool := range k.Before {
+	for family, pool := range k.Before.Pools {
 		if len(old) > 0 {
 			known = append(known, choice{t.before.takers(old, family), pool})
 		}
@@ -54,7 +54,7 @@ func (s *state) takers(members []backend, family int) []taker {
 	var takers []taker
 	for _, b := range members {
 		role := s.role(b)
-		if role.State == maps.BackendActive && inFamily(b, family) {
+		if role.Serves() == maps.BackendActive && inFamily(b, family) {
 			place := backendFromKernel(b.Backend, role).Place()
 			takers = append(takers, taker{b.ID, maps.Member{Identity: place, Weight: role.Weight}})
 		}

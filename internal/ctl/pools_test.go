@@ -41,7 +41,7 @@ func poolsOf(t *testing.T, balance maps.Balance, before, now []string) (first, s
 	}
 	fill(tx.before, before)
 	first = pools(nil)
-	k.Before = first
+	k.Before.Pools = first
 	tx.after = newState(8)
 	fill(tx.after, now)
 	return first, pools(tx.before.members(k)), tx.draft.tables

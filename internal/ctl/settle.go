@@ -132,7 +132,7 @@ func (t *transaction) forget(gone map[uint32]backend, lingering map[uint32]bool)
 // change has replaced, and what killed commands have left.
 func (t *transaction) deleteTables() error {
 	for _, k := range t.after.alive() {
-		for _, pool := range k.Pools(t.after.epoch) {
+		for _, pool := range k.Terms(t.after.epoch).Pools {
 			delete(t.tables, pool.Table)
 		}
 	}

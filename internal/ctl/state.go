@@ -143,7 +143,7 @@ func (s *state) forwards() []Forward {
 
 // forward returns one forward as its user knows it.
 func (s *state) forward(k maps.Forward) Forward {
-	f := forwardFromKernel(k)
+	f := forwardFromKernel(k, k.Terms(s.epoch))
 	for _, b := range s.members(k) {
 		f.Backends = append(f.Backends, backendFromKernel(b.Backend, s.role(b)))
 	}

@@ -39,6 +39,16 @@ const (
 	BackendMasquerades = BackendSource(bpf.XfwdBackendSourceBACKEND_MASQUERADES)
 )
 
+// Health is what checks have found out about a backend.
+type Health uint8
+
+// What is known of a backend.
+const (
+	HealthUnknown = Health(bpf.XfwdHealthHEALTH_UNKNOWN)
+	HealthUp      = Health(bpf.XfwdHealthHEALTH_UP)
+	HealthDown    = Health(bpf.XfwdHealthHEALTH_DOWN)
+)
+
 // Backend is the slot of a backend, as packets see it.
 type Backend struct {
 	ID uint32
@@ -116,7 +126,18 @@ type BackendRole struct {
 	// Position is its place among the others, as their user ordered them.
 	Position uint32
 	Weight   uint16
-	State    BackendState
+	// State is what its user wants of it.
+	State BackendState
+	// Health is what checks have found out.
+	Health Health
+}
+
+// Serves is the state that the role gives a backend: what is down is drained.
+func (r BackendRole) Serves() BackendState {
+	if r.State == BackendActive && r.Health == HealthDown {
+		return BackendDraining
+	}
+	return r.State
 }
 
 // BackendInfo is what only the control plane must know of a slot. A slot that has
@@ -147,7 +168,12 @@ func (s *Set) BackendInfos() (map[uint32]BackendInfo, error) {
 	infos := make(map[uint32]BackendInfo, len(all))
 	for id, k := range all {
 		role := func(i int) BackendRole {
-			return BackendRole{Position: k.Position[i], Weight: k.Weight[i], State: BackendState(k.State[i])}
+			return BackendRole{
+				Position: k.Position[i],
+				Weight:   k.Weight[i],
+				State:    BackendState(k.State[i]),
+				Health:   Health(k.Health[i]),
+			}
 		}
 		infos[id] = BackendInfo{Backend: id, Forward: k.Forward, Changed: k.Changed, Before: role(0), After: role(1)}
 	}
@@ -164,6 +190,7 @@ func (s *Set) PutBackendInfos(infos []BackendInfo) error {
 			values[i].Position[n] = role.Position
 			values[i].Weight[n] = role.Weight
 			values[i].State[n] = uint8(role.State)
+			values[i].Health[n] = uint8(role.Health)
 		}
 	}
 	return putAll(s.maps.BackendInfos, ids, values)

@@ -52,10 +52,9 @@ const (
 type Forward struct {
 	ID         uint32
 	Born, Dies uint64
-	// In the epochs from PoolsChanged on, new flows use the pools After, and
-	// Before until then.
-	PoolsChanged  uint64
-	Before, After Pools
+	// In the epochs from Changed on, After holds, and Before until then.
+	Changed       uint64
+	Before, After Terms
 	Protocol      uint8
 	// Address is the frontend's; the zero Addr is every address of this host.
 	Address             netip.Addr
@@ -70,14 +69,24 @@ type Forward struct {
 	Affinity time.Duration
 }
 
-// Alive says whether packets use the forward in an epoch.
+// Terms are what of a forward may change while it stays the same.
+type Terms struct {
+	// Pools are where new flows find their backends.
+	Pools Pools
+	// ExpiresAt is the second from which on there are no new flows; the zero Time
+	// is never.
+	ExpiresAt time.Time
+	Check     Check
+}
+
+// Alive says whether the forward is there in an epoch, expired or not.
 func (f Forward) Alive(epoch uint64) bool {
 	return f.Born <= epoch && epoch < f.Dies
 }
 
-// Pools are those of an epoch.
-func (f Forward) Pools(epoch uint64) Pools {
-	if epoch < f.PoolsChanged {
+// Terms are those of an epoch.
+func (f Forward) Terms(epoch uint64) Terms {
+	if epoch < f.Changed {
 		return f.Before
 	}
 	return f.After
@@ -97,21 +106,21 @@ func (s *Set) Forwards() (map[uint32]Forward, error) {
 	for id, k := range packetPart {
 		info := infos[id]
 		f := Forward{
-			ID:           id,
-			Born:         k.Born,
-			Dies:         k.Dies,
-			PoolsChanged: k.PoolsChanged,
-			Before:       poolsFromKernel(&k, 0),
-			After:        poolsFromKernel(&k, 1),
-			Protocol:     info.Protocol,
-			Address:      addressFromKernel(info.Address),
-			PortFirst:    k.PortFirst,
-			PortLast:     k.PortLast,
-			Name:         text(info.Name[:]),
-			Comment:      text(info.Comment[:]),
-			Source:       Source(info.Source),
-			Balance:      Balance(k.Balance),
-			Affinity:     time.Duration(k.Affinity) * time.Second,
+			ID:        id,
+			Born:      k.Born,
+			Dies:      k.Dies,
+			Changed:   k.Changed,
+			Before:    termsFromKernel(&k, &info, 0),
+			After:     termsFromKernel(&k, &info, 1),
+			Protocol:  info.Protocol,
+			Address:   addressFromKernel(info.Address),
+			PortFirst: k.PortFirst,
+			PortLast:  k.PortLast,
+			Name:      text(info.Name[:]),
+			Comment:   text(info.Comment[:]),
+			Source:    Source(info.Source),
+			Balance:   Balance(k.Balance),
+			Affinity:  time.Duration(k.Affinity) * time.Second,
 		}
 		for i := range info.Devices {
 			if name := text(info.Devices[i][:]); name != "" {
@@ -124,8 +133,13 @@ func (s *Set) Forwards() (map[uint32]Forward, error) {
 }
 
 // PutForwards writes forwards. What packets need comes last, and all of one
-// forward at once.
+// forward at once. The programs know no time of day: when a forward expires, they
+// are told as it is from now on.
 func (s *Set) PutForwards(forwards []Forward) error {
+	ends, err := newEnds()
+	if err != nil {
+		return err
+	}
 	ids := make([]uint32, len(forwards))
 	infos := make([]bpf.XfwdForwardInfo, len(forwards))
 	packetParts := make([]bpf.XfwdForward, len(forwards))
@@ -142,16 +156,17 @@ func (s *Set) PutForwards(forwards []Forward) error {
 			copy(infos[i].Devices[n][:], device)
 		}
 		packetParts[i] = bpf.XfwdForward{
-			Born:         f.Born,
-			Dies:         f.Dies,
-			PoolsChanged: f.PoolsChanged,
-			Affinity:     uint32(f.Affinity / time.Second),
-			PortFirst:    f.PortFirst,
-			PortLast:     f.PortLast,
-			Balance:      uint8(f.Balance),
+			Born:      f.Born,
+			Dies:      f.Dies,
+			Changed:   f.Changed,
+			Affinity:  uint32(f.Affinity / time.Second),
+			PortFirst: f.PortFirst,
+			PortLast:  f.PortLast,
+			Balance:   uint8(f.Balance),
 		}
-		f.Before.toKernel(&packetParts[i], 0)
-		f.After.toKernel(&packetParts[i], 1)
+		for version, terms := range [2]Terms{f.Before, f.After} {
+			terms.toKernel(&packetParts[i], &infos[i], version, ends)
+		}
 	}
 	if err := putAll(s.maps.ForwardInfos, ids, infos); err != nil {
 		return err
@@ -169,6 +184,9 @@ func (s *Set) DeleteForwards(ids []uint32) error {
 		return err
 	}
 	if err := s.deleteDrops(ids); err != nil {
+		return err
+	}
+	if err := removeAll(s.maps.SetupTimes, ids); err != nil {
 		return err
 	}
 	return removeAll(s.maps.ForwardInfos, ids)

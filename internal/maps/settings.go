@@ -15,7 +15,7 @@ import (
 
 // Layout is the version of the layout that this package reads and writes; it
 // follows LAYOUT_VERSION of abi.h.
-const Layout = 2
+const Layout = 3
 
 // Settings are what the dataplane is told when it is loaded, and the epoch.
 type Settings struct {

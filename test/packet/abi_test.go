@@ -50,6 +50,10 @@ var shared = map[string]reflect.Type{
 	"socket_peer":        reflect.TypeFor[bpf.XfwdSocketPeer](),
 	"counters":           reflect.TypeFor[bpf.XfwdCounters](),
 	"forward_reason_key": reflect.TypeFor[bpf.XfwdForwardReasonKey](),
+	"check":              reflect.TypeFor[bpf.XfwdCheck](),
+	"setup_times":        reflect.TypeFor[bpf.XfwdSetupTimes](),
+	"table_changes":      reflect.TypeFor[bpf.XfwdTableChanges](),
+	"table_account":      reflect.TypeFor[bpf.XfwdTableAccount](),
 }
 
 func TestLayoutOfStructures(t *testing.T) {

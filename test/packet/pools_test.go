@@ -49,7 +49,7 @@ func TestPoolsOfTwoEpochs(t *testing.T) {
 			}
 		}
 		r.changeForwards(func(f *bpf.XfwdForward) {
-			f.PoolsChanged = settings.Epoch + 1
+			f.Changed = settings.Epoch + 1
 			for version, port := range []int{30001, 30002} {
 				for family := range f.Pools[version] {
 					p := &f.Pools[version][family]

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package maps
+
+import (
+	"math"
+	"time"
+
+	"github.com/xfwd/xfwd/bpf"
+)
+
+func termsFromKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version int) Terms {
+	t := Terms{Pools: poolsFromKernel(k, version), Check: checkFromKernel(&info.Check[version])}
+	if at := info.ExpiresAt[version]; at != 0 {
+		t.ExpiresAt = time.Unix(at, 0).UTC()
+	}
+	return t
+}
+
+func (t Terms) toKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version int, ends ends) {
+	t.Pools.toKernel(k, version)
+	t.Check.toKernel(&info.Check[version])
+	k.Expires[version] = ends.of(t.ExpiresAt)
+	if !t.ExpiresAt.IsZero() {
+		info.ExpiresAt[version] = t.ExpiresAt.Unix()
+	}
+}
+
+// ends translates moments into the clock of the programs.
+type ends struct {
+	monotonic time.Duration
+	now       time.Time
+}
+
+func newEnds() (ends, error) {
+	m, err := monotonic()
+	return ends{m, time.Now()}, err
+}
+
+// of returns when it is that moment, in nanoseconds; for the zero Time, never.
+func (e ends) of(moment time.Time) uint64 {
+	if moment.IsZero() {
+		return math.MaxUint64
+	}
+	return uint64(max(0, e.monotonic+moment.Sub(e.now)))
+}
