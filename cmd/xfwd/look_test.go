@@ -28,7 +28,12 @@ forwards:
 		Connections: ctl.Connections{Opened: 10001, Active: 7},
 		Drops:       map[string]uint64{"no-room": 3, "no-claim": 12, "never": 0},
 	}
-	f.forwards[0].Uses = []ctl.BackendUse{{Active: 7}}
+	f.forwards[0].Uses = []ctl.BackendUse{{
+		Forward:     f.forwards[0].Counters.Forward,
+		Reverse:     f.forwards[0].Counters.Reverse,
+		Connections: ctl.Connections{Opened: 10001, Active: 7},
+	}}
+	f.forwards[0].Setup = ctl.SetupTimes{Buckets: map[int]int64{-47: 9000, -40: 1000}}
 	client := ctl.FlowEndpoint{Address: netip.MustParseAddr("198.51.100.9"), Port: 40000}
 	target := ctl.FlowEndpoint{Address: netip.MustParseAddr("192.0.2.1"), Port: 30080}
 	f.flows = []ctl.Flow{{
@@ -47,7 +52,7 @@ forwards:
 			{Device: "eth0", Hook: "ingress", Mode: "tcx", Why: "the kernel has tcx links"},
 			{Hook: "connect4", Mode: "none", Why: "no cgroup v2"},
 		},
-		Flows:    ctl.FlowTable{MaxFlows: 65536, Established: 5, Transitory: 2},
+		Flows:    ctl.FlowTable{MaxFlows: 65536, Established: 5, Transitory: 2, Evicted: ctl.Evicted{Established: 3}},
 		Passes:   map[string]uint64{"not-ours": 100},
 		Warnings: []string{"connections of this host\nare not forwarded"},
 	}
@@ -76,10 +81,11 @@ func TestLook(t *testing.T) {
   forward      1234 packets, 98765432 bytes
   reverse      999 packets, 1099511627776 bytes
   connections  10001 opened, 7 active
+  accepted     half of them within 290µs, 99 % within 980µs
   drops        no-claim 12, no-room 3
 
-BACKEND          WEIGHT  STATE   CONNECTIONS  SOURCE
-this host:30080       1  active            7  kept
+BACKEND          WEIGHT  STATE   CONNECTIONS  IN-BYTES  OUT-BYTES  SOURCE
+this host:30080       1  active            7       99M       1.1T  kept
 `},
 		{"flows", `PROTO  CLIENT              DESTINATION   TARGET           STATE        IDLE
 tcp    198.51.100.9:40000  192.0.2.1:80  192.0.2.1:30080  established    3m
@@ -134,6 +140,7 @@ kernel     6.1.0
 pins       /sys/fs/bpf/xfwd/1
 forwards   2
 flows      5 established, 2 transitory, room for 65536
+evicted    3 established entries, for want of room
 passed     not-ours 100
 dropped    nothing
 
@@ -252,18 +259,18 @@ forwards:
     backends: ["30080", "10.0.1.101:8443,weight=3,state=draining", "[2001:db8::9]:80,weight=1000", "10.0.1.103:8443,weight=0"]
 `)
 	f.forwards[0].Uses = []ctl.BackendUse{
-		{Active: 12},
-		{Active: 3, Masqueraded: true, MasqueradeAddress: netip.MustParseAddr("192.0.2.1")},
-		{Active: 0, Masqueraded: true},
+		{Connections: ctl.Connections{Opened: 40, Active: 12}, Forward: ctl.Traffic{Packets: 90, Bytes: 12345}, Reverse: ctl.Traffic{Packets: 80, Bytes: 9876543}},
+		{Connections: ctl.Connections{Active: 3}, Masqueraded: true, MasqueradeAddress: netip.MustParseAddr("192.0.2.1")},
+		{Masqueraded: true},
 		{},
 	}
 	got := f.test(t.Context(), nil, "show", "80")
 	_, table, _ := strings.Cut(got.stdout, "\n\n")
-	if diff := cmp.Diff(`BACKEND           WEIGHT  STATE     CONNECTIONS  SOURCE
-this host:30080        1  active             12  kept
-10.0.1.101:8443        3  draining       3 left  masqueraded as 192.0.2.1
-[2001:db8::9]:80    1000  active              0  masqueraded
-10.0.1.103:8443        0  drained             0  kept
+	if diff := cmp.Diff(`BACKEND           WEIGHT  STATE     CONNECTIONS  IN-BYTES  OUT-BYTES  SOURCE
+this host:30080        1  active             12       12k       9.9M  kept
+10.0.1.101:8443        3  draining       3 left         0          0  masqueraded as 192.0.2.1
+[2001:db8::9]:80    1000  active              0         0          0  masqueraded
+10.0.1.103:8443        0  drained             0         0          0  kept
 `, table); diff != "" || got.status != 0 {
 		t.Errorf("%s\n%+v", diff, got)
 	}

@@ -74,6 +74,9 @@ func describe(w io.Writer, f ctl.ForwardCounters) error {
 	line("forward", fmt.Sprintf("%d packets, %d bytes", c.Forward.Packets, c.Forward.Bytes))
 	line("reverse", fmt.Sprintf("%d packets, %d bytes", c.Reverse.Packets, c.Reverse.Bytes))
 	line("connections", fmt.Sprintf("%d opened, %d active", c.Connections.Opened, c.Connections.Active))
+	if f.Setup.Connections() > 0 {
+		line("accepted", fmt.Sprintf("half of them within %s, 99 %% within %s", short(f.Setup.Within(0.5)), short(f.Setup.Within(0.99))))
+	}
 	line("drops", cmp.Or(figures.ByReason(c.Drops), "none"))
 	if len(f.Backends) == 0 {
 		line("backends", "none, clients are refused")
@@ -85,20 +88,31 @@ func describe(w io.Writer, f ctl.ForwardCounters) error {
 
 // backendTable has a row for each backend of a forward.
 func backendTable(f ctl.ForwardCounters) *table {
-	t := newTable(text("BACKEND"), number("WEIGHT"), text("STATE"), number("CONNECTIONS"), text("SOURCE"))
+	t := newTable(text("BACKEND"), number("WEIGHT"), text("STATE"), number("CONNECTIONS"),
+		number("IN-BYTES"), number("OUT-BYTES"), text("SOURCE"))
 	for i, b := range f.Backends {
 		use := f.Uses[i]
-		state, connections := string(b.State), figures.Exact(use.Active)
+		state, connections := string(b.State), figures.Exact(use.Connections.Active)
 		switch {
 		case b.State != ctl.BackendDraining:
-		case use.Active == 0:
+		case use.Connections.Active == 0:
 			state = "drained"
 		default:
 			connections += " left"
 		}
-		t.row(b.PlaceLabel(), figures.Exact(uint64(b.Weight)), state, connections, source(use))
+		t.row(b.PlaceLabel(), figures.Exact(uint64(b.Weight)), state, connections,
+			figures.Short(use.Forward.Bytes), figures.Short(use.Reverse.Bytes), source(use))
 	}
 	return t
+}
+
+// short is a duration with two digits, or all that are before the point.
+func short(d time.Duration) string {
+	for unit := time.Nanosecond; ; unit *= 10 {
+		if d < 100*unit {
+			return d.Round(unit).String()
+		}
+	}
 }
 
 // source says whose address a backend sees.

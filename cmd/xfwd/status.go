@@ -59,6 +59,9 @@ func printStatus(w io.Writer, s ctl.Status) error {
 	line("pins", s.Pins)
 	line("forwards", fmt.Sprint(s.Forwards))
 	line("flows", fmt.Sprintf("%d established, %d transitory, room for %d", s.Flows.Established, s.Flows.Transitory, s.Flows.MaxFlows))
+	if evicted := s.Flows.Evicted.Established; evicted > 0 {
+		line("evicted", fmt.Sprintf("%d established entries, for want of room", evicted))
+	}
 	line("passed", cmp.Or(figures.ByReason(s.Passes), "nothing"))
 	line("dropped", cmp.Or(figures.ByReason(s.Drops), "nothing"))
 	if len(s.Hooks) > 0 {

@@ -47,20 +47,27 @@ func (c *census) forwards(d *loader.Dataplane, s *state) ([]ForwardCounters, err
 	if err != nil {
 		return nil, err
 	}
+	setup, err := d.Maps.SetupTimes()
+	if err != nil {
+		return nil, err
+	}
 	var result []ForwardCounters
 	for _, k := range s.alive() {
-		counters, err := d.Maps.Counters(k.ID)
+		counted, err := d.Maps.Counters(k.ID)
 		if err != nil {
 			return nil, err
 		}
-		forward := ForwardCounters{Forward: s.forward(k), Counters: Counters{
-			Forward:     Traffic{Packets: counters.ForwardPackets, Bytes: counters.ForwardBytes},
-			Reverse:     Traffic{Packets: counters.ReversePackets, Bytes: counters.ReverseBytes},
-			Connections: Connections{Opened: counters.Opened, Active: c.ofForward[k.ID]},
-			Drops:       drops[k.ID],
-		}}
+		forward := ForwardCounters{Forward: s.forward(k), Setup: setup[k.ID]}
+		forward.Counters.Forward, forward.Counters.Reverse = traffic(counted)
+		forward.Counters.Connections = Connections{Opened: counted.Opened, Active: c.ofForward[k.ID]}
+		forward.Counters.Drops = drops[k.ID]
 		for _, b := range s.members(k) {
-			use := BackendUse{Active: c.ofBackend[b.ID]}
+			counted, err := d.Maps.BackendCounters(b.ID)
+			if err != nil {
+				return nil, err
+			}
+			use := BackendUse{Connections: Connections{Opened: counted.Opened, Active: c.ofBackend[b.ID]}}
+			use.Forward, use.Reverse = traffic(counted)
 			if b.Source == maps.BackendMasquerades {
 				use.Masqueraded, use.MasqueradeAddress = true, b.Masquerade
 			}
@@ -70,6 +77,17 @@ func (c *census) forwards(d *loader.Dataplane, s *state) ([]ForwardCounters, err
 	}
 	slices.SortStableFunc(result, func(a, b ForwardCounters) int { return a.Frontend.Compare(b.Frontend) })
 	return result, nil
+}
+
+func traffic(c maps.Counters) (forward, reverse Traffic) {
+	return Traffic{Packets: c.ForwardPackets, Bytes: c.ForwardBytes}, Traffic{Packets: c.ReversePackets, Bytes: c.ReverseBytes}
+}
+
+// readEvicted reads what the kernel knows of the table beside its entries.
+func (t *FlowTable) readEvicted(d *loader.Dataplane) error {
+	evicted, err := d.Maps.Evicted()
+	t.Evicted = Evicted{Established: evicted[maps.Established], Transitory: evicted[maps.Transitory]}
+	return err
 }
 
 // isActive says whether a flow counts as an active connection: a TCP connection

@@ -91,7 +91,7 @@ func (t *transaction) bear(f Forward) (err error) {
 	}
 	k.Before = k.After
 	t.recount = t.recount || k.Balance == maps.BalanceLeastConnections
-	t.draft.born = append(t.draft.born, k.ID)
+	t.draft.born = append(t.draft.born, k)
 	t.putForward(k)
 	return nil
 }

@@ -13,8 +13,8 @@ type draft struct {
 	tables map[uint32][]uint32
 	slots  []maps.Backend
 	infos  []maps.BackendInfo
-	// born are the ids of new forwards, which are among forwards.
-	born     []uint32
+	// born are new forwards, which are among forwards.
+	born     []maps.Forward
 	forwards []maps.Forward
 }
 
@@ -26,18 +26,37 @@ func (d *draft) write(m *maps.Set) error {
 	if err := m.PutBackends(d.slots); err != nil {
 		return err
 	}
-	connections := make(map[uint32]int64, len(d.slots))
-	for _, b := range d.slots {
-		connections[b.ID] = 0
-	}
-	if err := m.PutConnections(connections); err != nil {
+	if err := d.reset(m); err != nil {
 		return err
 	}
 	if err := m.PutBackendInfos(d.infos); err != nil {
 		return err
 	}
-	if err := m.ResetCounters(d.born); err != nil {
+	return m.PutForwards(d.forwards)
+}
+
+// reset lets new forwards and backends begin at zero.
+func (d *draft) reset(m *maps.Set) error {
+	connections := make(map[uint32]int64, len(d.slots))
+	var backends, forwards, overTCP []uint32
+	for _, b := range d.slots {
+		connections[b.ID] = 0
+		backends = append(backends, b.ID)
+	}
+	for _, f := range d.born {
+		forwards = append(forwards, f.ID)
+		if f.Protocol == uint8(TCP) {
+			overTCP = append(overTCP, f.ID)
+		}
+	}
+	if err := m.PutConnections(connections); err != nil {
 		return err
 	}
-	return m.PutForwards(d.forwards)
+	if err := m.ResetBackendCounters(backends); err != nil {
+		return err
+	}
+	if err := m.ResetCounters(forwards); err != nil {
+		return err
+	}
+	return m.ResetSetupTimes(overTCP)
 }

@@ -35,6 +35,9 @@ func (i *Instance) Measure(ctx context.Context) (Measurement, error) {
 		}
 		m.Flows = c.table
 		m.Flows.MaxFlows = d.Settings.MaxFlows
+		if err := m.Flows.readEvicted(d); err != nil {
+			return err
+		}
 		hooks, err := d.Hooks()
 		if err != nil {
 			return classify(err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/xfwd/xfwd/internal/loader"
+	"github.com/xfwd/xfwd/internal/maps"
 )
 
 // Existing says what happens to established TCP flows of a forward or a backend that
@@ -78,12 +79,23 @@ type ForwardCounters struct {
 	// Uses are what the dataplane does with each of Forward.Backends, in their
 	// order.
 	Uses []BackendUse
+	// Setup is how long backends took to accept connections; of UDP, and of the
+	// host's own connections, nothing is known.
+	Setup SetupTimes
 }
+
+// SetupTimes is how long it took from the SYN of connections to the SYN-ACK, as both
+// came by.
+type SetupTimes = maps.SetupTimes
+
+// SetupSchema is that of Prometheus's native histograms whose buckets SetupTimes has.
+const SetupSchema = maps.SetupSchema
 
 // BackendUse is what the dataplane does with one backend.
 type BackendUse struct {
-	// Active counts its connections, as Connections.Active those of the forward.
-	Active uint64
+	// What it has had of the forward's traffic since it became a backend of it.
+	Forward, Reverse Traffic
+	Connections      Connections
 	// Masqueraded is set if it sees an address of this host as the client's.
 	Masqueraded bool
 	// MasqueradeAddress is that address, or the zero Addr for that of the device
@@ -129,7 +141,16 @@ type HookStatus struct {
 
 // FlowTable describes the flow table.
 type FlowTable struct {
-	MaxFlows    uint32 `json:"maxFlows"`
+	MaxFlows    uint32  `json:"maxFlows"`
+	Established uint64  `json:"established"`
+	Transitory  uint64  `json:"transitory"`
+	Evicted     Evicted `json:"evicted"`
+}
+
+// Evicted counts entries of the flow table that others have pushed out because it was
+// full, when Sweep last looked. A flow has two. Those of the transitory part may be what
+// established flows have left there, of which nobody misses anything.
+type Evicted struct {
 	Established uint64 `json:"established"`
 	Transitory  uint64 `json:"transitory"`
 }

@@ -37,6 +37,9 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 		}
 		status.Warnings = append(status.Warnings, hookWarnings(hooks)...)
 		status.Flows.MaxFlows = d.Settings.MaxFlows
+		if err := status.Flows.readEvicted(d); err != nil {
+			return err
+		}
 		err = d.Maps.Flows(func(f maps.Flow) bool {
 			status.Flows.count(f)
 			return true

@@ -31,10 +31,8 @@ func (t *transaction) survey(gone map[uint32]backend) (survey, error) {
 	if err != nil {
 		return s, err
 	}
-	for _, flow := range s.ending {
-		if err := t.d.Maps.DeleteFlow(flow); err != nil {
-			return s, err
-		}
+	if err := t.d.Maps.DeleteFlows(s.ending); err != nil {
+		return s, err
 	}
 	return s, t.d.Maps.PutConnections(t.counts(s.connections))
 }

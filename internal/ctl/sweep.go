@@ -17,7 +17,8 @@ type Swept struct {
 
 // Sweep forgets flows that have expired, and datagrams whose last fragments have not
 // come. Without it they stay until a packet finds them, or others need their room; they
-// only look like traffic to whoever counts entries. Commands do not wait for it.
+// only look like traffic to whoever counts entries. Having seen all of the flow table, it
+// knows how many entries that has lost. Commands do not wait for it.
 func (i *Instance) Sweep(ctx context.Context) (Swept, error) {
 	var swept Swept
 	session, err := i.loader.Read(ctx)
@@ -36,22 +37,29 @@ func (i *Instance) Sweep(ctx context.Context) (Swept, error) {
 	if swept.Fragments, err = d.Maps.SweepFragments(); err != nil {
 		return swept, err
 	}
+	inserted, err := d.Maps.Inserted()
+	if err != nil {
+		return swept, err
+	}
 	var some []maps.Flow
-	err = d.Maps.Flows(func(f maps.Flow) bool {
+	there, err := d.Maps.CountFlows(func(f maps.Flow) bool {
 		if f.Expired() {
 			some = append(some, f)
 		}
 		return ctx.Err() == nil
 	})
-	if err := errors.Join(err, ctx.Err()); err != nil || len(some) == 0 {
+	if err := errors.Join(err, ctx.Err()); err != nil {
 		return swept, err
 	}
-	// The counts of connections are the writers'.
+	// The counts of connections and of deletions are the writers'.
 	writer, err := i.loader.Write(ctx)
 	if err != nil {
 		return swept, classify(err)
 	}
 	defer writer.Close()
+	if err := d.Maps.CountEvicted(inserted, there); err != nil {
+		return swept, err
+	}
 	swept.Flows, err = d.Maps.SweepFlows(some)
 	return swept, err
 }

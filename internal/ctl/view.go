@@ -20,6 +20,17 @@ type ForwardView struct {
 	ExpiresAt *time.Time `json:"expiresAt"`
 	// Counters are left out where they were not read.
 	Counters *Counters `json:"counters,omitempty"`
+	// Setup is left out where no connection was measured.
+	Setup *SetupView `json:"setup,omitempty"`
+}
+
+// SetupView is how long connections took to be accepted, as JSON shows it.
+type SetupView struct {
+	Connections uint64  `json:"connections"`
+	SumSeconds  float64 `json:"sumSeconds"`
+	// Half of the connections took at most P50Seconds, and 99 of a hundred P99Seconds.
+	P50Seconds float64 `json:"p50Seconds"`
+	P99Seconds float64 `json:"p99Seconds"`
 }
 
 // FrontendView is a frontend as JSON shows it.
@@ -41,8 +52,16 @@ type BackendView struct {
 	Weight  uint16       `json:"weight"`
 	State   BackendState `json:"state"`
 	// Active is how many connections the backend has; it is left out where
-	// that was not read.
-	Active *uint64 `json:"active,omitempty"`
+	// that was not read, and so are Counters.
+	Active   *uint64          `json:"active,omitempty"`
+	Counters *BackendCounters `json:"counters,omitempty"`
+}
+
+// BackendCounters are what a backend has had of its forward's traffic, as JSON shows it.
+type BackendCounters struct {
+	Forward     Traffic     `json:"forward"`
+	Reverse     Traffic     `json:"reverse"`
+	Connections Connections `json:"connections"`
 }
 
 // View returns the forward as JSON shows it, without counters.
@@ -80,8 +99,17 @@ func (f ForwardCounters) CountersView() ForwardView {
 		c.Drops = map[string]uint64{}
 	}
 	v.Counters = &c
+	if connections := f.Setup.Connections(); connections > 0 {
+		v.Setup = &SetupView{
+			Connections: connections,
+			SumSeconds:  f.Setup.Sum.Seconds(),
+			P50Seconds:  f.Setup.Within(0.5).Seconds(),
+			P99Seconds:  f.Setup.Within(0.99).Seconds(),
+		}
+	}
 	for i, use := range f.Uses {
-		v.Backends[i].Active = &use.Active
+		v.Backends[i].Active = &use.Connections.Active
+		v.Backends[i].Counters = &BackendCounters{use.Forward, use.Reverse, use.Connections}
 	}
 	return v
 }

@@ -20,6 +20,9 @@ func TestView(t *testing.T) {
 	full.Affinity = 3 * time.Hour
 	full.Comment = "x"
 	full.ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.UTC)
+	counted := ForwardCounters{Forward: full, Counters: counters, Uses: make([]BackendUse, 2)}
+	counted.Uses[0] = BackendUse{Forward: Traffic{1, 2}, Reverse: Traffic{3, 4}, Connections: Connections{Opened: 5, Active: 6}}
+	counted.Setup = SetupTimes{Sum: 1500 * time.Millisecond, Buckets: map[int]int64{-4: 2, 0: 1}}
 	for _, test := range []struct {
 		name string
 		view ForwardView
@@ -49,7 +52,7 @@ func TestView(t *testing.T) {
   "comment": "",
   "expiresAt": null
 }`},
-		{"most", ForwardCounters{full, counters, []BackendUse{{Active: 6}, {}}}.CountersView(), `{
+		{"most", counted.CountersView(), `{
   "name": "web",
   "frontend": {
     "protocol": "udp",
@@ -67,7 +70,21 @@ func TestView(t *testing.T) {
       "portEnd": 2,
       "weight": 1,
       "state": "active",
-      "active": 6
+      "active": 6,
+      "counters": {
+        "forward": {
+          "packets": 1,
+          "bytes": 2
+        },
+        "reverse": {
+          "packets": 3,
+          "bytes": 4
+        },
+        "connections": {
+          "opened": 5,
+          "active": 6
+        }
+      }
     },
     {
       "address": "10.0.0.5",
@@ -75,7 +92,21 @@ func TestView(t *testing.T) {
       "portEnd": 5,
       "weight": 0,
       "state": "draining",
-      "active": 0
+      "active": 0,
+      "counters": {
+        "forward": {
+          "packets": 0,
+          "bytes": 0
+        },
+        "reverse": {
+          "packets": 0,
+          "bytes": 0
+        },
+        "connections": {
+          "opened": 0,
+          "active": 0
+        }
+      }
     }
   ],
   "source": "auto",
@@ -99,6 +130,12 @@ func TestView(t *testing.T) {
     "drops": {
       "no-room": 7
     }
+  },
+  "setup": {
+    "connections": 3,
+    "sumSeconds": 1.5,
+    "p50Seconds": 0.5,
+    "p99Seconds": 1
   }
 }`},
 	} {

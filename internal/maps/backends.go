@@ -198,5 +198,9 @@ func (s *Set) PutBackendInfos(infos []BackendInfo) error {
 
 // DeleteBackendInfos frees slots.
 func (s *Set) DeleteBackendInfos(ids []uint32) error {
-	return removeAll(s.maps.BackendInfos, ids)
+	if err := removeAll(s.maps.BackendInfos, ids); err != nil {
+		return err
+	}
+	// Most have theirs elsewhere, where it takes no more room.
+	return removeAll(s.maps.MoreBackendCounters, ids)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/xfwd/xfwd/bpf"
 )
 
-// Counters are the traffic of one forward, as it is on the wire.
+// Counters are the traffic of one forward or one backend, as it is on the wire.
 type Counters struct {
 	ForwardPackets, ForwardBytes uint64
 	ReversePackets, ReverseBytes uint64
@@ -20,8 +20,25 @@ type Counters struct {
 
 // Counters reads those of a forward, all CPUs together.
 func (s *Set) Counters(forward uint32) (Counters, error) {
+	return readCounters(s.maps.Counters, forward)
+}
+
+// BackendCounters reads those of a backend in use, all CPUs together.
+func (s *Set) BackendCounters(backend uint32) (Counters, error) {
+	return readCounters(s.backendCounters(backend), backend)
+}
+
+// backendCounters is the map that has the counters of a backend.
+func (s *Set) backendCounters(backend uint32) *ebpf.Map {
+	if backend < s.maps.BackendCounters.MaxEntries() {
+		return s.maps.BackendCounters
+	}
+	return s.maps.MoreBackendCounters
+}
+
+func readCounters(m *ebpf.Map, id uint32) (Counters, error) {
 	var perCPU []bpf.XfwdCounters
-	if err := s.maps.Counters.Lookup(forward, &perCPU); err != nil {
+	if err := m.Lookup(id, &perCPU); err != nil {
 		return Counters{}, fmt.Errorf("read counters: %w", err)
 	}
 	var sum Counters
@@ -37,11 +54,30 @@ func (s *Set) Counters(forward uint32) (Counters, error) {
 
 // ResetCounters makes ids ready for new forwards.
 func (s *Set) ResetCounters(forwards []uint32) error {
+	return resetCounters(s.maps.Counters, forwards)
+}
+
+// ResetBackendCounters makes ids ready for new backends.
+func (s *Set) ResetBackendCounters(backends []uint32) error {
+	ids := make(map[*ebpf.Map][]uint32)
+	for _, id := range backends {
+		m := s.backendCounters(id)
+		ids[m] = append(ids[m], id)
+	}
+	for m, ids := range ids {
+		if err := resetCounters(m, ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func resetCounters(m *ebpf.Map, ids []uint32) error {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return err
 	}
-	return putAllPerCPU(s.maps.Counters, forwards, make([]bpf.XfwdCounters, len(forwards)*cpus))
+	return putAllPerCPU(m, ids, make([]bpf.XfwdCounters, len(ids)*cpus))
 }
 
 // deleteDrops forgets what forwards have dropped.

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"github.com/xfwd/xfwd/bpf"
 )
 
@@ -72,33 +71,30 @@ func (f Flow) Expired() bool {
 // Flows calls yield for every flow until it returns false. Flows that come, go
 // or move meanwhile may be missed or seen twice.
 func (s *Set) Flows(yield func(Flow) bool) error {
-	_, _, err := s.flows(yield)
+	_, err := s.CountFlows(yield)
 	return err
 }
 
-// flows is Flows, and counts the entries of both maps that it has read.
-func (s *Set) flows(yield func(Flow) bool) (established, transitory uint64, err error) {
+// CountFlows is Flows, and counts the entries that it has read.
+func (s *Set) CountFlows(yield func(Flow) bool) (entries Entries, err error) {
 	now, err := monotonic()
 	if err != nil {
-		return 0, 0, err
+		return entries, err
 	}
 	more := true
-	for _, table := range []struct {
-		m       *ebpf.Map
-		entries *uint64
-	}{{s.maps.FlowsEstablished, &established}, {s.maps.FlowsTransitory, &transitory}} {
-		err := batches(table.m, func(key bpf.XfwdTuple, k bpf.XfwdFlow) bool {
-			*table.entries++
+	for table, m := range s.flowTables() {
+		err := batches(m, func(key bpf.XfwdTuple, k bpf.XfwdFlow) bool {
+			entries[table]++
 			if k.Flags&uint8(bpf.XfwdFlowFlagFLOW_REVERSE|bpf.XfwdFlowFlagFLOW_SHADOW) == 0 {
-				more = yield(flowFromKernel(key, k, table.m == s.maps.FlowsEstablished, now))
+				more = yield(flowFromKernel(key, k, table == Established, now))
 			}
 			return more
 		})
 		if err != nil || !more {
-			return established, transitory, err
+			return entries, err
 		}
 	}
-	return established, transitory, nil
+	return entries, nil
 }
 
 func flowFromKernel(key bpf.XfwdTuple, k bpf.XfwdFlow, established bool, now time.Duration) Flow {
@@ -121,18 +117,6 @@ func flowFromKernel(key bpf.XfwdTuple, k bpf.XfwdFlow, established bool, now tim
 		partner:     reversed(k.To),
 		lastSeen:    k.LastSeen,
 	}
-}
-
-// DeleteFlow removes both entries of a flow.
-func (s *Set) DeleteFlow(f Flow) error {
-	for _, m := range []*ebpf.Map{s.maps.FlowsEstablished, s.maps.FlowsTransitory} {
-		for _, key := range []bpf.XfwdTuple{f.key, f.partner} {
-			if err := remove(m, key); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 func tupleFromKernel(k bpf.XfwdTuple) Tuple {

@@ -11,11 +11,10 @@ import (
 	"github.com/xfwd/xfwd/bpf"
 )
 
-// ForgetFlows removes both entries of flows and, as the programs do, counts the
-// connections off that have not closed. That a flow has gone already is no error.
+// ForgetFlows is DeleteFlows and, as the programs do, counts the connections off that
+// have not closed.
 func (s *Set) ForgetFlows(flows []Flow) error {
 	open := make(map[uint32]int64)
-	keys := make([]bpf.XfwdTuple, 0, 2*len(flows))
 	for _, f := range flows {
 		counted, err := s.isCounted(f)
 		if err != nil {
@@ -24,14 +23,25 @@ func (s *Set) ForgetFlows(flows []Flow) error {
 		if counted {
 			open[f.Backend]++
 		}
+	}
+	if err := s.DeleteFlows(flows); err != nil {
+		return err
+	}
+	return s.countOff(open)
+}
+
+// DeleteFlows removes both entries of flows. That one has gone already is no error.
+func (s *Set) DeleteFlows(flows []Flow) error {
+	keys := make([]bpf.XfwdTuple, 0, 2*len(flows))
+	for _, f := range flows {
 		keys = append(keys, f.key, f.partner)
 	}
-	for _, m := range []*ebpf.Map{s.maps.FlowsEstablished, s.maps.FlowsTransitory} {
-		if err := removeAll(m, keys); err != nil {
+	for table := range s.flowTables() {
+		if err := s.deleteEntries(table, keys); err != nil {
 			return err
 		}
 	}
-	return s.countOff(open)
+	return nil
 }
 
 // isCounted says whether a flow is, now, one of the connections of its backend: it
@@ -40,14 +50,14 @@ func (s *Set) isCounted(f Flow) (bool, error) {
 	if !f.Counted || f.Closed() {
 		return false, nil
 	}
-	for _, m := range []*ebpf.Map{s.maps.FlowsEstablished, s.maps.FlowsTransitory} {
+	for table, m := range s.flowTables() {
 		var k bpf.XfwdFlow
 		switch err := m.Lookup(f.key, &k); {
 		case errors.Is(err, ebpf.ErrKeyNotExist):
 		case err != nil:
 			return false, fmt.Errorf("read map %s: %w", m, err)
 		default:
-			return !flowFromKernel(f.key, k, f.Established, 0).Closed(), nil
+			return !flowFromKernel(f.key, k, table == Established, 0).Closed(), nil
 		}
 	}
 	return false, nil

@@ -177,34 +177,36 @@ func putBatch[K any](m *ebpf.Map, keys []K, values any, value func(int) any) err
 
 // removeAll deletes many keys, each of which may be missing.
 func removeAll[K any](m *ebpf.Map, keys []K) error {
+	_, err := removeCounting(m, keys)
+	return err
+}
+
+// removeCounting is removeAll, and says how many were there.
+func removeCounting[K any](m *ebpf.Map, keys []K) (removed int, err error) {
 	for len(keys) > 1 {
 		n, err := m.BatchDelete(keys, nil)
-		if err == nil {
-			return nil
-		}
 		if errors.Is(err, ebpf.ErrNotSupported) {
 			break
 		}
+		removed += n
+		if err == nil {
+			return removed, nil
+		}
 		if !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("delete from map %s: %w", m, err)
+			return removed, fmt.Errorf("delete from map %s: %w", m, err)
 		}
 		// It stopped at one that is missing.
 		keys = keys[n+1:]
 	}
 	for _, key := range keys {
-		if err := remove(m, key); err != nil {
-			return err
+		err := m.Delete(key)
+		if err == nil {
+			removed++
+		} else if !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return removed, fmt.Errorf("delete from map %s: %w", m, err)
 		}
 	}
-	return nil
-}
-
-// remove deletes a key; it is no error when it is not there.
-func remove(m *ebpf.Map, key any) error {
-	if err := ignoreMissing(m.Delete(key)); err != nil {
-		return fmt.Errorf("delete from map %s: %w", m, err)
-	}
-	return nil
+	return removed, nil
 }
 
 // ignoreMissing returns the error unless it says that there is no such key.

@@ -23,9 +23,9 @@ func (s *Set) SweepFlows(flows []Flow) (int, error) {
 		if !f.Expired() {
 			continue
 		}
-		m := s.maps.FlowsTransitory
+		m := s.flowTables()[Transitory]
 		if f.Established {
-			m = s.maps.FlowsEstablished
+			m = s.flowTables()[Established]
 		}
 		var k bpf.XfwdFlow
 		switch err := m.Lookup(f.key, &k); {

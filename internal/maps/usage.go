@@ -19,13 +19,13 @@ type Use struct {
 // Usage counts the entries of all maps that can be full. The flow table is among
 // them, so it calls yield for every flow as Flows does, lest that be read twice.
 func (s *Set) Usage(yield func(Flow) bool) ([]Use, error) {
-	established, transitory, err := s.flows(yield)
+	flows, err := s.CountFlows(yield)
 	if err != nil {
 		return nil, err
 	}
 	usage := []Use{
-		{"flows_established", established, uint64(s.maps.FlowsEstablished.MaxEntries())},
-		{"flows_transitory", transitory, uint64(s.maps.FlowsTransitory.MaxEntries())},
+		{"flows_established", flows[Established], uint64(s.maps.FlowsEstablished.MaxEntries())},
+		{"flows_transitory", flows[Transitory], uint64(s.maps.FlowsTransitory.MaxEntries())},
 	}
 	for _, counted := range []struct {
 		name  string
@@ -41,7 +41,9 @@ func (s *Set) Usage(yield func(Flow) bool) ([]Use, error) {
 		{"fragments", s.maps.Fragments, count[bpf.XfwdFragmentKey, bpf.XfwdFragment]},
 		{"frontend_ranges", s.maps.FrontendRanges, countRanges},
 		{"frontends", s.maps.Frontends, count[bpf.XfwdFrontendKey, bpf.XfwdFrontend]},
+		{"more_backend_counters", s.maps.MoreBackendCounters, countKeys},
 		{"known_addresses", s.maps.KnownAddresses, count[bpf.XfwdAddress, uint8]},
+		{"setup_times", s.maps.SetupTimes, countKeys},
 		{"socket_peers", s.maps.SocketPeers, count[bpf.XfwdSocketPeerKey, bpf.XfwdSocketPeer]},
 		{"xdp_devices", s.maps.XdpDevices, countKeys},
 	} {

@@ -41,14 +41,13 @@ func (s *Set) PutXDPDevices(ifindexes []uint32) error {
 			}
 		}
 	}
+	var gone []uint32
 	for _, ifindex := range have {
 		if !slices.Contains(ifindexes, ifindex) {
-			if err := remove(s.maps.XdpDevices, ifindex); err != nil {
-				return err
-			}
+			gone = append(gone, ifindex)
 		}
 	}
-	return nil
+	return removeAll(s.maps.XdpDevices, gone)
 }
 
 // ForgetXDP tells the programs that XDP is not in the driver of these devices any

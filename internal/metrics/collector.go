@@ -59,7 +59,7 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	}
 	collectForwards(to, m.Forwards)
 	collectReasons(to, m)
-	collectFlows(to, m.Flows)
+	collectFlows(to, m.Flows, m.Drops)
 	collectMaps(to, m.Maps)
 	collectHooks(to, m.Hooks)
 }

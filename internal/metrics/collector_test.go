@@ -77,7 +77,7 @@ func TestForwards(t *testing.T) {
 		Connections: ctl.Connections{Opened: 5, Active: 6},
 		Drops:       map[string]uint64{"no-route": 7},
 	}
-	forwards[4].Uses[1].Active = 8
+	forwards[4].Uses[1].Connections.Active = 8
 	got := scrape(t, ctl.Measurement{Loaded: true, Forwards: forwards}, nil)
 	for _, want := range []string{
 		`xfwd_forwards 6`,

@@ -53,6 +53,11 @@ func ownCounter(name, help string, labels ...string) *Family {
 	return f
 }
 
+// nativeHistogram is one that the kernel counts.
+func nativeHistogram(name, help string, labels ...string) *Family {
+	return newFamily(prometheus.UntypedValue, "histogram", name, help, labels)
+}
+
 // histogram is one of this program.
 func histogram(name, help string) *Family {
 	f := newFamily(prometheus.UntypedValue, "histogram", name, help, nil)
@@ -67,10 +72,14 @@ func (f *Family) vector() *prometheus.CounterVec {
 
 // put sends one series. Names of devices may be any bytes, those of labels not.
 func (f *Family) put(to chan<- prometheus.Metric, value float64, labels ...string) {
+	to <- prometheus.MustNewConstMetric(f.desc, f.kind, value, valid(labels)...)
+}
+
+func valid(labels []string) []string {
 	for i := range labels {
 		labels[i] = strings.ToValidUTF8(labels[i], "\uFFFD")
 	}
-	to <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
+	return labels
 }
 
 // truth is the value of a gauge that says yes or no.

@@ -4,6 +4,7 @@ package metrics
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -31,10 +32,22 @@ var (
 	forwardActive = gauge("forward_active_connections",
 		"Connections that are open: accepted and not closed, or over UDP, not idle for too long.",
 		"forward", "frontend", "protocol")
+	forwardSetup = nativeHistogram("forward_setup_seconds",
+		"From a client's SYN to the SYN-ACK of its target, as both came by; a native histogram that appears with its first connection.",
+		"forward", "frontend", "protocol")
 	forwardDrops = counter("forward_drops_total",
 		"Packets of clients that were dropped, or answered by an error; a reason appears with its first packet.",
 		"forward", "frontend", "protocol", "reason")
 
+	backendPackets = counter("backend_packets_total",
+		"Packets on the wire that clients sent to this backend (in), or that it sent to them (out).",
+		"forward", "frontend", "protocol", "backend", "direction")
+	backendBytes = counter("backend_bytes_total",
+		"Bytes on the wire that clients sent to this backend (in), or that it sent to them (out).",
+		"forward", "frontend", "protocol", "backend", "direction")
+	backendConnections = counter("backend_connections_total",
+		"Connections that were given this backend; over UDP, flows.",
+		"forward", "frontend", "protocol", "backend")
 	backendActive = gauge("backend_active_connections",
 		"Connections of the forward that are open and have this backend.",
 		"forward", "frontend", "protocol", "backend")
@@ -47,19 +60,38 @@ func collectForwards(to chan<- prometheus.Metric, all []ctl.ForwardCounters) {
 	for _, f := range all {
 		frontend, protocol := f.Frontend.Label(), f.Frontend.Protocol.String()
 		name := cmp.Or(f.Name, frontend)
-		traffic := func(direction string, counted ctl.Traffic) {
-			forwardPackets.put(to, float64(counted.Packets), name, frontend, protocol, direction)
-			forwardBytes.put(to, float64(counted.Bytes), name, frontend, protocol, direction)
-		}
-		traffic(directionIn, f.Counters.Forward)
-		traffic(directionOut, f.Counters.Reverse)
+		forwardPackets.putTraffic(to, packetsOf, f.Counters.Forward, f.Counters.Reverse, name, frontend, protocol)
+		forwardBytes.putTraffic(to, bytesOf, f.Counters.Forward, f.Counters.Reverse, name, frontend, protocol)
 		forwardConnections.put(to, float64(f.Counters.Connections.Opened), name, frontend, protocol)
 		forwardActive.put(to, float64(f.Counters.Connections.Active), name, frontend, protocol)
 		for reason, packets := range f.Counters.Drops {
 			forwardDrops.put(to, float64(packets), name, frontend, protocol, reason)
 		}
+		if len(f.Setup.Buckets) > 0 {
+			putSetup(to, f.Setup, name, frontend, protocol)
+		}
 		for i, use := range f.Uses {
-			backendActive.put(to, float64(use.Active), name, frontend, protocol, f.Backends[i].Place())
+			backend := f.Backends[i].Place()
+			backendPackets.putTraffic(to, packetsOf, use.Forward, use.Reverse, name, frontend, protocol, backend)
+			backendBytes.putTraffic(to, bytesOf, use.Forward, use.Reverse, name, frontend, protocol, backend)
+			backendConnections.put(to, float64(use.Connections.Opened), name, frontend, protocol, backend)
+			backendActive.put(to, float64(use.Connections.Active), name, frontend, protocol, backend)
 		}
 	}
+}
+
+func packetsOf(t ctl.Traffic) uint64 { return t.Packets }
+func bytesOf(t ctl.Traffic) uint64   { return t.Bytes }
+
+// putTraffic sends what is counted of both directions.
+func (f *Family) putTraffic(to chan<- prometheus.Metric, counted func(ctl.Traffic) uint64, in, out ctl.Traffic, labels ...string) {
+	f.put(to, float64(counted(in)), append(labels, directionIn)...)
+	f.put(to, float64(counted(out)), append(labels, directionOut)...)
+}
+
+// putSetup sends what the kernel has counted by the buckets of a native histogram. The
+// forward began to count at some time in the past, which nobody has noted.
+func putSetup(to chan<- prometheus.Metric, times ctl.SetupTimes, labels ...string) {
+	to <- prometheus.MustNewConstNativeHistogram(forwardSetup.desc, times.Connections(), times.Sum.Seconds(),
+		times.Buckets, nil, 0, ctl.SetupSchema, 0, time.Time{}, valid(labels)...)
 }

@@ -61,7 +61,7 @@ func (m *Model) backendLines(f ctl.ForwardCounters) []Line {
 	line := func(backend, weight, state, active string) string {
 		return left(backend, width) + " " + right(weight, weightWidth) + " " + left(state, backendStateWidth) + " " + right(active, activeWidth)
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(f.Uses[b].Active, f.Uses[a].Active) })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(f.Uses[b].Connections.Active, f.Uses[a].Connections.Active) })
 	lines := []Line{{line("BACKEND", "WEIGHT", "STATE", "ACTIVE"), Title}}
 	most := max(1, m.height/3-2)
 	for n, i := range order {
@@ -69,7 +69,7 @@ func (m *Model) backendLines(f ctl.ForwardCounters) []Line {
 			return append(lines, Line{fmt.Sprintf("and %d more; `xfwd show` has all", len(order)-n), Weak})
 		}
 		b := f.Backends[i]
-		lines = append(lines, Line{line(b.PlaceLabel(), fmt.Sprint(b.Weight), string(b.State), figures.Short(f.Uses[i].Active)), Plain})
+		lines = append(lines, Line{line(b.PlaceLabel(), fmt.Sprint(b.Weight), string(b.State), figures.Short(f.Uses[i].Connections.Active)), Plain})
 	}
 	if len(order) == 0 {
 		lines = append(lines, Line{"none, clients are refused", Plain})

@@ -40,7 +40,7 @@ func forward(t *testing.T, words string, second, rate int) []ctl.ForwardCounters
 			Connections: ctl.Connections{Opened: n / 10, Active: uint64(rate / 10)},
 		}}
 		for i := range c.Uses {
-			c.Uses[i].Active = uint64(i)
+			c.Uses[i].Connections.Active = uint64(i)
 		}
 		counted = append(counted, c)
 	}
@@ -412,7 +412,7 @@ func TestEverythingFits(t *testing.T) {
 	long[0].Counters.Drops = map[string]uint64{"no-claim": 1 << 60, "no-source-port": 1 << 60}
 	for range 30 {
 		long[0].Backends = append(long[0].Backends, long[0].Backends[0])
-		long[0].Uses = append(long[0].Uses, ctl.BackendUse{Active: 1 << 60})
+		long[0].Uses = append(long[0].Uses, ctl.BackendUse{Connections: ctl.Connections{Active: 1 << 60}})
 	}
 	s.Forwards = append(s.Forwards, long...)
 	s.Status.Warnings = []string{strings.Repeat("warn 世界", 30)}
