@@ -43,8 +43,9 @@ type Output struct {
 
 // Counted is what a packet is counted as.
 type Counted struct {
-	// Forward is whose traffic or drop it is.
+	// Forward is whose traffic or drop it is; traffic is the Backend's, too.
 	Forward *Forward
+	Backend *Backend
 	Opened  bool
 	// Packets and Bytes are traffic, of the direction to the client if Reverse.
 	Packets, Bytes uint64
@@ -110,7 +111,7 @@ func dismiss(in Input, p packet, d decision, arriving bool) Output {
 func (m *Model) apply(in Input, p packet, d decision, arriving bool) Output {
 	s := *d.follows
 	onward := arriving && s.Elsewhere
-	out := Output{Verdict: Pass, Frame: slices.Clone(in.Frame), Counted: Counted{Forward: d.forward, Opened: d.opened}}
+	out := Output{Verdict: Pass, Frame: slices.Clone(in.Frame), Counted: Counted{Forward: d.forward, Backend: s.Backend, Opened: d.opened}}
 	switch {
 	case p.kind == icmpError:
 		translateError(out.Frame, p, s.to(), onward)
@@ -186,7 +187,7 @@ func (m *Model) XDP(in Input) Output {
 	if h.device == in.Device {
 		out.Verdict = Bounce
 	}
-	out.Counted = Counted{Forward: s.Forward, Packets: 1, Bytes: uint64(len(in.Frame)), Reverse: s.direction == reverse}
+	out.Counted = Counted{Forward: s.Forward, Backend: s.Backend, Packets: 1, Bytes: uint64(len(in.Frame)), Reverse: s.direction == reverse}
 	return out
 }
 

@@ -114,7 +114,8 @@ func (c *contest) differs(s sending, want model.Output, out output, got tally) e
 	if verdict != model.Drop && string(out.frame) != string(want.Frame) {
 		return fmt.Errorf("%v:\nout % x\nmodel's % x\nmodel: %+v", s, out.frame, want.Frame, want.Counted)
 	}
-	if counted := tallyOf(want.Counted); !maps.Equal(counted.Traffic, got.Traffic) || !maps.Equal(counted.Reasons, got.Reasons) {
+	counted := tallyOf(want.Counted)
+	if !maps.Equal(counted.Traffic, got.Traffic) || !maps.Equal(counted.Backends, got.Backends) || !maps.Equal(counted.Reasons, got.Reasons) {
 		return fmt.Errorf("%v: counted (-model +programs):\n%s", s, cmp.Diff(counted, got))
 	}
 	return nil
@@ -158,10 +159,11 @@ func learnID(want, got []byte) {
 	}
 }
 
-// tally is what is counted, by forward and by reason. What is zero is left out.
+// tally is what is counted, by forward, by backend and by reason. What is zero is left
+// out.
 type tally struct {
-	Traffic map[uint32]xfwd.Counters
-	Reasons map[string]uint64
+	Traffic, Backends map[uint32]xfwd.Counters
+	Reasons           map[string]uint64
 }
 
 // lastContestForward is the highest id that a forward of a contest gets.
@@ -219,23 +221,13 @@ func batch[V any](m *ebpf.Map, count int) ([][]V, error) {
 
 // look reads what the programs have counted.
 func (c *contest) look() error {
-	t := tally{Traffic: make(map[uint32]xfwd.Counters), Reasons: make(map[string]uint64)}
-	perCPU, err := batch[bpf.XfwdCounters](c.maps.Counters, lastContestForward+1)
-	if err != nil {
+	t := tally{Reasons: make(map[string]uint64)}
+	var err error
+	if t.Traffic, err = traffic(c.maps.Counters, lastContestForward); err != nil {
 		return err
 	}
-	for id, counters := range perCPU {
-		var sum xfwd.Counters
-		for _, k := range counters {
-			sum.ForwardPackets += k.ForwardPackets
-			sum.ForwardBytes += k.ForwardBytes
-			sum.ReversePackets += k.ReversePackets
-			sum.ReverseBytes += k.ReverseBytes
-			sum.Opened += k.Opened
-		}
-		if sum != (xfwd.Counters{}) {
-			t.Traffic[uint32(id)] = sum
-		}
+	if t.Backends, err = traffic(c.maps.BackendCounters, lastBackend); err != nil {
+		return err
 	}
 	reasons, err := batch[uint64](c.maps.Reasons, len(reasonNames))
 	if err != nil {
@@ -250,15 +242,46 @@ func (c *contest) look() error {
 	return nil
 }
 
+// traffic reads counters, all CPUs together, up to a last id.
+func traffic(m *ebpf.Map, last int) (map[uint32]xfwd.Counters, error) {
+	perCPU, err := batch[bpf.XfwdCounters](m, last+1)
+	if err != nil {
+		return nil, err
+	}
+	traffic := make(map[uint32]xfwd.Counters)
+	for id, counters := range perCPU {
+		var sum xfwd.Counters
+		for _, k := range counters {
+			sum.ForwardPackets += k.ForwardPackets
+			sum.ForwardBytes += k.ForwardBytes
+			sum.ReversePackets += k.ReversePackets
+			sum.ReverseBytes += k.ReverseBytes
+			sum.Opened += k.Opened
+		}
+		if sum != (xfwd.Counters{}) {
+			traffic[uint32(id)] = sum
+		}
+	}
+	return traffic, nil
+}
+
 // since is what was counted since a look before.
 func (t tally) since(before tally) tally {
-	d := tally{Traffic: make(map[uint32]xfwd.Counters), Reasons: difference(t.Reasons, before.Reasons)}
-	for id, now := range t.Traffic {
-		was := before.Traffic[id]
+	return tally{
+		Traffic:  trafficSince(t.Traffic, before.Traffic),
+		Backends: trafficSince(t.Backends, before.Backends),
+		Reasons:  difference(t.Reasons, before.Reasons),
+	}
+}
+
+func trafficSince(all, before map[uint32]xfwd.Counters) map[uint32]xfwd.Counters {
+	since := make(map[uint32]xfwd.Counters)
+	for id, now := range all {
+		was := before[id]
 		if now == was {
 			continue
 		}
-		d.Traffic[id] = xfwd.Counters{
+		since[id] = xfwd.Counters{
 			ForwardPackets: now.ForwardPackets - was.ForwardPackets,
 			ForwardBytes:   now.ForwardBytes - was.ForwardBytes,
 			ReversePackets: now.ReversePackets - was.ReversePackets,
@@ -266,7 +289,7 @@ func (t tally) since(before tally) tally {
 			Opened:         now.Opened - was.Opened,
 		}
 	}
-	return d
+	return since
 }
 
 // reason is the one that was counted, if any.
@@ -279,7 +302,11 @@ func (t tally) reason() string {
 
 // tallyOf is what the model says is counted.
 func tallyOf(c model.Counted) tally {
-	t := tally{Traffic: make(map[uint32]xfwd.Counters), Reasons: make(map[string]uint64)}
+	t := tally{
+		Traffic:  make(map[uint32]xfwd.Counters),
+		Backends: make(map[uint32]xfwd.Counters),
+		Reasons:  make(map[string]uint64),
+	}
 	var traffic xfwd.Counters
 	if c.Opened {
 		traffic.Opened = 1
@@ -290,7 +317,7 @@ func tallyOf(c model.Counted) tally {
 		traffic.ForwardPackets, traffic.ForwardBytes = c.Packets, c.Bytes
 	}
 	if traffic != (xfwd.Counters{}) {
-		t.Traffic[c.Forward.ID] = traffic
+		t.Traffic[c.Forward.ID], t.Backends[c.Backend.ID] = traffic, traffic
 	}
 	if c.Reason != "" {
 		t.Reasons[c.Reason] = 1
@@ -341,6 +368,9 @@ func (c *contest) compareAll() error {
 		return fmt.Errorf("flows (-model +programs):\n%s", diff)
 	}
 	if err := c.compareBalances(); err != nil {
+		return err
+	}
+	if err := c.accountFor(xfwd.Entries{}); err != nil {
 		return err
 	}
 	return c.compareEntries()

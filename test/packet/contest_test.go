@@ -96,9 +96,7 @@ func newContestWorld(t testing.TB, object string) *world {
 // newContest begins one without forwards and flows.
 func newContest(t testing.TB, w *world, d dice) (*contest, error) {
 	c := &contest{world: w, dice: d}
-	for _, m := range []*ebpf.Map{w.maps.FlowsEstablished, w.maps.FlowsTransitory, w.maps.Fragments, w.maps.Affinities} {
-		empty(t, m)
-	}
+	w.forget(t)
 	w.change(t, ctl.Delete(nil, true), ctl.ExistingKeep)
 	if !w.router {
 		w.route(true)

@@ -214,6 +214,7 @@ func (e exchange) check(r *run, frame []byte, got counted) {
 		r.Errorf("%v: counted (-want +got):\n%s", e.hook, diff)
 	}
 	r.checkPairs()
+	r.checkEntries()
 	if e.exit != nil {
 		e.checkHop(r)
 	}

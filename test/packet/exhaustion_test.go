@@ -53,6 +53,7 @@ func (r *run) claimAll(from machine, target endpoint) {
 		values[port] = bpf.XfwdFlow{To: keys[port], LastSeen: uint64(now.Nano()), Flags: uint8(bpf.XfwdFlowFlagFLOW_REVERSE)}
 		values[port].To.SourcePort = kernelPort(9)
 	}
+	r.crowded = true
 	if _, err := r.maps.FlowsEstablished.BatchUpdate(keys, values, nil); err != nil {
 		r.Fatal(err)
 	}

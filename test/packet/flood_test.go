@@ -58,6 +58,7 @@ func TestFlood(t *testing.T) {
 // flood has as many packets arrive, each from another client.
 func (r *run) flood(packets int, to endpoint, b body) {
 	r.Helper()
+	r.crowded = true
 	for i := range packets {
 		from := machineOf([4]byte{100, 64, byte(i >> 8), byte(i)}, [16]byte{0x20, 0x01, 0x0d, 0xb8, 14: byte(i >> 8), 15: byte(i)})
 		frame := r.link.frame(between(from.at(1024+i), to, b), r.family, r.mac("eth0"))

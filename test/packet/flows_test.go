@@ -61,6 +61,48 @@ func (r *run) checkPairs() {
 	}
 }
 
+// flowTables are the two maps of the flow table, at their numbers.
+func (w *world) flowTables() [2]*ebpf.Map {
+	return [2]*ebpf.Map{xfwd.Established: w.maps.FlowsEstablished, xfwd.Transitory: w.maps.FlowsTransitory}
+}
+
+// checkEntries checks that the programs count what they insert and delete: so nothing is
+// missing but what was evicted.
+func (r *run) checkEntries() {
+	r.Helper()
+	if r.crowded {
+		return
+	}
+	if err := r.accountFor(r.evicted); err != nil {
+		r.Error(err)
+	}
+}
+
+// accountFor is an error unless these entries, and no others, have been inserted and are
+// neither deleted nor there.
+func (w *world) accountFor(evicted xfwd.Entries) error {
+	for table, m := range w.flowTables() {
+		there, err := dump[bpf.XfwdTuple, bpf.XfwdFlow](m)
+		if err != nil {
+			return err
+		}
+		var perCPU []bpf.XfwdTableChanges
+		var account bpf.XfwdTableAccount
+		if err := errors.Join(w.maps.TableChanges.Lookup(uint32(table), &perCPU), w.maps.TableAccounts.Lookup(uint32(table), &account)); err != nil {
+			return err
+		}
+		var inserted, deleted uint64
+		for _, c := range perCPU {
+			inserted, deleted = inserted+c.Inserted, deleted+c.Deleted
+		}
+		if missing := inserted - deleted - account.Deleted - uint64(len(there)); missing != evicted[table] {
+			return fmt.Errorf("of %d entries that were inserted in flow table %d, the programs have deleted %d, commands %d, and %d are there: %d are missing, want %d",
+				inserted, table, deleted, account.Deleted, len(there), int64(missing), evicted[table])
+		}
+	}
+	return nil
+}
+
 // pairs is an error for each entry of the flow table that is not one of two.
 func pairs(established, transitory table) error {
 	var errs []error
@@ -172,14 +214,15 @@ type entry struct {
 func evict(which func(entry) bool) step {
 	return does(func(r *run) {
 		r.Helper()
-		for _, m := range []*ebpf.Map{r.maps.FlowsEstablished, r.maps.FlowsTransitory} {
+		for table, m := range r.flowTables() {
 			for key, flow := range r.table(m) {
-				if !which(entry{key, flow, m == r.maps.FlowsEstablished}) {
+				if !which(entry{key, flow, table == xfwd.Established}) {
 					continue
 				}
 				if err := m.Delete(key); err != nil {
 					r.Fatal(err)
 				}
+				r.evicted[table]++
 			}
 		}
 	})

@@ -9,6 +9,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/gopacket/gopacket"
+
+	xfwd "github.com/xfwd/xfwd/internal/maps"
 )
 
 // run is a case in one family, on one kind of link.
@@ -20,6 +22,10 @@ type run struct {
 	// chosen is the port that xfwd has chosen in place of a client's, or `chosen`
 	// as long as it has not.
 	chosen int
+	// evicted is how many entries of the flow table the test has taken, as the LRU may;
+	// crowded is set where the LRU may itself.
+	evicted xfwd.Entries
+	crowded bool
 	// last is the packet that came last.
 	last *met
 }

@@ -136,6 +136,10 @@ func (w *world) openMaps(tb lab.TB) {
 		"backend_connections": &w.maps.BackendConnections,
 		"turns":               &w.maps.Turns,
 		"counters":            &w.maps.Counters,
+		"backend_counters":    &w.maps.BackendCounters,
+		"setup_times":         &w.maps.SetupTimes,
+		"table_changes":       &w.maps.TableChanges,
+		"table_accounts":      &w.maps.TableAccounts,
 		"reasons":             &w.maps.Reasons,
 		"forward_drops":       &w.maps.ForwardDrops,
 		"answers":             &w.maps.Answers,
@@ -201,15 +205,31 @@ func (w *world) change(tb lab.TB, change ctl.Change, existing ctl.Existing) {
 // start forgets all flows, and has these forwards only.
 func (w *world) start(t testing.TB, f family, lines []string) {
 	t.Helper()
-	for _, m := range []*ebpf.Map{w.maps.FlowsEstablished, w.maps.FlowsTransitory, w.maps.Fragments, w.maps.Affinities} {
-		empty(t, m)
-	}
+	w.forget(t)
 	for id := range uint32(lastBackend + 1) {
 		if err := w.maps.BackendConnections.Put(id, int64(0)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.change(t, ctl.ApplyFile(forwards(t, f, lines...), true), ctl.ExistingKeep)
+}
+
+// forget forgets what packets have left.
+func (w *world) forget(t testing.TB) {
+	t.Helper()
+	for _, m := range []*ebpf.Map{w.maps.FlowsEstablished, w.maps.FlowsTransitory, w.maps.Fragments, w.maps.Affinities} {
+		empty(t, m)
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for table := range uint32(len(maps.Entries{})) {
+		changes, account := make([]bpf.XfwdTableChanges, cpus), bpf.XfwdTableAccount{}
+		if err := errors.Join(w.maps.TableChanges.Put(table, changes), w.maps.TableAccounts.Put(table, account)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func empty(t testing.TB, m *ebpf.Map) {
