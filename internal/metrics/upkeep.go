@@ -37,8 +37,7 @@ func NewUpkeep(registry prometheus.Registerer) *Upkeep {
 		reconciled: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: reconcileSeconds.Name, Help: reconcileSeconds.Help,
 			// From a few devices to thousands of forwards.
-			Buckets:                     prometheus.ExponentialBuckets(0.001, 4, 8),
-			NativeHistogramBucketFactor: 1.1,
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}),
 		errors: reconcileErrors.vector(),
 		swept:  sweptEntries.vector(),

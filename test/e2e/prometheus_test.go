@@ -44,6 +44,15 @@ func TestPrometheus(t *testing.T) {
 		p.mustBecome(t, `sum(rate(xfwd_forward_packets_total{forward="web",direction="`+direction+`"}[30s])) > 0`)
 	}
 	p.mustBecome(t, `sum(xfwd_forward_active_connections{forward="web"}) >= 4`)
+	p.mustBecome(t, `sum(rate(xfwd_backend_bytes_total{forward="web",backend="30080"}[30s])) == sum(rate(xfwd_forward_bytes_total{forward="web"}[30s])) > 0`)
+	// A process of this host accepts at once.
+	p.mustBecomeWith(t, `histogram_quantile(0.5, rate(xfwd_forward_setup_seconds{forward="web"}[1m])) < 0.5`, func() {
+		conn, err := lan.Client.Dial("tcp", at(lan.HostAddr.V4, 80), anyPort)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	})
 	refuse := func() error {
 		conn, err := lan.Client.Dial("tcp", at(lan.HostAddr.V4, 81), anyPort)
 		if err == nil {
@@ -131,7 +140,7 @@ scrape_configs:
 `)
 	const listen = "127.0.0.1:9090"
 	in.Start("prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+listen, "--log.level=warn")
+		"--web.listen-address="+listen, "--log.level=warn", "--enable-feature=native-histograms")
 	p := &prometheus{in.Web(listen)}
 	p.mustBecome(t, "xfwd_up == 1")
 	return p
@@ -178,8 +187,15 @@ func (p *prometheus) fires(t *testing.T, labels string) bool {
 // mustBecome waits until a question has an answer.
 func (p *prometheus) mustBecome(t *testing.T, expression string) {
 	t.Helper()
+	p.mustBecomeWith(t, expression, func() {})
+}
+
+// mustBecomeWith is mustBecome, and does something again and again meanwhile.
+func (p *prometheus) mustBecomeWith(t *testing.T, expression string, do func()) {
+	t.Helper()
 	started := time.Now()
 	lab.Eventually(t, prometheusPatience, func() error {
+		do()
 		series, err := p.query(expression)
 		if err == nil && series == 0 {
 			err = fmt.Errorf("%s has no answer", expression)

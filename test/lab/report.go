@@ -19,6 +19,7 @@ type Forward struct {
 	Comment         string     `json:"comment"`
 	ExpiresAt       *time.Time `json:"expiresAt"`
 	Counters        Counters   `json:"counters"`
+	Setup           *Setup     `json:"setup"`
 }
 
 // Frontend is what clients address.
@@ -38,7 +39,23 @@ type Backend struct {
 	Weight  uint16 `json:"weight"`
 	State   string `json:"state"`
 	// Active counts its connections.
-	Active uint64 `json:"active"`
+	Active   uint64          `json:"active"`
+	Counters BackendCounters `json:"counters"`
+}
+
+// BackendCounters are what a backend has had of its forward's traffic.
+type BackendCounters struct {
+	Forward     Traffic     `json:"forward"`
+	Reverse     Traffic     `json:"reverse"`
+	Connections Connections `json:"connections"`
+}
+
+// Setup is how long connections of a forward took to be accepted.
+type Setup struct {
+	Connections uint64  `json:"connections"`
+	SumSeconds  float64 `json:"sumSeconds"`
+	P50Seconds  float64 `json:"p50Seconds"`
+	P99Seconds  float64 `json:"p99Seconds"`
 }
 
 // Counters are a forward's.
@@ -105,4 +122,8 @@ type FlowTable struct {
 	MaxFlows    uint32 `json:"maxFlows"`
 	Established uint64 `json:"established"`
 	Transitory  uint64 `json:"transitory"`
+	Evicted     struct {
+		Established uint64 `json:"established"`
+		Transitory  uint64 `json:"transitory"`
+	} `json:"evicted"`
 }
