@@ -45,12 +45,13 @@ func (u *upkeep) run(ctx context.Context) {
 		}
 	})
 	both.Go(func() {
-		for wait(ctx, sweepInterval) {
+		for ctx.Err() == nil {
 			u.with(ctx, func(d Dataplane) error {
 				swept, err := d.Sweep(ctx)
 				u.counts.Swept(swept)
 				return err
 			})
+			wait(ctx, sweepInterval)
 		}
 	})
 	both.Wait()

@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -55,6 +56,7 @@ func TestFaultFlowTableFull(t *testing.T) {
 	load.mustGoOn(t, soon)
 	f.mustServeOnly(t, 80, 0, 1)
 	forgotten, reset := len(conns)+len(load.conns)-len(f.xfwd.Flows()), 0
+	mustCountEvicted(t, f.xfwd, forgotten, 2*len(conns))
 	for _, conn := range conns {
 		// A stream cannot come from two servers unless one makes a mistake in it.
 		if err := conn.Echo(fmt.Appendf(nil, "%v is still there", conn.Local())); isReset(err) {
@@ -78,4 +80,24 @@ func TestFaultFlowTableFull(t *testing.T) {
 	mustBeFine(t, f.xfwd)
 	keepTalking(f.Network, 80).mustGoOn(t, soon)
 	f.mustServeOnly(t, 80, 0, 1)
+}
+
+// mustCountEvicted fails the test unless serve finds out how many entries of established
+// flows are gone: of each that is forgotten one at least.
+func mustCountEvicted(t *testing.T, x *lab.XFWD, least, most int) {
+	t.Helper()
+	s := x.Serve()
+	var evicted float64
+	lab.Eventually(t, lab.Patience, func() error {
+		evicted = s.Metrics()[`xfwd_flow_entries_evicted_total{state="established"}`]
+		if evicted < float64(least) || evicted > float64(most) {
+			return fmt.Errorf("%v entries are counted as evicted, want %d to %d", evicted, least, most)
+		}
+		return nil
+	})
+	s.Kill()
+	if status := x.Do("status").Stdout; !strings.Contains(status, "established entries, for want of room") {
+		t.Errorf("status does not say that entries were evicted:\n%s", status)
+	}
+	t.Logf("%v entries were evicted", evicted)
 }
