@@ -22,7 +22,8 @@ func newStatus(a *app) *cobra.Command {
 attached and why so, how full the flow table is, and why packets were passed
 on untouched or dropped. Below that, one line says of each thing that is wrong
 what to do: a device that has no program, a backend that no route leads to, a
-flow table that is nearly full, programs whose pins are gone.`,
+flow table that is nearly full, programs whose pins are gone. With -o json, a
+hook that should have a program and has none is one whose "missing" is true.`,
 		Example: `  xfwd status
   xfwd status -o json`,
 		Args: between(0, 0, "xfwd status"),

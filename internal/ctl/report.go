@@ -136,7 +136,7 @@ type HookStatus struct {
 	// Why says in a few words why this hook and mode, or why none.
 	Why string `json:"why"`
 	// Missing is set when nothing is attached although it should be.
-	Missing bool `json:"-"`
+	Missing bool `json:"missing"`
 }
 
 // FlowTable describes the flow table.

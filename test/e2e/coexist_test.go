@@ -177,7 +177,7 @@ func TestUnrelatedProgramsSurvive(t *testing.T) {
 					for _, network := range networks {
 						net.Host.Echo(network, ":30080")
 					}
-					if kind.name == "link" && !haveTCX() {
+					if kind.name == "link" && !lab.HaveTCX() {
 						t.Skip("this kernel has no tcx links, of which this test is")
 					}
 					coexist(t, net, kind.by(), theirsFirst, verdict)
@@ -187,17 +187,11 @@ func TestUnrelatedProgramsSurvive(t *testing.T) {
 	}
 }
 
-// haveTCX says whether the kernel is one that has tcx links, from Linux 6.6 on.
-func haveTCX() bool {
-	_, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: ebpf.AttachTCXIngress})
-	return !errors.Is(err, ebpf.ErrNotSupported) && !errors.Is(err, unix.EINVAL)
-}
-
 // Two instances with roots of their own serve one namespace, each its ports, and do
 // not meet: neither warns of the other, and one that is unloaded takes only itself.
 func TestTwoInstances(t *testing.T) {
 	t.Parallel()
-	if !haveTCX() {
+	if !lab.HaveTCX() {
 		t.Skip("the kernel has no tcx links, and a filter of one instance is where the other's would be")
 	}
 	net := lab.New(t).Direct()

@@ -104,7 +104,7 @@ func TestFaultBPFFSUnmounted(t *testing.T) {
 	load.mustGoOn(t, soon)
 
 	m.do("umount /sys/fs/bpf")
-	if haveTCX() {
+	if lab.HaveTCX() {
 		lab.Eventually(t, noticed, func() error {
 			if m.warned("eth0") {
 				return errors.New("programs still run")

@@ -4,47 +4,12 @@ package e2e
 
 import (
 	"errors"
-	"fmt"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
 	"github.com/xfwd/xfwd/test/lab"
 )
-
-// tearOff takes our program from one direction of a device of the host, as somebody
-// does who has `bpftool link detach` or `tc filter del`.
-func tearOff(t *testing.T, x *lab.XFWD, host *lab.Namespace, device, direction string) {
-	t.Helper()
-	ifindex := host.Index(device)
-	if haveTCX() {
-		detachLink(t, x, fmt.Sprintf("%d-%s", ifindex, direction))
-		return
-	}
-	parent := map[string]uint32{"ingress": netlink.HANDLE_MIN_INGRESS, "egress": netlink.HANDLE_MIN_EGRESS}[direction]
-	filters, err := host.Links().FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}, parent)
-	if err != nil || len(filters) != 1 {
-		t.Fatalf("%s of %s has %d filters, want one: %v", direction, device, len(filters), err)
-	}
-	if err := host.Links().FilterDel(filters[0]); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// detachLink detaches what is pinned as a link of that name.
-func detachLink(t *testing.T, x *lab.XFWD, name string) {
-	t.Helper()
-	l, err := link.LoadPinnedLink(pinOf(t, x, "links/"+name), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if err := l.Detach(); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // lastAck is more than what a TCP may delay an acknowledgement by, which is 200 ms.
 const lastAck = 300 * time.Millisecond
@@ -76,10 +41,10 @@ func TestFaultProgramTornOff(t *testing.T) {
 				load := keepTalking(net, 80)
 				load.mustGoOn(t, soon)
 				time.Sleep(lastAck)
-				tearOff(t, x, net.Host, "eth0", direction)
+				x.TearOff("eth0", direction)
 				mustWarn(t, x, "nothing is attached to "+direction+" of eth0", "`xfwd apply` or any `xfwd add` attaches it")
-				if mode := modeOf(t, x.Status(), "eth0", direction); mode != "none" {
-					t.Errorf("status says that %s is attached by %s", direction, mode)
+				if hook := hookOf(t, x.Status(), "eth0", direction); hook.Mode != "none" || !hook.Missing {
+					t.Errorf("status says of a hook that is missing: %+v", hook)
 				}
 				mustBeSilent(t, load.conns)
 				for _, host := range net.HostAddr.All() {
@@ -105,7 +70,7 @@ func TestFaultProgramTornOff(t *testing.T) {
 func TestFaultProgramOfOnePodTornOff(t *testing.T) {
 	t.Parallel()
 	f, load, of := fleetUnderFault(t)
-	tearOff(t, f.xfwd, f.Host, "pod0", "ingress")
+	f.xfwd.TearOff("pod0", "ingress")
 	mustWarn(t, f.xfwd, "nothing is attached to ingress of pod0")
 	mustBeSilent(t, of[0])
 	mustGoOn(t, of[1], soon)
@@ -137,12 +102,12 @@ func TestFaultSocketHooksDetached(t *testing.T) {
 			old = append(old, net.Host.MustConnect(network, at(net.HostAddr.V4, 80)))
 		}
 		for _, hook := range hooks {
-			detachLink(t, x, hook)
+			x.DetachLink(hook)
 		}
 		mustWarn(t, x, "connections of this host itself are not forwarded", "any `xfwd add`")
 		for _, hook := range hooks {
-			if mode := modeOf(t, x.Status(), "", hook); mode != "none" {
-				t.Errorf("status says that %s is attached by %s", hook, mode)
+			if hook := hookOf(t, x.Status(), "", hook); hook.Mode != "none" || !hook.Missing {
+				t.Errorf("status says of a hook that is missing: %+v", hook)
 			}
 		}
 		if _, err := net.Host.Connect("tcp", at(net.HostAddr.V4, 80), anyPort); !errors.Is(err, syscall.ECONNREFUSED) {

@@ -36,7 +36,7 @@ func TestFaultXDPTakenAway(t *testing.T) {
 	load := keepTalking(site.Network, 80)
 	load.mustGoOn(t, soon)
 	for _, device := range []string{"eth0", "eth1"} {
-		detachLink(t, x, fmt.Sprintf("%d-native", site.Host.Index(device)))
+		x.DetachLink(fmt.Sprintf("%d-native", site.Host.Index(device)))
 		mustWarn(t, x, "XDP does not serve "+device, "lost its program", "any `xfwd add` attaches it")
 		load.mustGoOn(t, soon)
 

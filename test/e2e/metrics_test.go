@@ -147,7 +147,7 @@ func TestMetricsAreWhatCommandsShow(t *testing.T) {
 			}
 		}
 	}
-	tearOff(t, f.xfwd, f.Host, "eth0", "egress")
+	f.xfwd.TearOff("eth0", "egress")
 	got = s.Metrics()
 	if attached, found := got[`xfwd_hook_attached{device="eth0",hook="egress",mode="none"}`]; !found || attached != 0 {
 		t.Errorf("of a hook that has lost its program, xfwd_hook_attached is %v (there: %v), want 0", attached, found)

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -54,7 +53,7 @@ func TestMetricsOutliveAnUpgrade(t *testing.T) {
 // ofAnotherBuild makes the next command take the programs for another version's.
 func ofAnotherBuild(t *testing.T, x *lab.XFWD) {
 	t.Helper()
-	m, err := ebpf.LoadPinnedMap(pinOf(t, x, "maps/settings"), nil)
+	m, err := ebpf.LoadPinnedMap(x.PinOf("maps/settings"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +71,7 @@ func ofAnotherBuild(t *testing.T, x *lab.XFWD) {
 // pinnedProgram is the kernel's number of the program for what comes in.
 func pinnedProgram(t *testing.T, x *lab.XFWD) ebpf.ProgramID {
 	t.Helper()
-	program, err := ebpf.LoadPinnedProgram(pinOf(t, x, "programs/xfwd_ingress"), nil)
+	program, err := ebpf.LoadPinnedProgram(x.PinOf("programs/xfwd_ingress"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,14 +82,4 @@ func pinnedProgram(t *testing.T, x *lab.XFWD) ebpf.ProgramID {
 	}
 	id, _ := info.ID()
 	return id
-}
-
-// pinOf is the path of a pin of the only dataplane of an instance.
-func pinOf(t *testing.T, x *lab.XFWD, name string) string {
-	t.Helper()
-	pins, err := filepath.Glob(filepath.Join(x.Root, "net-*", name))
-	if err != nil || len(pins) != 1 {
-		t.Fatalf("%s is pinned as %q: %v", name, pins, err)
-	}
-	return pins[0]
 }

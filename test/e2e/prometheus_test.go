@@ -78,7 +78,7 @@ func TestPrometheus(t *testing.T) {
 		p.mustBecome(t, fmt.Sprintf(`absent(ALERTS{alertstate="firing",%s})`, what))
 	}
 	add := func() { x.Add("80/tcp+udp", "30080", "--name", "web") }
-	alert(`alertname="XfwdHookDetached",device="eth0",hook="ingress"`, func() { tearOff(t, x, lan.Host, "eth0", "ingress") }, add)
+	alert(`alertname="XfwdHookDetached",device="eth0",hook="ingress"`, func() { x.TearOff("eth0", "ingress") }, add)
 	alert(`alertname="XfwdScrapeFails"`, s.Kill, func() { s = x.Serve() })
 	alert(`alertname="XfwdNotLoaded"`, func() { x.Do("unload") }, add)
 }

@@ -91,7 +91,7 @@ func TestServeFollowsTheDataplane(t *testing.T) {
 	}
 	x.Add("80", "30080")
 	// Somebody has removed a pin, as good as any damage.
-	if err := os.Remove(pinOf(t, x, "maps/counters")); err != nil {
+	if err := os.Remove(x.PinOf("maps/counters")); err != nil {
 		t.Fatal(err)
 	}
 	mustMeasure(t, s, lab.Samples{"xfwd_up": 0})

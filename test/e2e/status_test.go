@@ -40,21 +40,26 @@ func TestStatusListsEveryHook(t *testing.T) {
 		}
 	}
 	for _, hook := range status.Hooks {
-		if hook.Why == "" {
-			t.Errorf("no reason for %+v", hook)
+		if hook.Why == "" || hook.Missing {
+			t.Errorf("without a reason, or missing: %+v", hook)
 		}
 	}
 }
 
-func modeOf(t *testing.T, status lab.Status, device, hook string) string {
+func hookOf(t *testing.T, status lab.Status, device, hook string) lab.Hook {
 	t.Helper()
 	for _, h := range status.Hooks {
 		if h.Device == device && h.Hook == hook {
-			return h.Mode
+			return h
 		}
 	}
 	t.Errorf("status does not list %s of device %q: %+v", hook, device, status.Hooks)
-	return ""
+	return lab.Hook{}
+}
+
+func modeOf(t *testing.T, status lab.Status, device, hook string) string {
+	t.Helper()
+	return hookOf(t, status, device, hook).Mode
 }
 
 // A bridge is attached, of its ports only the ingress, and a client behind a port

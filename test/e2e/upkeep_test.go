@@ -97,7 +97,7 @@ func TestUpkeepBringsHooksBack(t *testing.T) {
 	x.Add("80/tcp+udp", "30080")
 	x.Serve()
 	for _, direction := range []string{"ingress", "egress"} {
-		tearOff(t, x, lan.Host, "eth0", direction)
+		x.TearOff("eth0", direction)
 	}
 	mustAttach(t, x, "eth0")
 	for _, network := range networks {

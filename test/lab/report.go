@@ -111,10 +111,11 @@ type Status struct {
 
 // Hook is one place where a program of xfwd is, or is not, attached.
 type Hook struct {
-	Device string `json:"device"`
-	Hook   string `json:"hook"`
-	Mode   string `json:"mode"`
-	Why    string `json:"why"`
+	Device  string `json:"device"`
+	Hook    string `json:"hook"`
+	Mode    string `json:"mode"`
+	Why     string `json:"why"`
+	Missing bool   `json:"missing"`
 }
 
 // FlowTable describes the flow table.

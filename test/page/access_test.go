@@ -15,16 +15,12 @@ const axe = "../../.tools/axe-core/axe.min.js"
 // On each screen the page fits its width, and axe-core finds nothing that would keep
 // somebody out: not with everything unfolded, nor with warnings, nor without an answer.
 func TestPageIsAccessible(t *testing.T) {
-	checker, err := os.ReadFile(axe)
-	if err != nil {
-		t.Fatalf("this test needs axe-core: %v", err)
-	}
 	s := newScene(t)
 	s.trade(t)
 	s.xfwd.Add("[2001:db8:1234:5678:9abc:def0:1234:5678]:7777-7799/udp", "["+s.Servers[0].Addr.V6.String()+"]:8080",
 		"--device", "eth7", "--name", "a-long-name-of-a-forward-that-goes-on", "--comment", strings.Repeat("word", 50))
 	b := s.look(t, desktop)
-	value[bool](b, `%s; typeof axe.run === "function"`, checker)
+	b.takeAxe()
 	b.until(`!document.querySelector("#warnings").hidden`)
 	b.until(`document.querySelectorAll("#forwards-table > tbody").length === 10`)
 	value[bool](b, `(document.querySelectorAll(".unfold").forEach((button) => button.click()), true)`)
@@ -51,6 +47,16 @@ func TestPageIsAccessible(t *testing.T) {
 	for _, at := range []screen{desktop, phone.dark()} {
 		t.Run("no answer "+at.scheme, func(t *testing.T) { check(t, at) })
 	}
+}
+
+// takeAxe gives the page the checker.
+func (b *browser) takeAxe() {
+	b.t.Helper()
+	checker, err := os.ReadFile(axe)
+	if err != nil {
+		b.t.Fatalf("this test needs axe-core: %v", err)
+	}
+	value[bool](b, `%s; typeof axe.run === "function"`, checker)
 }
 
 // violations are what axe-core has found, one line each.

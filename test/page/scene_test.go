@@ -64,10 +64,10 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-// serve starts the server of the page.
-func (s *scene) serve() {
+// serve starts the server of the page, with more words for its command line.
+func (s *scene) serve(words ...string) {
 	const address = ":9980"
-	args := append([]string{"--uts", "sh", "-c", `hostname "$1" && shift && exec "$@"`, "sh", hostName}, s.xfwd.Command("serve", "--listen", address).Args...)
+	args := append([]string{"--uts", "sh", "-c", `hostname "$1" && shift && exec "$@"`, "sh", hostName}, s.xfwd.Command(append([]string{"serve", "--listen", address}, words...)...).Args...)
 	s.serving = s.xfwd.ServeCommand(exec.Command("unshare", args...), s.Host.Web(address))
 	s.url = fmt.Sprintf("http://%s:9980/", s.HostAddr.V4)
 }

@@ -14,7 +14,7 @@ export class System {
 			reasons.look(at, counts);
 			fill(byId(id), byCount(counts).map(([reason, n]) => [reason, exact(n), short(reasons.rates[reason])]), ["", "number", "number"]);
 		}
-		fill(byId("hooks"), state.hooks.map((h) => [h.device || "own connections", h.hook, h.mode, h.why]), ["", "", "mode", "why"]);
+		fill(byId("hooks"), state.hooks.map((h) => [h.device || "own connections", h.hook, h.missing ? "missing" : h.mode, h.why]), ["", "", "mode", "why"]);
 		for (const row of byId("hooks").rows) {
 			row.dataset.mode = row.cells[2].textContent;
 		}
