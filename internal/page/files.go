@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"fmt"
+	"html/template"
 	"net/http"
 	"path"
 	"time"
@@ -23,8 +24,9 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// addFiles makes mux answer with the files that are a part of the program.
-func addFiles(mux *http.ServeMux) error {
+// addFiles makes mux answer with the files that are a part of the program. The page
+// knows by the version when that of the server has become another.
+func addFiles(mux *http.ServeMux, version string) error {
 	files, err := static.ReadDir("static")
 	if err != nil {
 		return err
@@ -37,10 +39,24 @@ func addFiles(mux *http.ServeMux) error {
 		pattern := "GET /page/" + f.Name()
 		if f.Name() == "index.html" {
 			pattern = "GET /{$}"
+			if content, err = withVersion(content, version); err != nil {
+				return err
+			}
 		}
 		mux.Handle(pattern, file(f.Name(), content))
 	}
 	return nil
+}
+
+// withVersion is the page with the version of the program in it.
+func withVersion(page []byte, version string) ([]byte, error) {
+	t, err := template.New("page").Parse(string(page))
+	if err != nil {
+		return nil, err
+	}
+	var filled bytes.Buffer
+	err = t.Execute(&filled, struct{ Version string }{version})
+	return filled.Bytes(), err
 }
 
 // file answers with a file, or that it is still the same: browsers ask each time,

@@ -33,7 +33,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // Handler answers at /, and below /page/ and /api/v1/.
 func Handler(o Options) (http.Handler, error) {
 	mux := http.NewServeMux()
-	if err := addFiles(mux); err != nil {
+	if err := addFiles(mux, o.Version); err != nil {
 		return nil, err
 	}
 	mux.Handle("GET /api/v1/state", newShared(stateAge, o.state))

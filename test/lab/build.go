@@ -42,10 +42,19 @@ func mainStatus(tests interface{ Run() int }) (status int, err error) {
 			return 0, err
 		}
 		program = filepath.Join(dir, "xfwd")
-		build := exec.Command("go", "build", "-o", program, "github.com/xfwd/xfwd/cmd/xfwd")
-		if output, err := build.CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("%s: %w\n%s", build, err, output)
+		if err := Build(program); err != nil {
+			return 0, err
 		}
 	}
 	return tests.Run(), nil
+}
+
+// Build builds xfwd with more flags of `go build`, which takes a Go toolchain.
+func Build(program string, flags ...string) error {
+	args := append([]string{"build", "-o", program}, flags...)
+	command := exec.Command("go", append(args, "github.com/xfwd/xfwd/cmd/xfwd")...)
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", command, err, output)
+	}
+	return nil
 }

@@ -138,6 +138,17 @@ func (b *browser) asked(path string) int {
 	return n
 }
 
+// awaitQuestions waits until the page has asked for the state so many times.
+func (b *browser) awaitQuestions(n int) {
+	b.t.Helper()
+	lab.Eventually(b.t, patience, func() error {
+		if asked := b.asked("api/v1/state"); asked < n {
+			return fmt.Errorf("the page has asked %d times, want %d", asked, n)
+		}
+		return nil
+	})
+}
+
 // ignoreNoAnswer is told when the server is ended and when it is there again: while
 // it is not, the browser's complaints about that are none.
 func (b *browser) ignoreNoAnswer(yes bool) {

@@ -64,11 +64,5 @@ func TestPageRestsWhenHidden(t *testing.T) {
 	}
 	hide(false)
 	b.until(`document.querySelector("#badge").dataset.state === "loaded"`)
-	deadline := time.Now().Add(patience)
-	for b.asked("api/v1/state") < before+3 {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not ask any more")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	b.awaitQuestions(before + 3)
 }

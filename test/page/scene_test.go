@@ -22,6 +22,8 @@ type scene struct {
 	*lab.Site
 	xfwd    *lab.XFWD
 	serving *lab.Serving
+	// program is what serves, if it is not the xfwd that adds forwards.
+	program string
 	// url is the address of the page, seen from the client.
 	url string
 }
@@ -67,7 +69,11 @@ func newScene(t *testing.T) *scene {
 // serve starts the server of the page, with more words for its command line.
 func (s *scene) serve(words ...string) {
 	const address = ":9980"
-	args := append([]string{"--uts", "sh", "-c", `hostname "$1" && shift && exec "$@"`, "sh", hostName}, s.xfwd.Command(append([]string{"serve", "--listen", address}, words...)...).Args...)
+	serve := s.xfwd.Command(append([]string{"serve", "--listen", address}, words...)...).Args
+	if s.program != "" {
+		serve[0] = s.program
+	}
+	args := append([]string{"--uts", "sh", "-c", `hostname "$1" && shift && exec "$@"`, "sh", hostName}, serve...)
 	s.serving = s.xfwd.ServeCommand(exec.Command("unshare", args...), s.Host.Web(address))
 	s.url = fmt.Sprintf("http://%s:9980/", s.HostAddr.V4)
 }

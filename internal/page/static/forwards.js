@@ -30,6 +30,22 @@ export class Forwards {
 		return [...this.#rows.values()].map((row) => row.growth);
 	}
 
+	// choices are what somebody has chosen to see.
+	get choices() {
+		const unfolded = [...this.#rows.values()].filter((row) => row.unfolded).map((row) => row.name);
+		return { filter: this.#filter.value, order: this.#order.choice, unfolded };
+	}
+
+	// choose chooses the same as somebody has before.
+	choose({ filter, order, unfolded }) {
+		this.#filter.value = filter;
+		this.#order.choose(order);
+		for (const name of unfolded) {
+			this.#rows.get(name)?.unfold(true);
+		}
+		this.#sift();
+	}
+
 	take(state, at) {
 		const gone = new Set(this.#rows.keys());
 		let come = false;

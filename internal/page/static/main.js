@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { goOn, loadAnew, takeLeft } from "./anew.js";
 import { again, ask, Unreadable } from "./ask.js";
 import { byId, set, write } from "./dom.js";
 import { count } from "./format.js";
@@ -21,6 +22,8 @@ let warnings = [];
 let latest = 0;
 // told is what people were told last.
 let told = "";
+// left is what a page of another version has left for this one, until it is shown.
+let left = takeLeft();
 
 // tell says how it is going. Text that changes is read out, so it changes only when
 // something has happened.
@@ -38,6 +41,7 @@ function tell(state, badge, text) {
 }
 
 function show(state) {
+	loadAnew(state.version, forwards);
 	const at = Date.parse(state.time);
 	host = state.host;
 	forwardCount = state.forwards.length;
@@ -51,6 +55,11 @@ function show(state) {
 		system.take(state, at);
 		overview.show(at, state, forwards.growths, system.mainReason);
 		performance.measure("update", { start: began });
+	}
+	if (left) {
+		forwards.choose(left.choices);
+		goOn(left);
+		left = undefined;
 	}
 	if (state.loaded) {
 		tell("loaded", "loaded", "");

@@ -18,22 +18,32 @@ export class Order {
 	#by = "frontend";
 	#down = false;
 	#heads = new Map();
+	#changed;
 
 	// changed is called when somebody has chosen another.
 	constructor(table, changed) {
+		this.#changed = changed;
 		for (const head of table.querySelectorAll("th[data-sort]")) {
 			const by = head.dataset.sort;
-			const button = make("button", { type: "button" }, ...head.childNodes);
+			const button = make("button", { type: "button", id: `sort-${by}` }, ...head.childNodes);
 			button.addEventListener("click", () => {
-				this.#down = by === this.#by ? !this.#down : !rising.has(by);
-				this.#by = by;
-				this.#tell();
-				changed();
+				this.choose({ by, down: by === this.#by ? !this.#down : !rising.has(by) });
 			});
 			head.append(button);
 			this.#heads.set(by, head);
 		}
 		this.#tell();
+	}
+
+	get choice() {
+		return { by: this.#by, down: this.#down };
+	}
+
+	choose({ by, down }) {
+		this.#by = by;
+		this.#down = down;
+		this.#tell();
+		this.#changed();
 	}
 
 	#tell() {

@@ -40,8 +40,8 @@ export class Row {
 
 	constructor(forward) {
 		this.name = frontendName(forward.frontend);
-		this.button = make("button", { type: "button", class: "unfold", "aria-expanded": "false", "aria-controls": this.#id }, this.name);
-		this.button.addEventListener("click", () => this.unfold(this.#detail === null));
+		this.button = make("button", { type: "button", class: "unfold", id: `unfold-${encodeURIComponent(this.name)}`, "aria-expanded": "false", "aria-controls": this.#id }, this.name);
+		this.button.addEventListener("click", () => this.unfold(!this.unfolded));
 		this.chart = new Sparkline("packets", "packets/s");
 		this.cells = columns.map(([label, kind]) => make("td", { role: "cell", class: kind, "data-label": label }));
 		this.line = make("tr", { role: "row" },
@@ -79,6 +79,10 @@ export class Row {
 		set(this.line, "data-idle", String(this.growth.rates.inPackets + this.growth.rates.outPackets === 0));
 		this.chart.show(this.growth.points, this.#at);
 		this.#detail?.show(this.forward, this.growth, this.reasons, this.#at);
+	}
+
+	get unfolded() {
+		return this.#detail !== null;
 	}
 
 	unfold(open) {
