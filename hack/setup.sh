@@ -28,9 +28,10 @@ commands() {
 		ipvsadm=ipvsadm wg=wireguard-tools wrk=wrk psql=postgresql-client pg_ctlcluster=postgresql \
 		ssh=openssh-client sshd=openssh-server prometheus=prometheus promtool=prometheus tmux=tmux \
 		"bpftool=$(bpftool_package)" && commands bench ;;
-	# A browser without a window, and what fetches what checks pages, unless that is there.
-	page) echo chromium-headless-shell=chromium-headless-shell nsenter=util-linux && { [ -e "$axe" ] || echo npm=npm; } ;;
-	screenshots) echo /usr/share/fonts/opentype/inter=fonts-inter && commands page ;;
+	# A browser without a window, a terminal without one, and what fetches what checks pages, unless that is there.
+	page) echo chromium-headless-shell=chromium-headless-shell nsenter=util-linux tmux=tmux && { [ -e "$axe" ] || echo npm=npm; } ;;
+	screenshots) echo /usr/share/fonts/opentype/inter=fonts-inter \
+		/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf=fonts-dejavu-core && commands page ;;
 	# The guests of test/vm get the programs of the tests.
 	vm) echo xz=xz-utils /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring && debian_mirror && commands test ;;
 	lint) echo clang-format-19=clang-format-19 shellcheck=shellcheck systemd-analyze=systemd ;;

@@ -81,6 +81,9 @@ func (t *Terminal) Resize(width, height int) {
 // Screen is what the terminal shows, line by line.
 func (t *Terminal) Screen() string { return t.tmux("capture-pane", "-p") }
 
+// Styled is Screen with the escape sequences that make it look as it does.
+func (t *Terminal) Styled() string { return t.tmux("capture-pane", "-p", "-e") }
+
 // Await waits until the terminal shows what is wanted, or fails the test.
 func (t *Terminal) Await(what string, shows func(screen string) bool) string {
 	t.lab.tb.Helper()

@@ -63,9 +63,17 @@ func (s screen) dark() screen {
 	return s
 }
 
-// look opens a page from within a namespace. The test fails in the end if the page
-// has asked for anything of others, or the console is not empty.
+// look opens the page of xfwd from within a namespace.
 func look(t *testing.T, from *lab.Namespace, url string, at screen) *browser {
+	t.Helper()
+	b := open(t, from, url, at)
+	b.until(`document.querySelector("#badge").dataset.state !== "asking"`)
+	return b
+}
+
+// open opens a page from within a namespace. The test fails in the end if the page
+// has asked for anything of others, or the console is not empty.
+func open(t *testing.T, from *lab.Namespace, url string, at screen) *browser {
 	t.Helper()
 	lab.Need(t, chromium, "nsenter")
 	b := &browser{t: t, url: url}
@@ -86,7 +94,6 @@ func look(t *testing.T, from *lab.Namespace, url string, at screen) *browser {
 	})
 	b.resize(at)
 	must(b, chromedp.Navigate(url))
-	b.until(`document.querySelector("#badge").dataset.state !== "asking"`)
 	return b
 }
 

@@ -28,6 +28,14 @@ func TestScreenshots(t *testing.T) {
 		directory = *images
 		t.Setenv("FONTCONFIG_FILE", inter(t))
 	}
+	write := func(name string, picture []byte) {
+		if len(picture) > 150_000 {
+			t.Errorf("%s has %d bytes", name, len(picture))
+		}
+		if err := os.WriteFile(filepath.Join(directory, name), picture, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b := s.look(t, desktop)
 	if *images != "" {
 		time.Sleep(2 * time.Minute)
@@ -45,14 +53,9 @@ func TestScreenshots(t *testing.T) {
 	} {
 		b.resize(shot.at)
 		b.until(`matchMedia("(prefers-color-scheme: %s)").matches && innerWidth === %d`, shot.at.scheme, shot.at.width)
-		picture := smaller(t, b.picture())
-		if len(picture) > 150_000 {
-			t.Errorf("%s has %d bytes", shot.name, len(picture))
-		}
-		if err := os.WriteFile(filepath.Join(directory, shot.name), picture, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(shot.name, smaller(t, b.picture()))
 	}
+	write("top.png", s.top(t))
 }
 
 // inter is a configuration by which the system's font is Inter.
