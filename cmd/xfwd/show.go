@@ -92,15 +92,11 @@ func backendTable(f ctl.ForwardCounters) *table {
 		number("IN-BYTES"), number("OUT-BYTES"), text("SOURCE"))
 	for i, b := range f.Backends {
 		use := f.Uses[i]
-		state, connections := string(b.State), figures.Exact(use.Connections.Active)
-		switch {
-		case b.State != ctl.BackendDraining:
-		case use.Connections.Active == 0:
-			state = "drained"
-		default:
+		connections := figures.Exact(use.Connections.Active)
+		if b.State == ctl.BackendDraining && use.Connections.Active > 0 {
 			connections += " left"
 		}
-		t.row(b.PlaceLabel(), figures.Exact(uint64(b.Weight)), state, connections,
+		t.row(b.PlaceLabel(), figures.Exact(uint64(b.Weight)), b.StateLabel(use), connections,
 			figures.Short(use.Forward.Bytes), figures.Short(use.Reverse.Bytes), source(use))
 	}
 	return t

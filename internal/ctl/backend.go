@@ -130,6 +130,15 @@ func (b Backend) PlaceLabel() string {
 	return b.forPeople(b.Place())
 }
 
+// StateLabel is the state for people, who are told when a backend that drains has no
+// connection any more.
+func (b Backend) StateLabel(use BackendUse) string {
+	if b.State == BackendDraining && use.Connections.Active == 0 {
+		return "drained"
+	}
+	return string(b.State)
+}
+
 func (b Backend) forPeople(s string) string {
 	if b.Address.IsValid() {
 		return s

@@ -69,7 +69,7 @@ func (m *Model) backendLines(f ctl.ForwardCounters) []Line {
 			return append(lines, Line{fmt.Sprintf("and %d more; `xfwd show` has all", len(order)-n), Weak})
 		}
 		b := f.Backends[i]
-		lines = append(lines, Line{line(b.PlaceLabel(), fmt.Sprint(b.Weight), string(b.State), figures.Short(f.Uses[i].Connections.Active)), Plain})
+		lines = append(lines, Line{line(b.PlaceLabel(), fmt.Sprint(b.Weight), b.StateLabel(f.Uses[i]), figures.Short(f.Uses[i].Connections.Active)), Plain})
 	}
 	if len(order) == 0 {
 		lines = append(lines, Line{"none, clients are refused", Plain})

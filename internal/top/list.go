@@ -23,15 +23,19 @@ func (m *Model) viewList() []Line {
 		longest = max(longest, uniseg.StringWidth(f.Label))
 	}
 	width := min(room, longest)
+	names := nameWidth(rows, room-width-1)
 
 	titles := left(columns[0].title, width)
+	if names > 0 {
+		titles += " " + left("NAME", names)
+	}
 	for _, c := range columns[1:] {
 		titles += " " + right(c.title, c.width)
 	}
 	body := []Line{{titles, Title}}
 	position := m.position(rows)
 	for i := m.scroll; i < min(m.scroll+m.listRoom(), len(rows)); i++ {
-		line := Line{m.row(rows[i], width), Plain}
+		line := Line{m.row(rows[i], width, names), Plain}
 		switch {
 		case i == position:
 			line.Style = Selected
@@ -47,9 +51,30 @@ func (m *Model) viewList() []Line {
 	return m.frame(head, body, "q quit  enter look into  s sort  r reverse  / filter  space pause  ? help")
 }
 
-func (m *Model) row(f figures.Forward, width int) string {
+// nameWidth is the width of the column of names, for which there is so much room. It is
+// none if nothing has a name, or not enough of them would be seen.
+func nameWidth(rows []figures.Forward, room int) int {
+	const least = 8
+	longest := 0
+	for _, f := range rows {
+		longest = max(longest, uniseg.StringWidth(f.Name))
+	}
+	if longest == 0 {
+		return 0
+	}
+	longest = max(longest, len("NAME"))
+	if room < min(longest, least) {
+		return 0
+	}
+	return min(longest, room)
+}
+
+func (m *Model) row(f figures.Forward, width, names int) string {
 	var b strings.Builder
 	b.WriteString(left(f.Label, width))
+	if names > 0 {
+		b.WriteString(" " + left(f.Name, names))
+	}
 	for _, c := range columns[1:] {
 		cell := figures.Rate(c.value(f))
 		if c.isRate {

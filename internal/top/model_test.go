@@ -119,6 +119,37 @@ q quit  enter look into  s sort  r reverse  / filter  space pause  ? help
 `)
 }
 
+// Names are shown if there is room for them, and as much of them as there is.
+func TestNames(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		width int
+		want  string
+	}{
+		{"resolver-of-the-office", 81, ""},
+		{"resolver-of-the-office", 82, "resolve~"},
+		{"resolver-of-the-office", 95, "resolver-of-the-offi~"},
+		{"resolver-of-the-office", 132, "resolver-of-the-office"},
+		{"dns", 78, "dns"},
+		{"dns", 77, ""},
+	} {
+		named := sample(t, 2)
+		named.Forwards[1].Name = test.name
+		m := NewModel(time.Second, sample(t, 1))
+		m.Resize(test.width, 24)
+		m.Add(named)
+		title, row := fmt.Sprintf("\n%-21s  IN/S ", "FRONTEND"), fmt.Sprintf("\n%-21s   200 ", "53/udp")
+		if test.want != "" {
+			width := max(len("NAME"), len(test.want))
+			title = fmt.Sprintf("\n%-21s %-*s  IN/S ", "FRONTEND", width, "NAME")
+			row = fmt.Sprintf("\n%-21s %-*s   200 ", "53/udp", width, test.want)
+		}
+		if got := screen(m); !strings.Contains(got, title) || !strings.Contains(got, row) {
+			t.Errorf("%s with %d columns, want%s%s:\n%s", test.name, test.width, title, row, got)
+		}
+	}
+}
+
 // Before a second sample there are no rates, and none are made up.
 func TestFirstSample(t *testing.T) {
 	m := NewModel(time.Second, sample(t, 5))
@@ -256,14 +287,16 @@ func TestLookInside(t *testing.T) {
 	if m.Inside() != "80/tcp" || !strings.Contains(screen(m), "\nreading flows\n") {
 		t.Errorf("inside %q: %s", m.Inside(), screen(m))
 	}
-	m.Add(withFlows(t, 3, "80/tcp", 3))
+	s := withFlows(t, 3, "80/tcp", 3)
+	s.Forwards[0].Backends[0].State = ctl.BackendDraining
+	m.Add(s)
 	mustShow(t, m, `xfwd top 12:00:03  3 forwards by IN/S  flows 6.7k of 66k (10%)
 80/tcp, maglev, source auto, dropped: no-claim 21
 in 1.0k/s 8.0M bit/s  out 500/s 4.0M bit/s  new 100/s  active 100  drops 7/s
 
 BACKEND         WEIGHT STATE    ACTIVE
 10.0.1.100:80        1 active        1
-this host:30080      1 active        0
+this host:30080      1 drained       0
 
 CLIENT                        TARGET                        STATE          IDLE
 198.51.100.0:40000            [2001:db8:ffff:ffff:ffff:fff~ syn              0s

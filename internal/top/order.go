@@ -19,7 +19,8 @@ type column struct {
 	isRate bool
 }
 
-// columns are those of the table. The frontend takes the width that is left.
+// columns are those of the table that it can be sorted by. Frontends, and names if
+// there are any, take the width that is left.
 var columns = []column{
 	{title: "FRONTEND"},
 	{"IN/S", 5, func(f figures.Forward) float64 { return f.Rates.Forward.Packets }, true},

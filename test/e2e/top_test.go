@@ -93,8 +93,9 @@ func packets(screen, frontend string) float64 {
 	for _, line := range strings.Split(screen, "\n") {
 		var number float64
 		var unit string
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == frontend {
-			if n, _ := fmt.Sscanf(fields[1], "%g%s", &number, &unit); n > 0 {
+		// There may be a name behind the frontend.
+		if fields := strings.Fields(line); len(fields) > 7 && fields[0] == frontend {
+			if n, _ := fmt.Sscanf(fields[len(fields)-7], "%g%s", &number, &unit); n > 0 {
 				return number * map[string]float64{"": 1, "k": 1e3, "M": 1e6}[unit]
 			}
 		}
