@@ -107,7 +107,7 @@ func mustShow(t *testing.T, m *Model, want string) {
 
 func TestList(t *testing.T) {
 	m := model(t)
-	mustShow(t, m, `xfwd top 12:00:02  3 forwards by IN/S  flows 6.7k of 66k (10%)
+	mustShow(t, m, `xfwd top 12:00:02  3 forwards by IN/S  flows 6.6k of 66k (10%)
 in 31k/s 250M bit/s  out 16k/s 125M bit/s  new 3.1k/s  active 3.1k  drops 7/s
 
 FRONTEND               IN/S IN-BIT/S OUT/S OUT-BIT/S NEW/S ACTIVE DROPS/S
@@ -154,7 +154,7 @@ func TestNames(t *testing.T) {
 func TestFirstSample(t *testing.T) {
 	m := NewModel(time.Second, sample(t, 5))
 	m.Resize(80, 24)
-	mustShow(t, m, `xfwd top 12:00:05  3 forwards by IN/S  flows 6.7k of 66k (10%)
+	mustShow(t, m, `xfwd top 12:00:05  3 forwards by IN/S  flows 6.6k of 66k (10%)
 in -/s - bit/s  out -/s - bit/s  new -/s  active 3.1k  drops -/s
 
 FRONTEND               IN/S IN-BIT/S OUT/S OUT-BIT/S NEW/S ACTIVE DROPS/S
@@ -290,7 +290,7 @@ func TestLookInside(t *testing.T) {
 	s := withFlows(t, 3, "80/tcp", 3)
 	s.Forwards[0].Backends[0].State = ctl.BackendDraining
 	m.Add(s)
-	mustShow(t, m, `xfwd top 12:00:03  3 forwards by IN/S  flows 6.7k of 66k (10%)
+	mustShow(t, m, `xfwd top 12:00:03  3 forwards by IN/S  flows 6.6k of 66k (10%)
 80/tcp, maglev, source auto, dropped: no-claim 21
 in 1.0k/s 8.0M bit/s  out 500/s 4.0M bit/s  new 100/s  active 100  drops 7/s
 

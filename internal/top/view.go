@@ -71,7 +71,8 @@ func (m *Model) trouble() Line {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// header tells the time and, for the whole, how full the flow table is.
+// header tells the time and, for the whole, how many established flows there are of those
+// that there is room for.
 func (m *Model) header() Line {
 	text := "xfwd top " + m.last.At.Format(time.TimeOnly)
 	if m.paused {
@@ -83,7 +84,7 @@ func (m *Model) header() Line {
 	}
 	text += fmt.Sprintf("  %d %s %s", len(m.rated), what, m.order)
 	if flows := m.last.Status.Flows; flows.MaxFlows > 0 {
-		text += fmt.Sprintf("  flows %s of %s (%d%%)", figures.Short(flows.Established+flows.Transitory), figures.Short(uint64(flows.MaxFlows)),
+		text += fmt.Sprintf("  flows %s of %s (%d%%)", figures.Short(flows.Established), figures.Short(uint64(flows.MaxFlows)),
 			100*flows.Established/uint64(flows.MaxFlows))
 	}
 	return Line{text, Strong}

@@ -23,7 +23,7 @@ const terminalWidth = 100
 // inside of the busiest one.
 func (s *scene) top(t *testing.T) []byte {
 	t.Helper()
-	list := s.watch(14)
+	list := s.watch(15)
 	inside := s.watch(16)
 	inside.Press("Enter")
 	inside.Await("flows of the busiest forward", func(screen string) bool {
