@@ -28,6 +28,10 @@ func TestMetricsAreExact(t *testing.T) {
 		packets = "xfwd_forward_packets_total" + labels
 		bytes   = "xfwd_forward_bytes_total" + labels
 		opened  = `xfwd_forward_connections_total{forward="53/udp",frontend="53/udp",protocol="udp"}`
+
+		ofBackend      = `{backend="30053",direction="in",forward="53/udp",frontend="53/udp",protocol="udp"}`
+		backendPackets = "xfwd_backend_packets_total" + ofBackend
+		backendBytes   = "xfwd_backend_bytes_total" + ofBackend
 	)
 	s := x.Serve()
 	var senders sync.WaitGroup
@@ -44,7 +48,7 @@ func TestMetricsAreExact(t *testing.T) {
 	scrape := func() {
 		t.Helper()
 		now := s.Metrics()
-		for _, name := range []string{packets, bytes, opened} {
+		for _, name := range []string{packets, bytes, opened, backendPackets, backendBytes} {
 			if now[name] < last[name] {
 				t.Errorf("%s fell from %.0f to %.0f", name, last[name], now[name])
 			}
@@ -78,6 +82,9 @@ func TestMetricsAreExact(t *testing.T) {
 	// With the headers of Ethernet, IP and UDP.
 	if want := float64(datagrams*(14+20+8+size) + datagrams*(14+40+8+size)); last[bytes] != want {
 		t.Errorf("%.0f bytes are counted, want %.0f", last[bytes], want)
+	}
+	if last[backendPackets] != last[packets] || last[backendBytes] != last[bytes] {
+		t.Errorf("of the only backend %.0f packets with %.0f bytes are counted", last[backendPackets], last[backendBytes])
 	}
 	if last[opened] != 2 {
 		t.Errorf("%v flows are counted, want 2", last[opened])

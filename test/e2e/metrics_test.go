@@ -232,6 +232,19 @@ func TestMetricsOfTenThousandForwards(t *testing.T) {
 	if got := s.Metrics(); got["xfwd_forwards"] != forwards {
 		t.Fatalf("%v forwards are shown", got["xfwd_forwards"])
 	}
+	// Backends of high numbers are counted elsewhere in the kernel than those of low ones.
+	for _, i := range []int{0, forwards - 1} {
+		for _, host := range lan.HostAddr.All() {
+			if conn, err := lan.Client.Dial("tcp", at(host, uint16(10_000+i)), anyPort); err == nil {
+				conn.Close()
+				t.Errorf("somebody answers at port %d", 30_000+i)
+			}
+		}
+		labels := fmt.Sprintf(`{backend="%d",direction="in",forward="%[2]d/tcp",frontend="%[2]d/tcp",protocol="tcp"}`, 30_000+i, 10_000+i)
+		if packets := s.Metrics()["xfwd_backend_packets_total"+labels]; packets != 2 {
+			t.Errorf("%v packets are counted for the backend of port %d, want 2", packets, 10_000+i)
+		}
+	}
 	s.Header.Set("Accept-Encoding", "gzip")
 	var fastest time.Duration
 	var answer lab.Answer

@@ -3,7 +3,6 @@
 package packet
 
 import (
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -157,7 +156,7 @@ func (r *run) mustHaveGrown(before, after xfwd.SetupTimes) {
 	want = min(want, lastSetupBucket)
 	for index, n := range after.Buckets {
 		if grown := n - before.Buckets[index]; (index == want) != (grown == 1) || grown > 1 {
-			r.Fatal(fmt.Sprintf("%v is counted in bucket %d, want %d", took, index, want))
+			r.Fatalf("%v is counted in bucket %d, want %d", took, index, want)
 		}
 	}
 	if after.Connections() != before.Connections()+1 {
