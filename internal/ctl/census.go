@@ -51,21 +51,23 @@ func (c *census) forwards(d *loader.Dataplane, s *state) ([]ForwardCounters, err
 	if err != nil {
 		return nil, err
 	}
+	ofForward, err := d.Maps.Counters(last(s.all))
+	if err != nil {
+		return nil, err
+	}
+	ofBackend, err := d.Maps.BackendCounters(last(s.backends))
+	if err != nil {
+		return nil, err
+	}
 	var result []ForwardCounters
 	for _, k := range s.alive() {
-		counted, err := d.Maps.Counters(k.ID)
-		if err != nil {
-			return nil, err
-		}
+		counted := ofForward[k.ID]
 		forward := ForwardCounters{Forward: s.forward(k), Setup: setup[k.ID]}
 		forward.Counters.Forward, forward.Counters.Reverse = traffic(counted)
 		forward.Counters.Connections = Connections{Opened: counted.Opened, Active: c.ofForward[k.ID]}
 		forward.Counters.Drops = drops[k.ID]
 		for _, b := range s.members(k) {
-			counted, err := d.Maps.BackendCounters(b.ID)
-			if err != nil {
-				return nil, err
-			}
+			counted := ofBackend[b.ID]
 			use := BackendUse{Connections: Connections{Opened: counted.Opened, Active: c.ofBackend[b.ID]}}
 			use.Forward, use.Reverse = traffic(counted)
 			if b.Source == maps.BackendMasquerades {

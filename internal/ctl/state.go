@@ -48,11 +48,7 @@ func readState(d *loader.Dataplane) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	last := uint32(0)
-	for id := range infos {
-		last = max(last, id)
-	}
-	slots, err := d.Maps.Backends(last)
+	slots, err := d.Maps.Backends(last(infos))
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +56,15 @@ func readState(d *loader.Dataplane) (*state, error) {
 		s.put(backend{slots[id], info})
 	}
 	return s, nil
+}
+
+// last is the highest id.
+func last[V any](all map[uint32]V) uint32 {
+	highest := uint32(0)
+	for id := range all {
+		highest = max(highest, id)
+	}
+	return highest
 }
 
 // next returns a state of the following epoch that holds the same.

@@ -3,6 +3,7 @@
 package maps
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -18,29 +19,72 @@ type Counters struct {
 	Opened uint64
 }
 
-// Counters reads those of a forward, all CPUs together.
-func (s *Set) Counters(forward uint32) (Counters, error) {
-	return readCounters(s.maps.Counters, forward)
+// Counters reads those of all forwards up to a last id, all CPUs together. The id is the
+// index.
+func (s *Set) Counters(last uint32) ([]Counters, error) {
+	return readCounters(s.maps.Counters, last)
 }
 
-// BackendCounters reads those of a backend in use, all CPUs together.
-func (s *Set) BackendCounters(backend uint32) (Counters, error) {
-	return readCounters(s.backendCounters(backend), backend)
-}
-
-// backendCounters is the map that has the counters of a backend.
-func (s *Set) backendCounters(backend uint32) *ebpf.Map {
-	if backend < s.maps.BackendCounters.MaxEntries() {
-		return s.maps.BackendCounters
+// BackendCounters reads those of all backends up to a last id, all CPUs together. The id
+// is the index; what is not in use may have any.
+func (s *Set) BackendCounters(last uint32) ([]Counters, error) {
+	few := s.maps.BackendCounters.MaxEntries()
+	all, err := readCounters(s.maps.BackendCounters, min(last, few-1))
+	if err != nil || last < few {
+		return all, err
 	}
-	return s.maps.MoreBackendCounters
+	all = append(all, make([]Counters, last+1-few)...)
+	more := s.maps.MoreBackendCounters
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, err
+	}
+	var cursor ebpf.MapBatchCursor
+	ids, perCPU := make([]uint32, lastBatch), make([]bpf.XfwdCounters, lastBatch*cpus)
+	for {
+		n, err := more.BatchLookup(&cursor, ids, perCPU, nil)
+		for i, id := range ids[:n] {
+			if id <= last {
+				all[id] = sum(perCPU[i*cpus : (i+1)*cpus])
+			}
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read map %s: %w", more, err)
+		}
+	}
 }
 
-func readCounters(m *ebpf.Map, id uint32) (Counters, error) {
-	var perCPU []bpf.XfwdCounters
-	if err := m.Lookup(id, &perCPU); err != nil {
-		return Counters{}, fmt.Errorf("read counters: %w", err)
+// readCounters reads the first counters of an array.
+func readCounters(m *ebpf.Map, last uint32) ([]Counters, error) {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, err
 	}
+	all, perCPU := make([]Counters, last+1), make([]bpf.XfwdCounters, (int(last)+1)*cpus)
+	var cursor ebpf.MapBatchCursor
+	switch _, err := m.BatchLookup(&cursor, make([]uint32, len(all)), perCPU, nil); {
+	case errors.Is(err, ebpf.ErrNotSupported): // of such maps, before Linux 5.13
+		for id := range all {
+			one := perCPU[id*cpus : (id+1)*cpus]
+			if err := m.Lookup(uint32(id), &one); err != nil {
+				return nil, fmt.Errorf("read map %s: %w", m, err)
+			}
+			all[id] = sum(one)
+		}
+		return all, nil
+	case ignoreMissing(err) != nil:
+		return nil, fmt.Errorf("read map %s: %w", m, err)
+	}
+	for id := range all {
+		all[id] = sum(perCPU[id*cpus : (id+1)*cpus])
+	}
+	return all, nil
+}
+
+func sum(perCPU []bpf.XfwdCounters) Counters {
 	var sum Counters
 	for _, k := range perCPU {
 		sum.ForwardPackets += k.ForwardPackets
@@ -49,7 +93,15 @@ func readCounters(m *ebpf.Map, id uint32) (Counters, error) {
 		sum.ReverseBytes += k.ReverseBytes
 		sum.Opened += k.Opened
 	}
-	return sum, nil
+	return sum
+}
+
+// backendCounters is the map that has the counters of a backend.
+func (s *Set) backendCounters(backend uint32) *ebpf.Map {
+	if backend < s.maps.BackendCounters.MaxEntries() {
+		return s.maps.BackendCounters
+	}
+	return s.maps.MoreBackendCounters
 }
 
 // ResetCounters makes ids ready for new forwards.
