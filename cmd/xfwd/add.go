@@ -35,6 +35,12 @@ A backend sees the client's address where its answers must come back through
 this host, and otherwise an address of this host; --source preserve or
 masquerade forces either.
 
+--check has the backends looked after, by tcp, http or udp and options, such as
+http,path=/healthz,port=8080,interval=5s,timeout=2s,rise=2,fall=3.
+
+Adding what is there with another check changes only that; adding it without one
+ends the check.
+
 XDP serves what leaves this host again, where a device can. --xdp eth0=off sets
 the mode of a device, --xdp off that of all others; it is native, generic, off
 or auto, and remembered until ` + "`xfwd unload`" + `.`,
@@ -60,6 +66,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
 	f.StringVar(&spec.Source, "source", "", "the `source` that a backend sees: auto, preserve or masquerade (default auto)")
 	f.StringVar(&spec.Balance, "balance", "", "the `way` a new connection chooses its backend (default maglev)")
 	f.StringVar(&spec.Affinity, "affinity", "", "send a client to the backend that it had within this `duration`")
+	f.StringVar(&spec.Check, "check", "", "look after the backends by this `check`: tcp, http or udp, with options")
 	f.StringArrayVar(&spec.Allow, "allow", nil, "only clients of this `prefix`; repeatable")
 	f.StringArrayVar(&spec.Deny, "deny", nil, "no clients of this `prefix`; repeatable")
 	f.StringVar(&spec.Expires, "expires", "", "remove the forward after this `duration`")
@@ -72,6 +79,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
 	a.maxFlowsFlag(cmd)
 	complete(cmd, "source", ctl.Sources())
 	complete(cmd, "balance", ctl.Balances())
+	complete(cmd, "check", ctl.CheckKinds())
 	complete(cmd, "existing", existings())
 	a.completeDevices(cmd)
 	hideNotYet(cmd)

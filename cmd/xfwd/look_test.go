@@ -76,6 +76,7 @@ func TestLook(t *testing.T) {
   source       auto
   balance      maglev
   affinity     none
+  check        none
   comment      the web
   expires      never
   forward      1234 packets, 98765432 bytes

@@ -64,6 +64,7 @@ func describe(w io.Writer, f ctl.ForwardCounters) error {
 		affinity = ctl.FormatDuration(f.Affinity)
 	}
 	line("affinity", affinity)
+	line("check", checkOf(f.Forward))
 	line("comment", cmp.Or(f.Comment, "none"))
 	expires := "never"
 	if !f.ExpiresAt.IsZero() {
@@ -84,6 +85,23 @@ func describe(w io.Writer, f ctl.ForwardCounters) error {
 	}
 	fmt.Fprintln(w)
 	return backendTable(f).flush(w)
+}
+
+// checkOf says how the backends of a forward are looked after.
+func checkOf(f ctl.Forward) string {
+	c := f.Check
+	if c == (ctl.Check{}) {
+		return "none"
+	}
+	what := string(c.Kind)
+	if c.Path != "" {
+		what += " " + c.Path
+	}
+	if c.Port != 0 {
+		what += fmt.Sprintf(" at port %d", c.Port)
+	}
+	return fmt.Sprintf("%s every %s, timeout %s, rise %d, fall %d",
+		what, ctl.FormatDuration(c.Interval), ctl.FormatDuration(c.Timeout), c.Rise, c.Fall)
 }
 
 // backendTable has a row for each backend of a forward.

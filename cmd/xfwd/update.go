@@ -82,7 +82,7 @@ func (o *outcome) lines(kept string) []string {
 	}
 	for _, f := range o.Changed {
 		label := f.Frontend.Label()
-		lines = append(lines, fmt.Sprintf("%s %s: %s", changed, label, changeOfBackends(was[label], f)))
+		lines = append(lines, fmt.Sprintf("%s %s: %s", changed, label, changeOf(was[label], f)))
 	}
 	for _, f := range o.Kept {
 		lines = append(lines, fmt.Sprintf("%s: %s", kept, f))
@@ -114,8 +114,21 @@ func changeOfBackend(was, is ctl.Backend) string {
 	return change
 }
 
-// changeOfBackends says in a line how the backends of a forward differ.
-func changeOfBackends(was, is ctl.Forward) string {
+// changeOf says in a line how a forward that stays differs.
+func changeOf(was, is ctl.Forward) string {
+	parts := changesOfBackends(was, is)
+	switch {
+	case is.Check == was.Check:
+	case is.Check == ctl.Check{}:
+		parts = append(parts, "no check")
+	default:
+		parts = append(parts, "check "+is.Check.String())
+	}
+	return strings.Join(parts, ", ")
+}
+
+// changesOfBackends says how the backends of a forward differ.
+func changesOfBackends(was, is ctl.Forward) []string {
 	old := map[string]ctl.Backend{}
 	for _, b := range was.Backends {
 		old[b.Place()] = b
@@ -138,5 +151,5 @@ func changeOfBackends(was, is ctl.Forward) string {
 	if more := len(parts) - mostBackendsTold; more > 0 {
 		parts = append(parts[:mostBackendsTold], fmt.Sprintf("%d more", more))
 	}
-	return strings.Join(parts, ", ")
+	return parts
 }

@@ -52,6 +52,7 @@ func (f Forward) differences(o Forward) []string {
 		{keySource, f.Source == o.Source},
 		{keyBalance, f.Balance == o.Balance},
 		{keyAffinity, f.Affinity == o.Affinity},
+		{keyCheck, f.Check == o.Check},
 		{keyComment, f.Comment == o.Comment},
 		{keyExpiresAt, f.ExpiresAt.Equal(o.ExpiresAt)},
 	} {
@@ -60,6 +61,12 @@ func (f Forward) differences(o Forward) []string {
 		}
 	}
 	return keys
+}
+
+// differsOnlyIn reports whether two forwards are the same in everything but these
+// keys, and maybe in them.
+func (f Forward) differsOnlyIn(o Forward, keys ...string) bool {
+	return !slices.ContainsFunc(f.differences(o), func(key string) bool { return !slices.Contains(keys, key) })
 }
 
 // String is the forward as one readable line: 80/tcp -> this host:30080.

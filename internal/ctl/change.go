@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Add returns the change that adds forwards. One that is there already stays
-// as it is. A frontend or a name that a different forward has is ErrConflict,
-// or with replace, that forward goes.
+// Add returns the change that adds forwards. One that is there already stays, with
+// the check and the expiry that it is added with. A frontend or a name that a
+// different forward has is ErrConflict, or with replace, that forward goes.
 func Add(forwards []Forward, replace bool) Change {
 	return func(have []Forward) ([]Forward, error) {
 		return merge(have, forwards, replace)
@@ -51,7 +51,8 @@ func Delete(refs []string, all bool) Change {
 }
 
 // merge returns fresh and those of have that can stand beside it. Without
-// replace, what cannot stand beside it must be equal to what comes instead.
+// replace, what cannot stand beside it must be what comes instead, but for its terms:
+// these are no part of what it is.
 func merge(have, fresh []Forward, replace bool) ([]Forward, error) {
 	x := newIndex()
 	for _, f := range fresh {
@@ -65,7 +66,7 @@ func merge(have, fresh []Forward, replace bool) ([]Forward, error) {
 		rival, found := x.rival(h)
 		if !found {
 			want = append(want, h)
-		} else if f := x.forwards[rival]; !replace && !f.Equal(h) {
+		} else if f := x.forwards[rival]; !replace && !f.differsOnlyIn(h, keyCheck, keyExpiresAt) {
 			return nil, takenError(f, h)
 		}
 	}

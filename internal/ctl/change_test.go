@@ -16,7 +16,7 @@ func TestChange(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change Change
-		// want is the difference: lines with -, + and, for other backends, ~.
+		// want is the difference: lines with -, + and, for other backends or terms, ~.
 		want string
 		err  string
 		kind error
@@ -40,6 +40,14 @@ func TestChange(t *testing.T) {
 		{name: "replace by the same", change: replace("80 30080 web")},
 		{name: "add against itself", change: Add(forwards(t, "80 1", "80 2"), true), kind: ErrConflict, err: "80/tcp -> this host:1 and 80/tcp -> this host:2 cannot both be; give one of them"},
 
+		{name: "add with a check", change: Add(checked(t, "80 30080 web", "tcp"), false), want: "~80/tcp -> this host:30080 web\n"},
+		{name: "add with another check", change: Add(checked(t, "22 30022", "udp"), false), want: "~22/tcp -> this host:30022\n"},
+		{name: "add without the check", change: add("22 30022"), want: "~22/tcp -> this host:30022\n"},
+		{name: "add with the check that is there", change: Add(checked(t, "22 30022", "tcp"), false)},
+		{name: "add with a check and another backend", change: Add(checked(t, "80 30081 web", "tcp"), false), kind: ErrConflict, err: `80/tcp is taken, it goes to this host:30080 ("web"); --replace takes it`},
+		{name: "add with a check and another name", change: Add(checked(t, "80 30080 site", "tcp"), false), kind: ErrConflict, err: "80/tcp -> this host:30080 is there already, with another name and check; --replace changes that"},
+		{name: "replace the backend and the check", change: Add(checked(t, "80 30081 web", "tcp"), true), want: "~80/tcp -> this host:30081 web\n"},
+
 		{name: "delete", change: Delete([]string{"80"}, false), want: "-80/tcp -> this host:30080 web\n"},
 		{name: "delete by name", change: Delete([]string{"tls"}, false), want: "-443/tcp -> this host:30443 tls\n-443/udp -> this host:30443 tls\n"},
 		{name: "delete one of two protocols", change: Delete([]string{"443/udp"}, false), want: "-443/udp -> this host:30443 tls\n"},
@@ -57,10 +65,11 @@ func TestChange(t *testing.T) {
 		{name: "delete nonsense like a name", change: Delete([]string{"a b"}, false), kind: ErrSyntax, err: `name "a b" has a character that names do not have; use 1 to 63 letters, digits, '-', '_' and '.'`},
 
 		{name: "apply", change: ApplyFile(forwards(t, "80 30080 web", "443 1 tls", "81 1"), false), want: "+81/tcp -> this host:1\n~443/tcp -> this host:1 tls\n"},
+		{name: "apply a check", change: ApplyFile(checked(t, "80 30080 web", "tcp"), false), want: "~80/tcp -> this host:30080 web\n"},
 		{name: "apply a moved name", change: ApplyFile(forwards(t, "81 30080 web"), false), want: "-80/tcp -> this host:30080 web\n+81/tcp -> this host:30080 web\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			had := forwards(t, have...)
+			had := append(forwards(t, have...), checked(t, "22 30022", "tcp")...)
 			Sort(had)
 			want, err := test.change(slices.Clone(had))
 			if test.err != "" {

@@ -170,8 +170,8 @@ func (c Check) String() string {
 	}
 	add(c.Kind == CheckHTTP && c.Path != defaultPath, "path", c.Path)
 	add(c.Port != 0, "port", strconv.Itoa(int(c.Port)))
-	add(c.Interval != defaultInterval, "interval", c.Interval.String())
-	add(c.Timeout != min(defaultTimeout, c.Interval), "timeout", c.Timeout.String())
+	add(c.Interval != defaultInterval, "interval", FormatDuration(c.Interval))
+	add(c.Timeout != min(defaultTimeout, c.Interval), "timeout", FormatDuration(c.Timeout))
 	add(c.Rise != defaultRise, "rise", strconv.Itoa(int(c.Rise)))
 	add(c.Fall != defaultFall, "fall", strconv.Itoa(int(c.Fall)))
 	return s

@@ -16,8 +16,8 @@ func TestParseCheck(t *testing.T) {
 		"http":                                 {Kind: CheckHTTP, Path: "/", Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3},
 		"http,path=/healthz,port=8080":         {Kind: CheckHTTP, Path: "/healthz", Port: 8080, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3},
 		"tcp,interval=250ms,timeout=100ms":     {Kind: CheckTCP, Interval: 250 * time.Millisecond, Timeout: 100 * time.Millisecond, Rise: 2, Fall: 3},
-		"tcp,interval=1m0s,rise=1,fall=10":     {Kind: CheckTCP, Interval: time.Minute, Timeout: 2 * time.Second, Rise: 1, Fall: 10},
-		"http,path=/a?b=c,interval=1h0m0s":     {Kind: CheckHTTP, Path: "/a?b=c", Interval: time.Hour, Timeout: 2 * time.Second, Rise: 2, Fall: 3},
+		"tcp,interval=1m,rise=1,fall=10":       {Kind: CheckTCP, Interval: time.Minute, Timeout: 2 * time.Second, Rise: 1, Fall: 10},
+		"http,path=/a?b=c,interval=1h":         {Kind: CheckHTTP, Path: "/a?b=c", Interval: time.Hour, Timeout: 2 * time.Second, Rise: 2, Fall: 3},
 		"http,path=/x,timeout=5s,rise=3":       {Kind: CheckHTTP, Path: "/x", Interval: 5 * time.Second, Timeout: 5 * time.Second, Rise: 3, Fall: 3},
 		"udp,port=53,interval=10s,timeout=10s": {Kind: CheckUDP, Port: 53, Interval: 10 * time.Second, Timeout: 10 * time.Second, Rise: 2, Fall: 3},
 	} {

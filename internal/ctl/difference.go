@@ -2,12 +2,10 @@
 
 package ctl
 
-import "slices"
-
 // Difference returns how to come from have to want: what must be added, what
-// removed, what is in both with other backends, as want has it, and what is the
-// same in both; each in the order of Sort. A forward that differs in more than
-// its backends is one removed and one added.
+// removed, what is in both with other backends or terms, as want has it, and what is
+// the same in both; each in the order of Sort. A forward that differs in more is one
+// removed and one added.
 func Difference(have, want []Forward) (added, removed, changed, kept []Forward) {
 	old := map[frontendKey]Forward{}
 	for _, f := range have {
@@ -21,11 +19,11 @@ func Difference(have, want []Forward) (added, removed, changed, kept []Forward) 
 			added = append(added, f)
 			continue
 		}
-		switch differences := h.differences(f); {
-		case len(differences) == 0:
+		switch {
+		case h.Equal(f):
 			stays[key] = true
 			kept = append(kept, f)
-		case slices.Equal(differences, []string{keyBackends}):
+		case h.differsOnlyIn(f, keyBackends, keyCheck, keyExpiresAt):
 			stays[key] = true
 			changed = append(changed, f)
 		default:

@@ -61,10 +61,10 @@ func TestParseFileRefuses(t *testing.T) {
 		{"forwards no list", "apiVersion: xfwd/v1\nforwards: 80\n", "2: forwards is a list; write [a] or lines that begin with a dash"},
 		{"second document", "apiVersion: xfwd/v1\nforwards: []\n---\napiVersion: xfwd/v1\n", "4: a second document begins; put everything into the first"},
 		{"unknown key on top", "apiVersion: xfwd/v1\nkind: x\n", `2: key "kind" is unknown; here can be apiVersion, xdp or forwards`},
-		{"unknown key", head + "  - frontend: 80\n    backend: 30080\n", `4: key "backend" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, allow, deny, comment or expiresAt`},
-		{"key no word", head + "  - 80: 30080\n", `3: key "80" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, allow, deny, comment or expiresAt`},
+		{"unknown key", head + "  - frontend: 80\n    backend: 30080\n", `4: key "backend" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, check, allow, deny, comment or expiresAt`},
+		{"key no word", head + "  - 80: 30080\n", `3: key "80" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, check, allow, deny, comment or expiresAt`},
 		{"duplicate key", head + aForward + "    frontend: 81\n", "5: frontend is given twice; remove one"},
-		{"merge key", head + "  - <<: {frontend: 80}\n    backends: [1]\n", `3: key "<<" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, allow, deny, comment or expiresAt`},
+		{"merge key", head + "  - <<: {frontend: 80}\n    backends: [1]\n", `3: key "<<" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, check, allow, deny, comment or expiresAt`},
 		{"forward no mapping", head + "  - 80\n", "3: a forward is written in keys; begin it with frontend: 80"},
 		{"null forward", head + "  -\n", "3: a forward is written in keys; begin it with frontend: 80"},
 		{"no frontend", head + "  - backends: [30080]\n", "3: the forward has no frontend; add one"},
@@ -80,6 +80,8 @@ func TestParseFileRefuses(t *testing.T) {
 		{"bad device", head + aForward + "    devices:\n      - eth0\n      - eth/1\n", "7: device \"eth/1\" has a character that no device has; give a name that `ip link` shows"},
 		{"bad source", head + aForward + "    source: nat\n", `5: source "nat" is unknown; choose auto, preserve or masquerade`},
 		{"bad duration", head + aForward + "    affinity: 3\n", `5: affinity "3" is not a duration; write one like 3h, 10m or 90s`},
+		{"bad check", head + aForward + "    check: ping\n", `5: check "ping": begin with a kind: tcp, http or udp`},
+		{"check no text", head + aForward + "    check: {kind: tcp}\n", "5: check is one word here, not a list or keys; write it as text"},
 		{"comment of two lines", head + aForward + "    comment: |\n      a\n      b\n", "5: comment is not text; put it in quotes"},
 		{"duplicate frontend", head + aForward + aForward, "5: frontend 80/tcp is given twice, first for the forward in line 3; remove one"},
 		{"duplicate among two", head + "  - frontend: 80/udp\n    backends: [1]\n  - frontend: 80/tcp+udp\n    backends: [1]\n", "5: frontend 80/udp is given twice, first for the forward in line 3; remove one"},
@@ -112,14 +114,18 @@ func TestFormatFile(t *testing.T) {
 		"192.0.2.1:8443/tcp+udp 10.0.0.5:443 true eth0 0", "9000-9005 30000-30005")
 	all[4].Source = SourcePreserve
 	all[4].Comment = `say "hi": #1`
+	all[4].Check = check(t, "http,path=/a\"b\\")
+	all[3].Check = check(t, "tcp")
 	const want = `apiVersion: xfwd/v1
 forwards:
   - frontend: "53/udp"
     backends: [5353]
+    check: tcp
   - name: web
     frontend: 80
     backends: [30080]
     source: preserve
+    check: "http,path=/a\"b\\"
     comment: "say \"hi\": #1"
   - name: tls
     frontend: 443

@@ -94,12 +94,35 @@ func FuzzParseBackend(f *testing.F) {
 	})
 }
 
+func FuzzParseCheck(f *testing.F) {
+	for _, seed := range []string{
+		"tcp", "udp,port=53", "http,path=/healthz,port=8080,interval=2s,timeout=1s,rise=1,fall=100", "http,path=/%2C?a=\"b\\", "tcp,interval=250ms",
+		"", "ping", "tcp,", "tcp,path=/", "http,path=x", "tcp,interval=1h0m0.0015s", "tcp,timeout=6s", "tcp,rise=0", "tcp,port=1-2", "tcp,port=", "udp,fall=3,fall=3",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := ParseCheck(s)
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		if again, err := ParseCheck(c.String()); err != nil || again != c {
+			t.Errorf("%q is %s, and that is %+v, %v", s, c, again, err)
+		}
+		if k := checkFromKernel(c.toKernel()); k != c {
+			t.Errorf("%q comes back from the kernel as %+v", s, k)
+		}
+	})
+}
+
 func FuzzParseFile(f *testing.F) {
 	for _, seed := range []string{
 		"", "apiVersion: xfwd/v1\nforwards: []\n",
 		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    backends: [30080]\n",
 		"apiVersion: xfwd/v1\nforwards:\n- {name: web, frontend: '192.0.2.1:443/tcp+udp', backends: ['10.0.1.100:8443'], devices: [eth0], source: preserve, comment: \"a: b # c\"}\n",
-		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1, '2,weight=3', '10.0.0.5:1,state=draining'], balance: random, affinity: 3h}\n",
+		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1, '2,weight=3', '10.0.0.5:1,state=draining'], balance: random, affinity: 3h, check: tcp}\n",
+		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1], check: 'http,path=/%2C?a=\"b\\,port=1,interval=1500ms,timeout=1s,rise=1,fall=100'}\n",
 		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: ['10.0.0.5:1', '[2001:db8::9]:80,weight=0'], source: masquerade}\n- {frontend: 81, backends: []}\n",
 		"apiVersion: xfwd/v1\nxdp: [off, eth0=native]\nforwards: []\n",
 		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    backends: &x [30080]\n  - frontend: 81\n    backends: *x\n",
@@ -170,6 +193,9 @@ func FuzzFormatFile(f *testing.F) {
 				}
 				forward.Backends = append(forward.Backends, b)
 			}
+		}
+		if c, err := ParseCheck("http,path=/" + comment); err == nil {
+			forward.Check = c
 		}
 		if port == 0 || forward.Validate() != nil {
 			t.Skip()

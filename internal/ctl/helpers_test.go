@@ -43,6 +43,26 @@ func forwards(t *testing.T, lines ...string) []Forward {
 	return all
 }
 
+// check parses a check.
+func check(t *testing.T, word string) Check {
+	t.Helper()
+	c, err := ParseCheck(word)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// checked reads one forward as forwards does, and has its backends looked after.
+func checked(t *testing.T, line, word string) []Forward {
+	t.Helper()
+	fs := forwards(t, line)
+	for i := range fs {
+		fs[i].Check = check(t, word)
+	}
+	return fs
+}
+
 // lines is the inverse of forwards.
 func lines(all []Forward) string {
 	var b strings.Builder

@@ -39,8 +39,8 @@ type UpdateOptions struct {
 // Report says what Update did, or with DryRun would do.
 type Report struct {
 	Added, Removed []Forward
-	// Changed are forwards of which only the backends differ, as they are now.
-	// Their flows and counters stay.
+	// Changed are forwards of which only the backends, the check or the expiry differ,
+	// as they are now. Their flows and counters stay.
 	Changed []Forward
 	Kept    []Forward
 	// Loaded is set when the dataplane was not in the kernel before.

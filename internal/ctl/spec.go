@@ -19,6 +19,7 @@ const (
 	keySource    = "source"
 	keyBalance   = "balance"
 	keyAffinity  = "affinity"
+	keyCheck     = "check"
 	keyAllow     = "allow"
 	keyDeny      = "deny"
 	keyComment   = "comment"
@@ -37,6 +38,8 @@ type Spec struct {
 	Balance  string
 	// Affinity is a duration such as 3h.
 	Affinity string
+	// Check is as ParseCheck reads it.
+	Check string
 	// Allow and Deny are prefixes such as 192.0.2.0/24.
 	Allow, Deny []string
 	Comment     string
@@ -68,6 +71,9 @@ func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 		return nil, err
 	}
 	if f.Affinity, err = parseDuration(keyAffinity, s.Affinity); err != nil {
+		return nil, err
+	}
+	if f.Check, err = s.check(); err != nil {
 		return nil, err
 	}
 	if f.ExpiresAt, err = s.expiry(now); err != nil {
@@ -142,6 +148,16 @@ func parseDuration(key, word string) (time.Duration, error) {
 		return 0, at(key, Errorf(ErrSyntax, "%s %q is not a duration; write one like 3h, 10m or 90s", key, word))
 	}
 	return d, nil
+}
+
+// check returns how the backends shall be looked after, or the zero Check for not at
+// all.
+func (s Spec) check() (Check, error) {
+	if s.Check == "" {
+		return Check{}, nil
+	}
+	c, err := ParseCheck(s.Check)
+	return c, at(keyCheck, err)
 }
 
 // expiry returns when the forward shall end, or the zero Time for never.

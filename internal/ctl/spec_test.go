@@ -12,7 +12,7 @@ import (
 func TestSpec(t *testing.T) {
 	spec := Spec{
 		Name: "web", Frontend: "192.0.2.1:443/tcp+udp", Backends: []string{"10.0.0.5:8443"},
-		Devices: []string{"eth1", "eth0", "eth1"}, Source: "preserve", Comment: "für alle",
+		Devices: []string{"eth1", "eth0", "eth1"}, Source: "preserve", Check: "udp", Comment: "für alle",
 	}
 	got, err := spec.Forwards(time.Unix(0, 0))
 	if err != nil {
@@ -23,7 +23,7 @@ func TestSpec(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", lines(got), want)
 	}
 	for _, f := range got {
-		if f.Source != SourcePreserve || f.Balance != BalanceMaglev || f.Comment != "für alle" {
+		if f.Source != SourcePreserve || f.Balance != BalanceMaglev || f.Check != check(t, "udp") || f.Comment != "für alle" {
 			t.Errorf("got %#v", f)
 		}
 	}
@@ -62,6 +62,7 @@ func TestSpecRefuses(t *testing.T) {
 		{Spec{Affinity: "-3h"}, `affinity "-3h" is not a duration; write one like 3h, 10m or 90s`},
 		{Spec{Affinity: "1500ms"}, "affinity 1.5s is not in whole seconds up to a year; write one like 3h"},
 		{Spec{Affinity: "8761h"}, "affinity 8761h0m0s is not in whole seconds up to a year; write one like 3h"},
+		{Spec{Check: "ping"}, `check "ping": begin with a kind: tcp, http or udp`},
 		{Spec{Expires: "tomorrow"}, `expires "tomorrow" is not a duration; write one like 3h, 10m or 90s`},
 		{Spec{ExpiresAt: "tomorrow"}, `expiresAt "tomorrow" is not a moment; write one like 2030-12-31T23:59:00Z`},
 		{Spec{Allow: []string{"10.0.0.0"}}, `allow "10.0.0.0" is not a prefix; write one like 192.0.2.0/24`},
@@ -175,6 +176,7 @@ func TestEqual(t *testing.T) {
 		func(f *Forward) { f.Source = SourcePreserve },
 		func(f *Forward) { f.Balance = BalanceRandom },
 		func(f *Forward) { f.Affinity = time.Second },
+		func(f *Forward) { f.Check = Check{Kind: CheckTCP} },
 		func(f *Forward) { f.Comment = "x" },
 		func(f *Forward) { f.ExpiresAt = time.Unix(1, 0) },
 	} {

@@ -15,7 +15,9 @@ type ForwardView struct {
 	Source          Source        `json:"source"`
 	Balance         Balance       `json:"balance"`
 	AffinitySeconds int64         `json:"affinitySeconds"`
-	Comment         string        `json:"comment"`
+	// Check is null for none.
+	Check   *CheckView `json:"check"`
+	Comment string     `json:"comment"`
 	// ExpiresAt is null for never.
 	ExpiresAt *time.Time `json:"expiresAt"`
 	// Counters are left out where they were not read.
@@ -64,6 +66,19 @@ type BackendCounters struct {
 	Connections Connections `json:"connections"`
 }
 
+// CheckView is a check as JSON shows it.
+type CheckView struct {
+	Kind CheckKind `json:"kind"`
+	// Path is empty unless the kind is http.
+	Path string `json:"path"`
+	// Port is 0 for the backend's.
+	Port            uint16  `json:"port"`
+	IntervalSeconds float64 `json:"intervalSeconds"`
+	TimeoutSeconds  float64 `json:"timeoutSeconds"`
+	Rise            uint8   `json:"rise"`
+	Fall            uint8   `json:"fall"`
+}
+
 // View returns the forward as JSON shows it, without counters.
 func (f Forward) View() ForwardView {
 	f = f.Canonical()
@@ -84,6 +99,9 @@ func (f Forward) View() ForwardView {
 			Weight:  b.Weight,
 			State:   b.State,
 		})
+	}
+	if c := f.Check; c != (Check{}) {
+		v.Check = &CheckView{c.Kind, c.Path, c.Port, c.Interval.Seconds(), c.Timeout.Seconds(), c.Rise, c.Fall}
 	}
 	if !f.ExpiresAt.IsZero() {
 		v.ExpiresAt = &f.ExpiresAt

@@ -18,6 +18,7 @@ func TestView(t *testing.T) {
 	full := forwards(t, "192.0.2.7:9000-9001/udp 10.0.0.5:1-2 web eth0")[0]
 	full.Backends = append(full.Backends, Backend{Address: full.Backends[0].Address, Ports: PortRange{5, 5}})
 	full.Affinity = 3 * time.Hour
+	full.Check = check(t, "http,path=/healthz,interval=2500ms")
 	full.Comment = "x"
 	full.ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.UTC)
 	counted := ForwardCounters{Forward: full, Counters: counters, Uses: make([]BackendUse, 2)}
@@ -49,6 +50,7 @@ func TestView(t *testing.T) {
   "source": "auto",
   "balance": "maglev",
   "affinitySeconds": 0,
+  "check": null,
   "comment": "",
   "expiresAt": null
 }`},
@@ -112,6 +114,15 @@ func TestView(t *testing.T) {
   "source": "auto",
   "balance": "maglev",
   "affinitySeconds": 10800,
+  "check": {
+    "kind": "http",
+    "path": "/healthz",
+    "port": 0,
+    "intervalSeconds": 2.5,
+    "timeoutSeconds": 2,
+    "rise": 2,
+    "fall": 3
+  },
   "comment": "x",
   "expiresAt": "2030-12-31T23:59:00Z",
   "counters": {

@@ -37,7 +37,7 @@ func TestListJSON(t *testing.T) {
 		"backends": []any{map[string]any{
 			"address": "", "port": 30443., "portEnd": 30445., "weight": 1., "state": "active", "active": 0.,
 		}},
-		"source": "auto", "balance": "maglev", "affinitySeconds": 0., "comment": "the web", "expiresAt": nil,
+		"source": "auto", "balance": "maglev", "affinitySeconds": 0., "check": nil, "comment": "the web", "expiresAt": nil,
 		"counters": map[string]any{
 			"forward": zero, "reverse": zero,
 			"connections": map[string]any{"opened": 0., "active": 0.},
@@ -115,6 +115,42 @@ func TestAddIsIdempotent(t *testing.T) {
 		t.Errorf("before (-), after (+):\n%s", difference)
 	}
 	mustEcho(t, conn)
+}
+
+// Adding what is there with another check changes the check, and nothing else.
+func TestAddChangesTheCheck(t *testing.T) {
+	t.Parallel()
+	net := lab.New(t).Direct()
+	net.Host.Echo("tcp", ":30080")
+	x := net.Host.XFWD()
+	x.Add("80", "30080", "--check", "tcp")
+	conn := net.Client.MustConnect("tcp", at(net.HostAddr.V4, 80))
+	mustEcho(t, conn)
+	want := settled(t, x)
+	tcp := lab.Check{Kind: "tcp", IntervalSeconds: 5, TimeoutSeconds: 2, Rise: 2, Fall: 3}
+	if difference := cmp.Diff(&tcp, want[0].Check); difference != "" {
+		t.Errorf("want (-), got (+):\n%s", difference)
+	}
+	http := lab.Check{Kind: "http", Path: "/healthz", Port: 8080, IntervalSeconds: 0.25, TimeoutSeconds: 0.1, Rise: 1, Fall: 10}
+	for _, step := range []struct {
+		word string
+		want *lab.Check
+	}{
+		{"http,path=/healthz,port=8080,interval=250ms,timeout=100ms,rise=1,fall=10", &http},
+		{"tcp", &tcp},
+		{"", nil},
+	} {
+		if got := x.Add("80", "30080", "--check", step.word).Stdout; !strings.HasPrefix(got, "changed 80/tcp: ") {
+			t.Errorf("a change of the check is told as %q", got)
+		}
+		want[0].Check = step.want
+		if difference := cmp.Diff(want, x.List()); difference != "" {
+			t.Errorf("want (-), got (+):\n%s", difference)
+		}
+		mustEcho(t, conn)
+		want = settled(t, x)
+	}
+	mustFail(t, x.Run("add", "80", "30081", "--check", "tcp"), 3, "--replace")
 }
 
 // Twenty adds at once all succeed, though the first must load.

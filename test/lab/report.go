@@ -16,6 +16,7 @@ type Forward struct {
 	Source          string     `json:"source"`
 	Balance         string     `json:"balance"`
 	AffinitySeconds int        `json:"affinitySeconds"`
+	Check           *Check     `json:"check"`
 	Comment         string     `json:"comment"`
 	ExpiresAt       *time.Time `json:"expiresAt"`
 	Counters        Counters   `json:"counters"`
@@ -56,6 +57,17 @@ type Setup struct {
 	SumSeconds  float64 `json:"sumSeconds"`
 	P50Seconds  float64 `json:"p50Seconds"`
 	P99Seconds  float64 `json:"p99Seconds"`
+}
+
+// Check is how the backends of a forward are looked after.
+type Check struct {
+	Kind            string  `json:"kind"`
+	Path            string  `json:"path"`
+	Port            uint16  `json:"port"`
+	IntervalSeconds float64 `json:"intervalSeconds"`
+	TimeoutSeconds  float64 `json:"timeoutSeconds"`
+	Rise            int     `json:"rise"`
+	Fall            int     `json:"fall"`
 }
 
 // Counters are a forward's.
