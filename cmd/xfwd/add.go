@@ -38,8 +38,11 @@ masquerade forces either.
 --check has the backends looked after, by tcp, http or udp and options, such as
 http,path=/healthz,port=8080,interval=5s,timeout=2s,rise=2,fall=3.
 
-Adding what is there with another check changes only that; adding it without one
-ends the check.
+--expires ends the forward by itself, whether a process of xfwd runs then or not:
+as after ` + "`xfwd del`" + `, new connections are refused and established ones live on.
+
+Adding what is there with another check or expiry changes only these; adding it
+without them ends the check, and the forward lasts.
 
 XDP serves what leaves this host again, where a device can. --xdp eth0=off sets
 the mode of a device, --xdp off that of all others; it is native, generic, off
@@ -49,6 +52,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
   xfwd add 192.0.2.7:443 30443 --device eth0
   xfwd add 8080 10.0.1.100:80 10.0.1.101:80,weight=3 --affinity 3h
   xfwd add 9000-9005 30000-30005         # port by port
+  xfwd add 8080 30080 --expires 1h       # again later: for another hour
   xfwd add 80 30081 --replace            # take it from what has it now`,
 		Args: between(2, -1, "xfwd add 80 30080"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,7 +73,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
 	f.StringVar(&spec.Check, "check", "", "look after the backends by this `check`: tcp, http or udp, with options")
 	f.StringArrayVar(&spec.Allow, "allow", nil, "only clients of this `prefix`; repeatable")
 	f.StringArrayVar(&spec.Deny, "deny", nil, "no clients of this `prefix`; repeatable")
-	f.StringVar(&spec.Expires, "expires", "", "remove the forward after this `duration`")
+	f.StringVar(&spec.Expires, "expires", "", "end the forward after this `duration` (default never)")
 	f.StringVar(&spec.Comment, "comment", "", "remember this `text`")
 	f.BoolVar(&flags.replace, "replace", false, "take the frontend or the name from what has it")
 	f.Var(choiceOf(&flags.options.Existing, existings()), "existing", "with --replace, established TCP connections: keep or reset")

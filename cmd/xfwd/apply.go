@@ -47,6 +47,7 @@ func (a *app) apply(ctx context.Context, path string, prune bool, o ctl.UpdateOp
 	if err != nil {
 		return err
 	}
+	a.note(file.Notes)
 	instance, err := a.instance()
 	if err != nil {
 		return err

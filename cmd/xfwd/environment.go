@@ -40,6 +40,7 @@ type dataplane interface {
 	Loaded(context.Context) (bool, error)
 	Watch(context.Context, ctl.Watcher) error
 	Sweep(context.Context) (ctl.Swept, error)
+	Expire(context.Context) ([]ctl.Forward, error)
 	Unload(context.Context) error
 	Close() error
 }

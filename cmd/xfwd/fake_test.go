@@ -127,6 +127,8 @@ func (f *fake) Status(context.Context) (ctl.Status, error) { return f.status, f.
 func (f *fake) Unload(context.Context) error               { return f.err }
 func (f *fake) Sweep(context.Context) (ctl.Swept, error)   { return ctl.Swept{}, f.err }
 
+func (f *fake) Expire(context.Context) ([]ctl.Forward, error) { return nil, f.err }
+
 func (f *fake) Watch(ctx context.Context, _ ctl.Watcher) error {
 	<-ctx.Done()
 	return ctx.Err()

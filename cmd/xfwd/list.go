@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,12 +55,16 @@ func (a *app) list(cmd *cobra.Command) error {
 	}
 	t := newTable(text("NAME"), text("FRONTEND"), text("BACKENDS"), text("SOURCE"), text("BALANCE"),
 		number("IN-PKTS"), number("IN-BYTES"), number("OUT-PKTS"), number("OUT-BYTES"),
-		number("OPENED"), number("ACTIVE"), text("CHECK"), text("COMMENT"))
+		number("OPENED"), number("ACTIVE"), text("CHECK"), text("EXPIRES"), text("COMMENT"))
 	for _, f := range counted {
 		c := f.Counters
+		expires := ""
+		if !f.ExpiresAt.IsZero() {
+			expires = f.ExpiresAt.Format(time.RFC3339)
+		}
 		t.row(f.Name, f.Frontend.Label(), allBackends(f.Forward), string(f.Source), string(f.Balance),
 			figures.Exact(c.Forward.Packets), figures.Exact(c.Forward.Bytes), figures.Exact(c.Reverse.Packets), figures.Exact(c.Reverse.Bytes),
-			figures.Exact(c.Connections.Opened), figures.Exact(c.Connections.Active), f.Check.String(), f.Comment)
+			figures.Exact(c.Connections.Opened), figures.Exact(c.Connections.Active), f.Check.String(), expires, f.Comment)
 	}
 	return a.printForwards(t)
 }

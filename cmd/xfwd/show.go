@@ -41,7 +41,7 @@ what clients sent, reverse what was sent to them.`,
 				if i > 0 {
 					fmt.Fprintln(a.stdout)
 				}
-				if err := describe(a.stdout, f); err != nil {
+				if err := describe(a.stdout, f, a.now()); err != nil {
 					return err
 				}
 			}
@@ -52,7 +52,7 @@ what clients sent, reverse what was sent to them.`,
 }
 
 // describe prints a forward as a block of lines.
-func describe(w io.Writer, f ctl.ForwardCounters) error {
+func describe(w io.Writer, f ctl.ForwardCounters, now time.Time) error {
 	fmt.Fprintln(w, f.Forward)
 	line := func(key, value string) { fmt.Fprintf(w, "  %-12s %s\n", key, value) }
 	line("name", cmp.Or(f.Name, "none"))
@@ -66,11 +66,7 @@ func describe(w io.Writer, f ctl.ForwardCounters) error {
 	line("affinity", affinity)
 	line("check", checkOf(f.Forward))
 	line("comment", cmp.Or(f.Comment, "none"))
-	expires := "never"
-	if !f.ExpiresAt.IsZero() {
-		expires = f.ExpiresAt.Format(time.RFC3339)
-	}
-	line("expires", expires)
+	line("expires", expiryOf(f.Forward, now))
 	c := f.Counters
 	line("forward", fmt.Sprintf("%d packets, %d bytes", c.Forward.Packets, c.Forward.Bytes))
 	line("reverse", fmt.Sprintf("%d packets, %d bytes", c.Reverse.Packets, c.Reverse.Bytes))
@@ -102,6 +98,23 @@ func checkOf(f ctl.Forward) string {
 	}
 	return fmt.Sprintf("%s every %s, timeout %s, rise %d, fall %d",
 		what, ctl.FormatDuration(c.Interval), ctl.FormatDuration(c.Timeout), c.Rise, c.Fall)
+}
+
+// expiryOf says when a forward ends by itself, and how long that takes.
+func expiryOf(f ctl.Forward, now time.Time) string {
+	if f.ExpiresAt.IsZero() {
+		return "never"
+	}
+	const day = 24 * time.Hour
+	left := max(0, f.ExpiresAt.Sub(now))
+	in := ctl.FormatDuration(left.Truncate(time.Second))
+	switch {
+	case left >= 2*day:
+		in = fmt.Sprintf("%d days", left/day)
+	case left >= time.Minute:
+		in = ctl.FormatDuration(left.Truncate(time.Minute))
+	}
+	return f.ExpiresAt.Format(time.RFC3339) + ", in " + in
 }
 
 // backendTable has a row for each backend of a forward.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/xfwd/xfwd/internal/ctl"
 )
@@ -117,6 +118,13 @@ func changeOfBackend(was, is ctl.Backend) string {
 // changeOf says in a line how a forward that stays differs.
 func changeOf(was, is ctl.Forward) string {
 	parts := changesOfBackends(was, is)
+	switch {
+	case is.ExpiresAt.Equal(was.ExpiresAt):
+	case is.ExpiresAt.IsZero():
+		parts = append(parts, "never expires")
+	default:
+		parts = append(parts, "expires "+is.ExpiresAt.Format(time.RFC3339))
+	}
 	switch {
 	case is.Check == was.Check:
 	case is.Check == ctl.Check{}:

@@ -60,7 +60,7 @@ func (c *census) forwards(d *loader.Dataplane, s *state) ([]ForwardCounters, err
 		return nil, err
 	}
 	var result []ForwardCounters
-	for _, k := range s.alive() {
+	for _, k := range s.valid() {
 		counted := ofForward[k.ID]
 		forward := ForwardCounters{Forward: s.forward(k), Setup: setup[k.ID]}
 		forward.Counters.Forward, forward.Counters.Reverse = traffic(counted)

@@ -48,6 +48,12 @@ func TestChange(t *testing.T) {
 		{name: "add with a check and another name", change: Add(checked(t, "80 30080 site", "tcp"), false), kind: ErrConflict, err: "80/tcp -> this host:30080 is there already, with another name and check; --replace changes that"},
 		{name: "replace the backend and the check", change: Add(checked(t, "80 30081 web", "tcp"), true), want: "~80/tcp -> this host:30081 web\n"},
 
+		{name: "add with an expiry", change: Add(expiring(t, "80 30080 web", 1), false), want: "~80/tcp -> this host:30080 web\n"},
+		{name: "add with a later expiry", change: Add(expiring(t, "23 30023", 2), false), want: "~23/tcp -> this host:30023\n"},
+		{name: "add with the expiry that is there", change: Add(expiring(t, "23 30023", 1), false)},
+		{name: "add without the expiry", change: add("23 30023"), want: "~23/tcp -> this host:30023\n"},
+		{name: "add with an expiry and another backend", change: Add(expiring(t, "23 30024", 2), false), kind: ErrConflict, err: "23/tcp is taken, it goes to this host:30023; --replace takes it"},
+
 		{name: "delete", change: Delete([]string{"80"}, false), want: "-80/tcp -> this host:30080 web\n"},
 		{name: "delete by name", change: Delete([]string{"tls"}, false), want: "-443/tcp -> this host:30443 tls\n-443/udp -> this host:30443 tls\n"},
 		{name: "delete one of two protocols", change: Delete([]string{"443/udp"}, false), want: "-443/udp -> this host:30443 tls\n"},
@@ -70,6 +76,7 @@ func TestChange(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			had := append(forwards(t, have...), checked(t, "22 30022", "tcp")...)
+			had = append(had, expiring(t, "23 30023", 1)...)
 			Sort(had)
 			want, err := test.change(slices.Clone(had))
 			if test.err != "" {

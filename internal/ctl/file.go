@@ -25,6 +25,9 @@ type File struct {
 	Forwards []Forward
 	// XDP is how devices shall use XDP; those that are not named stay as they are.
 	XDP XDPModes
+	// Notes say which forwards have been left out because they have expired, one
+	// line each.
+	Notes []string
 }
 
 // ParseFile returns what a file says, the forwards in the order in which it has
@@ -36,7 +39,7 @@ func ParseFile(name string, data []byte, now time.Time) (File, error) {
 	if err := r.read(data); err != nil {
 		return File{}, err
 	}
-	return File{Forwards: r.seen.forwards, XDP: r.xdp}, nil
+	return File{Forwards: r.seen.forwards, XDP: r.xdp, Notes: r.expired.most("forwards that have expired")}, nil
 }
 
 // fileReader collects what one file says.
@@ -49,6 +52,8 @@ type fileReader struct {
 	seen  *index
 	// lines are where the forwards in seen begin.
 	lines []int
+	// expired says which are not in seen because they have expired.
+	expired messages
 }
 
 // errorf returns an ErrSyntax that begins with the place.
@@ -127,6 +132,12 @@ func (r *fileReader) entry(n ast.Node) error {
 	forwards, err := spec.Forwards(r.now)
 	if err != nil {
 		return r.errorf(r.lineOf(err, n, values), "%w", err)
+	}
+	if f := forwards[0]; !f.ExpiresAt.IsZero() && !f.ExpiresAt.After(r.now) {
+		for _, f := range forwards {
+			r.expired.add("%s:%d: %s has expired", r.name, line(n), f)
+		}
+		return nil
 	}
 	for _, f := range forwards {
 		if rival, found := r.seen.rival(f); found {

@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +97,7 @@ func TestParseFileRefuses(t *testing.T) {
 		{"a mode of XDP that is none", "apiVersion: xfwd/v1\nxdp:\n  - native\n  - eth0=fast\nforwards: []\n", `4: XDP mode "fast" is unknown; choose auto, native, generic or off`},
 		{"modes of XDP as keys", "apiVersion: xfwd/v1\nxdp: {eth0: native}\nforwards: []\n", "2: xdp is a list; write [a] or lines that begin with a dash"},
 		{"prefixes", head + aForward + "    allow: [10.0.0.0/8]\n", "5: allow is not in this version of xfwd; leave it out and filter with nftables at the backend's port"},
-		{"an expiry", head + aForward + "    expiresAt: 2030-12-31T23:59:00Z\n", "5: an expiry is not in this version of xfwd; leave it out and run `xfwd del` when it is time"},
+		{"an expiry that is no moment", head + aForward + "    expiresAt: tomorrow\n", `5: expiresAt "tomorrow" is not a moment; write one like 2030-12-31T23:59:00Z`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			file, err := ParseFile("f.yaml", []byte(test.file), time.Unix(0, 0))
@@ -108,6 +109,31 @@ func TestParseFileRefuses(t *testing.T) {
 	}
 }
 
+// What has expired is as if it were not there, whatever has its frontend, and is told.
+func TestParseFileOfExpired(t *testing.T) {
+	const file = `apiVersion: xfwd/v1
+forwards:
+  - {frontend: 53/tcp+udp, backends: [1], name: dns, expiresAt: "2030-12-31T23:59:00Z"}
+  - {frontend: 80, backends: [1], expiresAt: 2030-12-31T23:59:01Z}
+  - {frontend: 53, backends: [2], expiresAt: 2030-12-31T23:58:59Z}
+  - {frontend: 53/udp, backends: [3], name: dns}
+`
+	got, err := ParseFile("f.yaml", []byte(file), time.Date(2030, 12, 31, 23, 59, 0, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "80/tcp -> this host:1\n53/udp -> this host:3 dns\n"; lines(got.Forwards) != want {
+		t.Errorf("got\n%swant\n%s", lines(got.Forwards), want)
+	}
+	want := []string{
+		"f.yaml:3: 53/tcp -> this host:1 has expired", "f.yaml:3: 53/udp -> this host:1 has expired",
+		"f.yaml:5: 53/tcp -> this host:2 has expired",
+	}
+	if !slices.Equal(got.Notes, want) {
+		t.Errorf("got %q, want %q", got.Notes, want)
+	}
+}
+
 func TestFormatFile(t *testing.T) {
 	all := forwards(t,
 		"[2001:db8::7]:80 [2001:db8::9]:80", "443/udp 2 tls", "443 1 tls", "53/udp 5353", "80 30080 web",
@@ -116,6 +142,7 @@ func TestFormatFile(t *testing.T) {
 	all[4].Comment = `say "hi": #1`
 	all[4].Check = check(t, "http,path=/a\"b\\")
 	all[3].Check = check(t, "tcp")
+	all[7].ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.UTC)
 	const want = `apiVersion: xfwd/v1
 forwards:
   - frontend: "53/udp"
@@ -135,6 +162,7 @@ forwards:
     backends: [2]
   - frontend: "9000-9005"
     backends: ["30000-30005"]
+    expiresAt: "2030-12-31T23:59:00Z"
   - name: "true"
     frontend: "192.0.2.1:8443/tcp+udp"
     devices: ["0", eth0]

@@ -124,6 +124,7 @@ func FuzzParseFile(f *testing.F) {
 		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1, '2,weight=3', '10.0.0.5:1,state=draining'], balance: random, affinity: 3h, check: tcp}\n",
 		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1], check: 'http,path=/%2C?a=\"b\\,port=1,interval=1500ms,timeout=1s,rise=1,fall=100'}\n",
 		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: ['10.0.0.5:1', '[2001:db8::9]:80,weight=0'], source: masquerade}\n- {frontend: 81, backends: []}\n",
+		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1], expiresAt: 2030-12-31T23:59:00.5+01:00}\n- {frontend: 81, backends: [1], expiresAt: '0000-01-01T00:00:00Z'}\n",
 		"apiVersion: xfwd/v1\nxdp: [off, eth0=native]\nforwards: []\n",
 		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    backends: &x [30080]\n  - frontend: 81\n    backends: *x\n",
 		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    frontend: 81\n", "a: [", "a: b: c", "- |\n  x\n", "? a\n: b\n", "%YAML 1.2\n---\na: 1\n",
@@ -183,6 +184,7 @@ func FuzzFormatFile(f *testing.F) {
 		}
 		if kind&32 != 0 {
 			forward.Source, forward.Balance, forward.Affinity = SourceMasquerade, BalanceRandom, time.Duration(port)*time.Second
+			forward.ExpiresAt = time.Unix(int64(port)<<20, 0)
 			forward.Backends = nil
 		}
 		if kind&64 != 0 {

@@ -63,6 +63,16 @@ func checked(t *testing.T, line, word string) []Forward {
 	return fs
 }
 
+// expiring reads one forward as forwards does, and has it end in some hours.
+func expiring(t *testing.T, line string, hours int) []Forward {
+	t.Helper()
+	fs := forwards(t, line)
+	for i := range fs {
+		fs[i].ExpiresAt = time.Unix(int64(hours)*3600, 0)
+	}
+	return fs
+}
+
 // lines is the inverse of forwards.
 func lines(all []Forward) string {
 	var b strings.Builder

@@ -12,8 +12,8 @@ import (
 // disconnect takes sockets of this host away from backends that are gone. Such a
 // socket is connected to the backend itself, so no packet of it comes here to find
 // another one: its program has to connect again. UDP sockets always lose such a
-// backend; TCP ones lose those that went with this change, if connections are to
-// be reset.
+// backend; TCP ones lose those that were taken away with this change, if connections
+// are to be reset.
 func (t *transaction) disconnect(existing Existing) error {
 	anyGone := false
 	for _, b := range t.after.backends {
@@ -29,7 +29,7 @@ func (t *transaction) disconnect(existing Existing) error {
 	if err := t.d.DisconnectSockets(uint8(UDP), t.strays(sockets, UDP, t.after.gone)); err != nil || existing != ExistingReset {
 		return err
 	}
-	return t.d.DisconnectSockets(uint8(TCP), t.strays(sockets, TCP, t.goes))
+	return t.d.DisconnectSockets(uint8(TCP), t.strays(sockets, TCP, t.taken))
 }
 
 // strays returns the sockets that have a backend which is gone. Nobody has noted

@@ -10,15 +10,14 @@ import (
 
 // Reconcile brings a dataplane that is loaded up to date with the host: it attaches to
 // devices that have come and hooks that somebody has taken away, learns addresses and
-// devices anew, and has all next hops looked up again. Forwards, flows and counters stay,
-// and so do the programs, of whichever version they are. The warnings are whole sentences.
-func (i *Instance) Reconcile(ctx context.Context) (warnings []string, err error) {
+// devices anew, and has all next hops looked up again. Forwards that have not expired,
+// flows and counters stay, and so do the programs, of whichever version they are.
+func (i *Instance) Reconcile(ctx context.Context) (Report, error) {
 	if loaded, err := i.Loaded(ctx); err != nil || !loaded {
-		return nil, err
+		return Report{}, err
 	}
 	same := func(have []Forward) ([]Forward, error) { return have, nil }
-	r, err := i.Update(ctx, same, UpdateOptions{KeepPrograms: true})
-	return r.Warnings, err
+	return i.Update(ctx, same, UpdateOptions{KeepPrograms: true})
 }
 
 // EndNextHops has all next hops of flows looked up again, with their next packets.

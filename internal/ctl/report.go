@@ -43,6 +43,9 @@ type Report struct {
 	// as they are now. Their flows and counters stay.
 	Changed []Forward
 	Kept    []Forward
+	// Expired are forwards that ended by themselves, and were deleted on this occasion.
+	// The change did not know of them.
+	Expired []Forward
 	// Loaded is set when the dataplane was not in the kernel before.
 	Loaded bool
 	// Warnings are whole sentences for standard error, one line each.

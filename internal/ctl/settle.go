@@ -42,14 +42,14 @@ func (t *transaction) settle(existing Existing) error {
 	return t.deleteTables()
 }
 
-// reset ends the established TCP connections of backends that went with this
+// reset ends the established TCP connections of backends that were taken away with this
 // change. Sockets of this host are closed while what they send to their clients is
 // still translated. Connections that end elsewhere are reset with their next
 // packet, which finds no flow.
 func (t *transaction) reset() error {
 	going := make(map[uint32]bool)
 	for id, b := range t.after.backends {
-		if t.goes(b) {
+		if t.taken(b) {
 			going[id] = true
 			b.Generation++
 			t.after.put(b)
@@ -76,6 +76,12 @@ func (t *transaction) reset() error {
 func (t *transaction) goes(b backend) bool {
 	was, found := t.before.backends[b.ID]
 	return found && !t.before.gone(was) && t.after.gone(b)
+}
+
+// taken says whether it goes because somebody wants that. What has expired goes by
+// itself.
+func (t *transaction) taken(b backend) bool {
+	return t.goes(b) && !t.before.hasExpired(t.before.all[b.info.Forward])
 }
 
 // putSlots writes the slots that are not yet, or not any more, what they shall be.

@@ -94,7 +94,7 @@ func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 		}
 		forwards = append(forwards, f.Canonical())
 	}
-	if err := s.unsupported(f); err != nil {
+	if err := s.unsupported(); err != nil {
 		return nil, err
 	}
 	return forwards, nil
@@ -160,17 +160,19 @@ func (s Spec) check() (Check, error) {
 	return c, at(keyCheck, err)
 }
 
-// expiry returns when the forward shall end, or the zero Time for never.
+// expiry returns when the forward shall end, or the zero Time for never. It ends with a
+// second, so that it takes no less than its duration.
 func (s Spec) expiry(now time.Time) (time.Time, error) {
 	if s.Expires != "" {
 		d, err := parseDuration("expires", s.Expires)
-		return now.Add(d), err
+		return now.Add(d + time.Second - 1).Truncate(time.Second), err
 	}
 	if s.ExpiresAt == "" {
 		return time.Time{}, nil
 	}
 	t, err := time.Parse(time.RFC3339, s.ExpiresAt)
-	if err != nil {
+	// Go takes the year 1 for no time, and RFC 3339 has no year 10000.
+	if year := t.UTC().Year(); err != nil || year < 1970 || year > 9999 {
 		return time.Time{}, at(keyExpiresAt, Errorf(ErrSyntax, "%s %q is not a moment; write one like 2030-12-31T23:59:00Z", keyExpiresAt, s.ExpiresAt))
 	}
 	return t, nil

@@ -65,6 +65,9 @@ func TestSpecRefuses(t *testing.T) {
 		{Spec{Check: "ping"}, `check "ping": begin with a kind: tcp, http or udp`},
 		{Spec{Expires: "tomorrow"}, `expires "tomorrow" is not a duration; write one like 3h, 10m or 90s`},
 		{Spec{ExpiresAt: "tomorrow"}, `expiresAt "tomorrow" is not a moment; write one like 2030-12-31T23:59:00Z`},
+		{Spec{Expires: "0s"}, `expires "0s" is not a duration; write one like 3h, 10m or 90s`},
+		{Spec{ExpiresAt: "0001-01-01T00:00:00Z"}, `expiresAt "0001-01-01T00:00:00Z" is not a moment; write one like 2030-12-31T23:59:00Z`},
+		{Spec{ExpiresAt: "9999-12-31T23:59:59-01:00"}, `expiresAt "9999-12-31T23:59:59-01:00" is not a moment; write one like 2030-12-31T23:59:00Z`},
 		{Spec{Allow: []string{"10.0.0.0"}}, `allow "10.0.0.0" is not a prefix; write one like 192.0.2.0/24`},
 		{Spec{Deny: []string{"10.0.0.1/8"}}, "deny 10.0.0.1/8 has bits behind its length; write 10.0.0.0/8"},
 		{Spec{Comment: "a\nb"}, `the comment "a\nb" has a control character; write it in one line of plain text`},
@@ -76,8 +79,6 @@ func TestSpecRefuses(t *testing.T) {
 		// What the contract has and this version has not.
 		{Spec{Allow: []string{"10.0.0.0/8"}}, "allow is not in this version of xfwd; leave it out and filter with nftables at the backend's port"},
 		{Spec{Deny: []string{"10.0.0.0/8"}}, "deny is not in this version of xfwd; leave it out and filter with nftables at the backend's port"},
-		{Spec{Expires: "1h"}, "an expiry is not in this version of xfwd; leave it out and run `xfwd del` when it is time"},
-		{Spec{ExpiresAt: "2030-12-31T23:59:00Z"}, "an expiry is not in this version of xfwd; leave it out and run `xfwd del` when it is time"},
 	} {
 		t.Run(test.why, func(t *testing.T) {
 			spec := test.spec
@@ -90,6 +91,31 @@ func TestSpecRefuses(t *testing.T) {
 			_, err := spec.Forwards(time.Unix(0, 0))
 			checkError(t, err, ErrSyntax, test.why)
 		})
+	}
+}
+
+// A forward ends with a second of UTC, and not before its time.
+func TestSpecExpires(t *testing.T) {
+	now := time.Date(2030, 12, 31, 23, 58, 0, 1, time.FixedZone("", 3600))
+	for _, test := range []struct {
+		spec Spec
+		want string
+	}{
+		{Spec{}, "0001-01-01T00:00:00Z"},
+		{Spec{Expires: "1h"}, "2030-12-31T23:58:01Z"},
+		{Spec{Expires: "999999999ns"}, "2030-12-31T22:58:01Z"},
+		{Spec{Expires: "1s"}, "2030-12-31T22:58:02Z"},
+		{Spec{ExpiresAt: "2031-01-01T00:59:00.9+02:00"}, "2030-12-31T22:59:00Z"},
+		{Spec{ExpiresAt: "1999-12-31T23:59:00Z"}, "1999-12-31T23:59:00Z"},
+	} {
+		test.spec.Frontend = "80"
+		forwards, err := test.spec.Forwards(now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := forwards[0].ExpiresAt.Format(time.RFC3339Nano); got != test.want {
+			t.Errorf("%+v ends at %s, want %s", test.spec, got, test.want)
+		}
 	}
 }
 

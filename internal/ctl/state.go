@@ -94,10 +94,25 @@ func (s *state) remove(id uint32) {
 	delete(s.backends, id)
 }
 
-// alive returns the forwards of the current epoch, by id.
+// alive returns the forwards of the current epoch, by id. Those that have expired are
+// among them until a command deletes them.
 func (s *state) alive() []maps.Forward {
 	return s.those(func(f maps.Forward) bool { return f.Alive(s.epoch) })
 }
+
+// valid returns the alive forwards that have not expired, by id; nobody is told of
+// others.
+func (s *state) valid() []maps.Forward {
+	return s.those(func(f maps.Forward) bool { return f.Alive(s.epoch) && !s.hasExpired(f) })
+}
+
+// expired returns the alive forwards that have expired, by id.
+func (s *state) expired() []maps.Forward {
+	return s.those(func(f maps.Forward) bool { return f.Alive(s.epoch) && s.hasExpired(f) })
+}
+
+// hasExpired says whether a forward had expired when it was read.
+func (s *state) hasExpired(f maps.Forward) bool { return f.Terms(s.epoch).Expired }
 
 // dead returns the forwards that have been deleted and not yet forgotten.
 func (s *state) dead() []maps.Forward {
@@ -136,10 +151,13 @@ func (s *state) gone(b backend) bool {
 	return s.role(b).State == maps.BackendGone || !s.all[b.info.Forward].Alive(s.epoch)
 }
 
-// forwards returns the alive ones as users know them.
-func (s *state) forwards() []Forward {
+// forwards returns the valid ones as users know them.
+func (s *state) forwards() []Forward { return s.known(s.valid()) }
+
+// known returns forwards as their users know them.
+func (s *state) known(those []maps.Forward) []Forward {
 	var forwards []Forward
-	for _, k := range s.alive() {
+	for _, k := range those {
 		forwards = append(forwards, s.forward(k))
 	}
 	Sort(forwards)

@@ -8,16 +8,13 @@ func NotInThisVersion(what, remedy string) error {
 	return Errorf(ErrSyntax, "%s not in this version of xfwd; %s", what, remedy)
 }
 
-// unsupported refuses what a valid Spec, of which f was made, asks of the
-// dataplane in vain.
-func (s Spec) unsupported(f Forward) error {
+// unsupported refuses what a valid Spec asks of the dataplane in vain.
+func (s Spec) unsupported() error {
 	switch {
 	case len(s.Allow) > 0:
 		return at(keyAllow, NotInThisVersion("allow is", "leave it out and filter with nftables at the backend's port"))
 	case len(s.Deny) > 0:
 		return at(keyDeny, NotInThisVersion("deny is", "leave it out and filter with nftables at the backend's port"))
-	case !f.ExpiresAt.IsZero():
-		return at(keyExpiresAt, NotInThisVersion("an expiry is", "leave it out and run `xfwd del` when it is time"))
 	}
 	return nil
 }

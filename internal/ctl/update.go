@@ -11,7 +11,8 @@ import (
 
 // Update makes the forwards what change returns, in one step: a packet and a
 // reader see all of it or nothing. Forwards that stay keep their flows and
-// counters. It loads the dataplane when that is needed.
+// counters; those that have expired are deleted. It loads the dataplane when that is
+// needed.
 func (i *Instance) Update(ctx context.Context, change Change, o UpdateOptions) (Report, error) {
 	begin := i.loader.Write
 	if o.DryRun {
@@ -86,7 +87,7 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	if p.host, err = i.loader.Host(); err != nil {
 		return p, classify(err)
 	}
-	r := Report{}
+	r := Report{Expired: p.before.known(p.before.expired())}
 	r.Added, r.Removed, r.Changed, r.Kept = Difference(have, want)
 	if err := checkCapacity(len(want)); err != nil {
 		return p, err
@@ -104,7 +105,7 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	}
 	p.targets = newTargets(have, r)
 	p.leaves = anyElsewhere(p.host, want)
-	r.Notes = sourceNotes(p.host, p.targets)
+	r.Notes = append(expiryNotes(r.Expired), sourceNotes(p.host, p.targets)...)
 	r.Warnings = routeWarnings(p.host, p.targets)
 	p.report = r
 	return p, nil

@@ -25,8 +25,9 @@ const (
 
 // Watcher is told what Watch does.
 type Watcher interface {
-	// Reconciled is called after each look at the host as a whole, with what it took.
-	Reconciled(took time.Duration, warnings []string, err error)
+	// Reconciled is called after each look at the host as a whole, with what it took and
+	// what came of it.
+	Reconciled(took time.Duration, r Report, err error)
 	// NextHopsEnded is called after routes or neighbours have changed.
 	NextHopsEnded(err error)
 }
@@ -85,8 +86,8 @@ func (i *Instance) heed(ctx context.Context, what loader.Event, w Watcher) error
 		return err
 	}
 	begin := time.Now()
-	warnings, err := i.Reconcile(ctx)
-	w.Reconciled(time.Since(begin), warnings, err)
+	r, err := i.Reconcile(ctx)
+	w.Reconciled(time.Since(begin), r, err)
 	return err
 }
 

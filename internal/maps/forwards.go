@@ -76,7 +76,9 @@ type Terms struct {
 	// ExpiresAt is the second from which on there are no new flows; the zero Time
 	// is never.
 	ExpiresAt time.Time
-	Check     Check
+	// Expired is set of what was read after that second, by the clock of the programs.
+	Expired bool
+	Check   Check
 }
 
 // Alive says whether the forward is there in an epoch, expired or not.
@@ -94,6 +96,10 @@ func (f Forward) Terms(epoch uint64) Terms {
 
 // Forwards reads all forwards, whatever their epochs, by id.
 func (s *Set) Forwards() (map[uint32]Forward, error) {
+	now, err := monotonic()
+	if err != nil {
+		return nil, err
+	}
 	packetPart, err := entries[uint32, bpf.XfwdForward](s.maps.Forwards)
 	if err != nil {
 		return nil, err
@@ -110,8 +116,8 @@ func (s *Set) Forwards() (map[uint32]Forward, error) {
 			Born:      k.Born,
 			Dies:      k.Dies,
 			Changed:   k.Changed,
-			Before:    termsFromKernel(&k, &info, 0),
-			After:     termsFromKernel(&k, &info, 1),
+			Before:    termsFromKernel(&k, &info, 0, now),
+			After:     termsFromKernel(&k, &info, 1, now),
 			Protocol:  info.Protocol,
 			Address:   addressFromKernel(info.Address),
 			PortFirst: k.PortFirst,
@@ -130,6 +136,29 @@ func (s *Set) Forwards() (map[uint32]Forward, error) {
 		forwards[id] = f
 	}
 	return forwards, nil
+}
+
+// AnyExpired says whether a forward of an epoch has expired. It reads less than
+// Forwards.
+func (s *Set) AnyExpired(epoch uint64) (bool, error) {
+	now, err := monotonic()
+	if err != nil {
+		return false, err
+	}
+	packetPart, err := entries[uint32, bpf.XfwdForward](s.maps.Forwards)
+	if err != nil {
+		return false, err
+	}
+	for _, k := range packetPart {
+		version := 1
+		if epoch < k.Changed {
+			version = 0
+		}
+		if (Forward{Born: k.Born, Dies: k.Dies}).Alive(epoch) && hasExpired(&k, version, now) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // PutForwards writes forwards. What packets need comes last, and all of one

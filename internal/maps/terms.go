@@ -9,8 +9,12 @@ import (
 	"github.com/xfwd/xfwd/bpf"
 )
 
-func termsFromKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version int) Terms {
-	t := Terms{Pools: poolsFromKernel(k, version), Check: checkFromKernel(&info.Check[version])}
+func termsFromKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version int, now time.Duration) Terms {
+	t := Terms{
+		Pools:   poolsFromKernel(k, version),
+		Expired: hasExpired(k, version, now),
+		Check:   checkFromKernel(&info.Check[version]),
+	}
 	if at := info.ExpiresAt[version]; at != 0 {
 		t.ExpiresAt = time.Unix(at, 0).UTC()
 	}
@@ -26,6 +30,12 @@ func (t Terms) toKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version i
 	}
 }
 
+// hasExpired says what forward_is_alive of the programs says at that moment of their
+// clock.
+func hasExpired(k *bpf.XfwdForward, version int, now time.Duration) bool {
+	return k.Expires[version] <= uint64(now)
+}
+
 // ends translates moments into the clock of the programs.
 type ends struct {
 	monotonic time.Duration
@@ -37,10 +47,11 @@ func newEnds() (ends, error) {
 	return ends{m, time.Now()}, err
 }
 
-// of returns when it is that moment, in nanoseconds; for the zero Time, never.
+// of returns when it is that moment, in nanoseconds; for the zero Time, never. What is
+// centuries away comes as late as the clock can say.
 func (e ends) of(moment time.Time) uint64 {
 	if moment.IsZero() {
 		return math.MaxUint64
 	}
-	return uint64(max(0, e.monotonic+moment.Sub(e.now)))
+	return uint64(max(0, e.monotonic+min(moment.Sub(e.now), math.MaxInt64-e.monotonic)))
 }

@@ -68,7 +68,7 @@ func TestForwards(t *testing.T) {
 	forwards := parse(t, `  - {frontend: 53/tcp+udp, backends: [5353], name: dns}
   - {frontend: 53/udp, backends: [5354], devices: [eth1, eth0]}
   - {frontend: "[2001:db8::1]:53/udp", backends: ["[2001:db8::2]:53,weight=3"]}
-  - {frontend: 9000-9005, backends: ["10.0.0.1:9000-9005", "10.0.0.2:9000-9005,state=draining"], name: range}
+  - {frontend: 9000-9005, backends: ["10.0.0.1:9000-9005", "10.0.0.2:9000-9005,state=draining"], name: range, expiresAt: 2030-12-31T23:59:00Z}
   - {frontend: 80, backends: []}
 `)
 	forwards[0].Counters = ctl.Counters{
@@ -91,6 +91,7 @@ func TestForwards(t *testing.T) {
 		`xfwd_forward_connections_total{forward="dns",frontend="53/udp",protocol="udp"} 0`,
 		`xfwd_forward_connections_total{forward="53/udp on eth0,eth1",frontend="53/udp on eth0,eth1",protocol="udp"} 0`,
 		`xfwd_forward_connections_total{forward="[2001:db8::1]:53/udp",frontend="[2001:db8::1]:53/udp",protocol="udp"} 0`,
+		`xfwd_forward_expires_timestamp_seconds{forward="range",frontend="9000-9005/tcp",protocol="tcp"} 1.92499194e+09`,
 		`xfwd_backend_active_connections{backend="5353",forward="dns",frontend="53/udp",protocol="udp"} 0`,
 		`xfwd_backend_active_connections{backend="[2001:db8::2]:53",forward="[2001:db8::1]:53/udp",frontend="[2001:db8::1]:53/udp",protocol="udp"} 0`,
 		`xfwd_backend_active_connections{backend="10.0.0.2:9000-9005",forward="range",frontend="9000-9005/tcp",protocol="tcp"} 8`,
@@ -98,6 +99,11 @@ func TestForwards(t *testing.T) {
 	} {
 		if !got[want] {
 			t.Errorf("there is no %s", want)
+		}
+	}
+	for series := range got {
+		if strings.HasPrefix(series, "xfwd_forward_expires") && !strings.Contains(series, `"range"`) {
+			t.Errorf("there is %s", series)
 		}
 	}
 	if t.Failed() {

@@ -38,6 +38,9 @@ var (
 	forwardDrops = counter("forward_drops_total",
 		"Packets of clients that were dropped, or answered by an error; a reason appears with its first packet.",
 		"forward", "frontend", "protocol", "reason")
+	forwardExpires = gauge("forward_expires_timestamp_seconds",
+		"When the forward ends by itself; others have none.",
+		"forward", "frontend", "protocol")
 
 	backendPackets = counter("backend_packets_total",
 		"Packets on the wire that clients sent to this backend (in), or that it sent to them (out).",
@@ -66,6 +69,9 @@ func collectForwards(to chan<- prometheus.Metric, all []ctl.ForwardCounters) {
 		forwardActive.put(to, float64(f.Counters.Connections.Active), name, frontend, protocol)
 		for reason, packets := range f.Counters.Drops {
 			forwardDrops.put(to, float64(packets), name, frontend, protocol, reason)
+		}
+		if !f.ExpiresAt.IsZero() {
+			forwardExpires.put(to, float64(f.ExpiresAt.Unix()), name, frontend, protocol)
 		}
 		if len(f.Setup.Buckets) > 0 {
 			putSetup(to, f.Setup, name, frontend, protocol)

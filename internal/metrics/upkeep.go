@@ -16,6 +16,7 @@ type Upkeep struct {
 	errors     *prometheus.CounterVec
 	ended      prometheus.Counter
 	swept      *prometheus.CounterVec
+	expired    prometheus.Counter
 }
 
 var (
@@ -23,6 +24,7 @@ var (
 	reconcileErrors  = ownCounter("reconcile_errors_total", "Attempts to bring the dataplane up to date that failed.", "what")
 	nextHopsEnded    = ownCounter("next_hops_ended_total", "How often all next hops were looked up again because routes or neighbours had changed.")
 	sweptEntries     = ownCounter("swept_total", "Flows and fragmented datagrams that had expired and were forgotten.", "what")
+	expired          = ownCounter("expired_total", "Forwards that had expired and were deleted.")
 )
 
 // The words of the label what.
@@ -44,13 +46,15 @@ func NewUpkeep(registry prometheus.Registerer) *Upkeep {
 	}
 	ended := nextHopsEnded.vector()
 	u.ended = ended.WithLabelValues()
+	deleted := expired.vector()
+	u.expired = deleted.WithLabelValues()
 	for _, what := range []string{ofHost, ofNextHops} {
 		u.errors.WithLabelValues(what)
 	}
 	for _, what := range []string{ofFlows, ofFragments} {
 		u.swept.WithLabelValues(what)
 	}
-	registry.MustRegister(u.reconciled, u.errors, ended, u.swept)
+	registry.MustRegister(u.reconciled, u.errors, ended, u.swept, deleted)
 	return u
 }
 
@@ -77,3 +81,6 @@ func (u *Upkeep) Swept(s ctl.Swept) {
 	u.swept.WithLabelValues(ofFlows).Add(float64(s.Flows))
 	u.swept.WithLabelValues(ofFragments).Add(float64(s.Fragments))
 }
+
+// Expired counts forwards that were deleted.
+func (u *Upkeep) Expired(forwards int) { u.expired.Add(float64(forwards)) }

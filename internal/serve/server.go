@@ -30,6 +30,7 @@ type Dataplane interface {
 	Loaded(context.Context) (bool, error)
 	Watch(context.Context, ctl.Watcher) error
 	Sweep(context.Context) (ctl.Swept, error)
+	Expire(context.Context) ([]ctl.Forward, error)
 	Close() error
 }
 

@@ -47,6 +47,8 @@ func (s slow) Status(ctx context.Context) (ctl.Status, error) { return ctl.Statu
 
 func (s slow) Sweep(context.Context) (ctl.Swept, error) { return ctl.Swept{}, nil }
 
+func (s slow) Expire(context.Context) ([]ctl.Forward, error) { return nil, nil }
+
 func (s slow) Watch(ctx context.Context, _ ctl.Watcher) error {
 	<-ctx.Done()
 	return ctx.Err()

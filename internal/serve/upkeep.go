@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/xfwd/xfwd/internal/ctl"
 	"github.com/xfwd/xfwd/internal/metrics"
 )
 
@@ -18,13 +19,17 @@ const (
 	// sweepInterval is how often expired flows are forgotten. The shortest timeout, that
 	// of UDP without an answer, is two minutes.
 	sweepInterval = time.Minute
+	// expireInterval is how often it is looked whether forwards have expired. They take no
+	// new flows by themselves; what waits is the end of their UDP flows.
+	expireInterval = 10 * time.Second
 	// watchAgain is how long after the kernel has stopped telling of changes, as when
 	// the namespace is gone, it is asked again.
 	watchAgain = 5 * time.Second
 )
 
-// upkeep is what keeps the dataplane up to date with the host, and free of flows that
-// have expired. Without it commands do the one, and packets the other, when they come.
+// upkeep is what keeps the dataplane up to date with the host, and free of forwards and
+// flows that have expired. Without it commands do the one, and packets the other, when
+// they come.
 type upkeep struct {
 	source *source
 	counts *metrics.Upkeep
@@ -37,14 +42,23 @@ type upkeep struct {
 
 // run returns when ctx ends and nothing is under way any more.
 func (u *upkeep) run(ctx context.Context) {
-	var both sync.WaitGroup
-	both.Go(func() {
+	var all sync.WaitGroup
+	all.Go(func() {
 		for ctx.Err() == nil {
 			u.with(ctx, func(d Dataplane) error { return d.Watch(ctx, u) })
 			wait(ctx, watchAgain)
 		}
 	})
-	both.Go(func() {
+	all.Go(func() {
+		for wait(ctx, expireInterval) {
+			u.with(ctx, func(d Dataplane) error {
+				expired, err := d.Expire(ctx)
+				u.expired(expired)
+				return err
+			})
+		}
+	})
+	all.Go(func() {
 		for ctx.Err() == nil {
 			u.with(ctx, func(d Dataplane) error {
 				swept, err := d.Sweep(ctx)
@@ -54,7 +68,7 @@ func (u *upkeep) run(ctx context.Context) {
 			wait(ctx, sweepInterval)
 		}
 	})
-	both.Wait()
+	all.Wait()
 }
 
 // with does something with the dataplane. What goes wrong is told by the source, but
@@ -68,8 +82,16 @@ func (u *upkeep) with(ctx context.Context, do func(Dataplane) error) {
 	})
 }
 
-// Reconciled counts, and tells of warnings that are new.
-func (u *upkeep) Reconciled(took time.Duration, warnings []string, err error) {
+// expired counts forwards that were deleted because they had expired, and tells of them.
+func (u *upkeep) expired(forwards []ctl.Forward) {
+	u.counts.Expired(len(forwards))
+	for _, f := range forwards {
+		fmt.Fprintf(u.log, "note: %s has expired\n", oneLine(f.String()))
+	}
+}
+
+// Reconciled counts, and tells of what has expired and of warnings that are new.
+func (u *upkeep) Reconciled(took time.Duration, r ctl.Report, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
@@ -78,11 +100,12 @@ func (u *upkeep) Reconciled(took time.Duration, warnings []string, err error) {
 	if err != nil {
 		return
 	}
+	u.expired(r.Expired)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if all := strings.Join(warnings, "\n"); all != u.warnings {
+	if all := strings.Join(r.Warnings, "\n"); all != u.warnings {
 		u.warnings = all
-		for _, warning := range warnings {
+		for _, warning := range r.Warnings {
 			fmt.Fprintf(u.log, "warning: %s\n", oneLine(warning))
 		}
 	}
