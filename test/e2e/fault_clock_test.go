@@ -4,8 +4,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,12 +47,13 @@ func TestFaultClockOfPrograms(t *testing.T) {
 }
 
 // Where the time of day jumps by a day and back, no flow ends, a client stays with its
-// backend, and no flow is older for it. Only a machine that is nobody's may have its
+// backend, no flow is older for it, and no forward ends for it. Only a machine that is nobody's may have its
 // clock set.
 func TestFaultClockJumps(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2)
 	f.publish(t, "80/tcp+udp", f.all(), "--balance", "random", "--affinity", "1h")
+	f.publish(t, "81", f.all(), "--expires", "1h")
 	load := keepTalking(f.Network, 80)
 	load.mustGoOn(t, soon)
 	had := f.ask(t, "tcp", at(f.HostAddr.V4, 80), anyPort)
@@ -66,6 +69,10 @@ func TestFaultClockJumps(t *testing.T) {
 		}
 		mustBeYoung(t, f.xfwd.Do("flows", "-o", "json").Stdout, when)
 		mustEcho(t, idle)
+		mustEcho(t, f.Client.MustConnect("tcp", at(f.HostAddr.V4, 81)))
+		if got := frontends(f.xfwd); !slices.Contains(got, "81/tcp") {
+			t.Errorf("%s: there are %v, what ends in an hour is not among them", when, got)
+		}
 		mustBeFine(t, f.xfwd)
 	}
 	check("before")
@@ -83,8 +90,8 @@ func TestFaultClockJumps(t *testing.T) {
 }
 
 // In a time namespace, whose own clock is ahead by days, commands read the ages of flows
-// as everywhere: none has timed out, and no connection of a deleted backend is forgotten
-// while it lives.
+// as everywhere: none has timed out, no connection of a deleted backend is forgotten while
+// it lives, and a forward ends when it shall.
 func TestFaultClockOfNamespace(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "unshare")
@@ -119,6 +126,21 @@ func TestFaultClockOfNamespace(t *testing.T) {
 		}
 	}
 	f.mustServeOnly(t, 80, 1)
+	// If that clock were believed, one would end a week late, and the other have ended for
+	// whoever has it.
+	ahead("604800", append([]string{"add", "81", "--expires", "1s"}, f.all()...)...)
+	ahead("604800", append([]string{"add", "82", "--expires", "1h"}, f.all()...)...)
+	lab.Eventually(t, lab.Patience, func() error {
+		if got := frontends(f.xfwd); slices.Contains(got, "81/tcp") || !slices.Contains(got, "82/tcp") {
+			return fmt.Errorf("there are %v", got)
+		}
+		return nil
+	})
+	mustRefuse(t, f.Client, "tcp", at(f.HostAddr.V4, 81))
+	mustEcho(t, f.Client.MustConnect("tcp", at(f.HostAddr.V4, 82)))
+	if got := ahead("604800", "list"); !strings.Contains(got, "82/tcp") {
+		t.Errorf("by a clock that is wrong, there are\n%s", got)
+	}
 }
 
 // mustBeYoung fails the test unless `xfwd flows -o json` shows flows, all of which have
