@@ -38,8 +38,8 @@ masquerade forces either.
 --check has the backends looked after, by tcp, http or udp and options, such as
 http,path=/healthz,port=8080,interval=5s,timeout=2s,rise=2,fall=3.
 
---expires ends the forward by itself, whether a process of xfwd runs then or not:
-as after ` + "`xfwd del`" + `, new connections are refused and established ones live on.
+--expires ends the forward in time, though no process of xfwd runs: as after
+` + "`xfwd del`" + `, new connections are refused and established ones live on.
 
 Adding what is there with another check or expiry changes only these; adding it
 without them ends the check, and the forward lasts.
@@ -52,7 +52,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
   xfwd add 192.0.2.7:443 30443 --device eth0
   xfwd add 8080 10.0.1.100:80 10.0.1.101:80,weight=3 --affinity 3h
   xfwd add 9000-9005 30000-30005         # port by port
-  xfwd add 8080 30080 --expires 1h       # again later: for another hour
+  xfwd add 8888 30080 --expires 1h       # again later: for another hour
   xfwd add 80 30081 --replace            # take it from what has it now`,
 		Args: between(2, -1, "xfwd add 80 30080"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -30,7 +30,7 @@ at forwards, hooks and reasons, /api/v1/status is ` + "`xfwd status -o json`" + 
 
 Meanwhile it watches the host: it attaches to devices when they come, follows
 routes, addresses and neighbours at once and not within seconds, and forgets
-flows that have expired. --read-only leaves that out, and needs fewer privileges.
+forwards and flows that have expired. --read-only leaves that out, and needs fewer privileges.
 
 Traffic does not depend on it. It keeps nothing, and may be ended and started at
 any time: counters are in the kernel. With --netns it listens here, and is about

@@ -23,7 +23,7 @@ func TestMetricsAreWhatCommandsShow(t *testing.T) {
 	f := newFleet(t, 2)
 	f.publish(t, "80", f.all(), "--name", "web")
 	f.publish(t, "53/tcp+udp", f.backends("", 0))
-	f.xfwd.Add("192.0.2.1:9000-9005/udp", "30900-30905", "--device", "eth0")
+	f.xfwd.Add("192.0.2.1:9000-9005/udp", "30900-30905", "--device", "eth0", "--expires", "1h")
 	f.xfwd.Add("81", "30081")
 	f.xfwd.Do("backend", "drain", "81", "30081")
 	for _, network := range networks {
@@ -69,6 +69,9 @@ func TestMetricsAreWhatCommandsShow(t *testing.T) {
 		add("forward_bytes_total", c.Reverse.Bytes, "direction", "out")
 		add("forward_connections_total", c.Connections.Opened)
 		add("forward_active_connections", c.Connections.Active)
+		if forward.ExpiresAt != nil {
+			add("forward_expires_timestamp_seconds", uint64(forward.ExpiresAt.Unix()))
+		}
 		for reason, packets := range c.Drops {
 			add("forward_drops_total", packets, "reason", reason)
 		}

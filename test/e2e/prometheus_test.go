@@ -32,7 +32,7 @@ func TestPrometheus(t *testing.T) {
 	}
 	monitor := lan.Pods(1, 1500)[0]
 	x := lan.Host.XFWD()
-	x.Add("80/tcp+udp", "30080", "--name", "web")
+	x.Add("80/tcp+udp", "30080", "--name", "web", "--expires", "1h")
 	x.Add("81", "30081", "--name", "drained")
 	x.Do("backend", "drain", "drained", "30081")
 	s := x.Serve()
@@ -77,7 +77,7 @@ func TestPrometheus(t *testing.T) {
 		remedy()
 		p.mustBecome(t, fmt.Sprintf(`absent(ALERTS{alertstate="firing",%s})`, what))
 	}
-	add := func() { x.Add("80/tcp+udp", "30080", "--name", "web") }
+	add := func() { x.Add("80/tcp+udp", "30080", "--name", "web", "--expires", "1h") }
 	alert(`alertname="XfwdHookDetached",device="eth0",hook="ingress"`, func() { x.TearOff("eth0", "ingress") }, add)
 	alert(`alertname="XfwdScrapeFails"`, s.Kill, func() { s = x.Serve() })
 	alert(`alertname="XfwdNotLoaded"`, func() { x.Do("unload") }, add)

@@ -65,7 +65,7 @@ var mutants = []mutant{
 	{"a range maps to the port beside", "select.h",
 		"offset = bpf_ntohs(frontend_port) - f->port_first;", "offset = bpf_ntohs(frontend_port) - f->port_first + 1;"},
 	{"a change of the backends is not seen", "select.h",
-		"__u32 version = epoch >= f->pools_changed;", "__u32 version = 0;"},
+		"__u32 version = epoch >= f->changed;", "__u32 version = 0;"},
 	{"a client stays with a draining backend", "select.h",
 		"if (!b || b->state != BACKEND_ACTIVE || b->generation != a->generation)", "if (!b || b->generation != a->generation)"},
 	{"the busiest backend is chosen", "select.h",
