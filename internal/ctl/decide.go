@@ -30,13 +30,15 @@ func (t *transaction) begin(report Report) error {
 	return err
 }
 
-// decide drafts the change: some forwards die with the current epoch, as do all that
-// have expired; some get other backends or terms, some are born; all others live on.
-// Among these may be some of which a killed command wanted otherwise.
+// decide drafts the change: some forwards die with the current epoch, some get
+// other backends or terms, some are born; all others live on. Among these may be some
+// of which a killed command wanted otherwise.
 func (t *transaction) decide(report Report) error {
 	removed := make(map[frontendKey]bool)
-	for _, f := range report.Removed {
-		removed[f.Frontend.key()] = true
+	for _, forwards := range [][]Forward{report.Removed, report.Expired} {
+		for _, f := range forwards {
+			removed[f.Frontend.key()] = true
+		}
 	}
 	changed := make(map[frontendKey]Forward)
 	for _, f := range report.Changed {
@@ -45,7 +47,7 @@ func (t *transaction) decide(report Report) error {
 	for _, k := range t.before.alive() {
 		key := forwardFromKernel(k, k.Terms(t.before.epoch)).Frontend.key()
 		end := uint64(maps.NeverDies)
-		if removed[key] || t.before.hasExpired(k) {
+		if removed[key] {
 			end = t.after.epoch
 		}
 		f, changes := changed[key]
