@@ -12,8 +12,11 @@
 
 set -euo pipefail
 
+tools=$(cd "$(dirname "$0")/.." && pwd)/.tools
+# A Debian with a browser, for systems that have none without a window; see hack/browser.sh.
+debian=$tools/debian
 # What checks whether a page is accessible, and the sum of it.
-axe=$(cd "$(dirname "$0")/.." && pwd)/.tools/axe-core/axe.min.js
+axe=$tools/axe-core/axe.min.js
 axe_version=4.14.1
 axe_sum=29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
@@ -29,7 +32,7 @@ commands() {
 		ssh=openssh-client sshd=openssh-server prometheus=prometheus promtool=prometheus tmux=tmux \
 		"bpftool=$(bpftool_package)" && commands bench ;;
 	# A browser without a window, a terminal without one, and what fetches what checks pages, unless that is there.
-	page) echo chromium-headless-shell=chromium-headless-shell nsenter=util-linux tmux=tmux && { [ -e "$axe" ] || echo npm=npm; } ;;
+	page) browser && echo nsenter=util-linux tmux=tmux && { [ -e "$axe" ] || echo npm=npm; } ;;
 	screenshots) echo /usr/share/fonts/opentype/inter=fonts-inter \
 		/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf=fonts-dejavu-core && commands page ;;
 	# The guests of test/vm get the programs of the tests.
@@ -47,6 +50,19 @@ bpftool_package() {
 	else
 		echo bpftool
 	fi
+}
+
+# browser: prints what has one without a window, or what fetches a Debian that has.
+browser() {
+	if grep -q '^ID=debian' /etc/os-release; then
+		echo chromium-headless-shell=chromium-headless-shell
+	elif lacks_browser; then
+		echo /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring /usr/sbin/debootstrap=debootstrap
+	fi
+}
+
+lacks_browser() {
+	! have chromium-headless-shell && [ ! -e "$debian" ]
 }
 
 # debian_mirror: prints what knows a Debian mirror where the machine's own sources do not.
@@ -148,6 +164,22 @@ install_go() {
 	"$hack"/go version >/dev/null
 }
 
+# install_browser: makes a Debian below .tools that has a browser, if neither it nor this system has one.
+install_browser() {
+	local tmp
+	lacks_browser || return 0
+	echo "setup: making a Debian with a browser below .tools" >&2
+	mkdir -p "$tools"
+	tmp=$(mktemp -d "$tools/XXXXXX")
+	if quietly as_root debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+		--include=chromium-headless-shell bookworm "$tmp" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}; then
+		as_root mv "$tmp" "$debian"
+	else
+		as_root rm -rf "$tmp"
+		fail "debootstrap does not fetch chromium-headless-shell"
+	fi
+}
+
 # install_axe: unpacks axe-core below .tools, of which the tests take one file.
 install_axe() {
 	local tmp
@@ -192,5 +224,5 @@ if [ ${#packages[@]} -gt 0 ]; then
 	done
 fi
 for group in "$@"; do
-	case $group in page | screenshots) install_axe ;; esac
+	case $group in page | screenshots) install_browser && install_axe ;; esac
 done

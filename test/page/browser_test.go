@@ -23,8 +23,8 @@ import (
 	"github.com/xfwd/xfwd/test/lab"
 )
 
-// chromium is Debian's browser without a window.
-const chromium = "chromium-headless-shell"
+// chromium runs a browser without a window.
+const chromium = "../../hack/browser.sh"
 
 // patience is how long the page may take for whatever it does by itself: several
 // of its rounds, on a machine that does much else.
