@@ -147,8 +147,8 @@ func changesOfBackends(was, is ctl.Forward) []string {
 		delete(old, b.Place())
 		if !found {
 			parts = append(parts, b.Label()+" new")
-		} else if b != before {
-			parts = append(parts, b.PlaceLabel()+changeOfBackend(before, b))
+		} else if change := changeOfBackend(before, b); change != "" {
+			parts = append(parts, b.PlaceLabel()+change)
 		}
 	}
 	for _, b := range was.Backends {

@@ -119,10 +119,17 @@ func (b Backend) Place() string {
 	return joinAddress(b.Address, b.Ports.String())
 }
 
-// Label is String for people, who are told what no address means: this
-// host:30080.
+// Label is String for people, who are told what no address means, and what checks have
+// found to be down: this host:30080 (down).
 func (b Backend) Label() string {
-	return b.forPeople(b.String())
+	return b.forPeople(b.String()) + b.downLabel()
+}
+
+func (b Backend) downLabel() string {
+	if b.Health == HealthDown {
+		return " (down)"
+	}
+	return ""
 }
 
 // PlaceLabel is Place for people.
@@ -164,6 +171,12 @@ type backendKey struct {
 
 func (b Backend) key() backendKey {
 	return backendKey{b.Address, b.Ports}
+}
+
+// wished is the backend as its user wants it, without what checks have found out.
+func (b Backend) wished() Backend {
+	b.Health = ""
+	return b
 }
 
 // canonical sets the state that goes without saying.

@@ -17,7 +17,7 @@ func AddBackends(ref string, words []string) (Change, error) {
 			i := f.indexBackend(b.Backend)
 			if i < 0 {
 				f.Backends = append(f.Backends, b.Backend)
-			} else if f.Backends[i] != b.Backend {
+			} else if f.Backends[i].wished() != b.Backend {
 				return Errorf(ErrConflict, "%s has %s already; `xfwd backend set` changes it", f.Frontend.Label(), f.Backends[i].Label())
 			}
 		}

@@ -29,8 +29,8 @@ func (f Forward) Canonical() Forward {
 	return f
 }
 
-// Equal reports whether two forwards are the same in everything, the order of
-// backends and devices aside.
+// Equal reports whether two forwards are the same in everything that users say of
+// them, the order of backends and devices aside.
 func (f Forward) Equal(o Forward) bool {
 	return len(f.differences(o)) == 0
 }
@@ -47,7 +47,7 @@ func (f Forward) differences(o Forward) []string {
 		same bool
 	}{
 		{keyFrontend, f.Frontend.Equal(o.Frontend)},
-		{keyBackends, slices.Equal(f.Backends, o.Backends)},
+		{keyBackends, slices.EqualFunc(f.Backends, o.Backends, func(a, b Backend) bool { return a.wished() == b.wished() })},
 		{keyName, f.Name == o.Name},
 		{keySource, f.Source == o.Source},
 		{keyBalance, f.Balance == o.Balance},
@@ -94,13 +94,27 @@ func (f Forward) BackendsLabel() string {
 		}
 		all := list
 		if left := len(f.Backends) - 1 - i; left > 0 {
-			all += fmt.Sprintf(" and %d more", left)
+			all += fmt.Sprintf(" and %d more", left) + downAmong(f.Backends[i+1:])
 		}
 		if i == 0 || len(all) <= backendsWidth {
 			label = all
 		}
 	}
 	return label
+}
+
+// downAmong says how many of some backends are down.
+func downAmong(backends []Backend) string {
+	down := 0
+	for _, b := range backends {
+		if b.Health == HealthDown {
+			down++
+		}
+	}
+	if down == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d down)", down)
 }
 
 // Sort puts forwards in the order in which they are shown: by address, port

@@ -3,9 +3,9 @@
 package ctl
 
 // Difference returns how to come from have to want: what must be added, what
-// removed, what is in both with other backends or terms, as want has it, and what is
-// the same in both; each in the order of Sort. A forward that differs in more is one
-// removed and one added.
+// removed, what is in both with other backends or terms, or other health of backends, as
+// want has it, and what is the same in both; each in the order of Sort. A forward that
+// differs in more is one removed and one added.
 func Difference(have, want []Forward) (added, removed, changed, kept []Forward) {
 	old := map[frontendKey]Forward{}
 	for _, f := range have {
@@ -20,7 +20,7 @@ func Difference(have, want []Forward) (added, removed, changed, kept []Forward) 
 			continue
 		}
 		switch {
-		case h.Equal(f):
+		case h.Equal(f) && h.sameHealth(f):
 			stays[key] = true
 			kept = append(kept, f)
 		case h.differsOnlyIn(f, keyBackends, keyCheck, keyExpiresAt):

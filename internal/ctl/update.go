@@ -84,6 +84,7 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	if err != nil {
 		return p, err
 	}
+	want = keepHealth(have, want)
 	if p.host, err = i.loader.Host(); err != nil {
 		return p, classify(err)
 	}
@@ -130,14 +131,8 @@ func put(d *loader.Dataplane, p *plan, o UpdateOptions) (warnings []string, err 
 	if err != nil {
 		return nil, err
 	}
-	t, err := prepare(d, p)
+	t, err := carryOut(d, p, o.Existing)
 	if err != nil {
-		return nil, err
-	}
-	if err := t.commit(); err != nil {
-		return nil, err
-	}
-	if err := t.settle(o.Existing); err != nil {
 		return nil, err
 	}
 	if !t.leaves() {
@@ -146,6 +141,18 @@ func put(d *loader.Dataplane, p *plan, o UpdateOptions) (warnings []string, err 
 		}
 	}
 	return hookWarnings(hooks), nil
+}
+
+// carryOut makes the change itself.
+func carryOut(d *loader.Dataplane, p *plan, existing Existing) (*transaction, error) {
+	t, err := prepare(d, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.commit(); err != nil {
+		return nil, err
+	}
+	return t, t.settle(existing)
 }
 
 // catchUp makes the dataplane that of this command, on the host as it is now.

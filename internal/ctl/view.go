@@ -53,6 +53,8 @@ type BackendView struct {
 	PortEnd uint16       `json:"portEnd"`
 	Weight  uint16       `json:"weight"`
 	State   BackendState `json:"state"`
+	// Health is empty while nothing is known, and without a check.
+	Health Health `json:"health"`
 	// Active is how many connections the backend has; it is left out where
 	// that was not read, and so are Counters.
 	Active   *uint64          `json:"active,omitempty"`
@@ -98,6 +100,7 @@ func (f Forward) View() ForwardView {
 			PortEnd: b.Ports.Last,
 			Weight:  b.Weight,
 			State:   b.State,
+			Health:  b.Health,
 		})
 	}
 	if c := f.Check; c != (Check{}) {

@@ -44,7 +44,8 @@ func TestView(t *testing.T) {
       "port": 30080,
       "portEnd": 30080,
       "weight": 1,
-      "state": "active"
+      "state": "active",
+      "health": ""
     }
   ],
   "source": "auto",
@@ -72,6 +73,7 @@ func TestView(t *testing.T) {
       "portEnd": 2,
       "weight": 1,
       "state": "active",
+      "health": "",
       "active": 6,
       "counters": {
         "forward": {
@@ -94,6 +96,7 @@ func TestView(t *testing.T) {
       "portEnd": 5,
       "weight": 0,
       "state": "draining",
+      "health": "",
       "active": 0,
       "counters": {
         "forward": {

@@ -20,6 +20,8 @@ var (
 	ErrNoNamespace = errors.New("no such network namespace")
 	// ErrBadMaxFlows: the flow table cannot have that size.
 	ErrBadMaxFlows = errors.New("bad size of the flow table")
+	// ErrNoSocket: a socket could not be made in the namespace, whoever it was for.
+	ErrNoSocket = errors.New("no socket")
 )
 
 // kindError is one of the errors above and has a text all its own.

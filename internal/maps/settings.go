@@ -3,6 +3,7 @@
 package maps
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
@@ -60,6 +61,20 @@ func (s *Set) Settings() (Settings, error) {
 		Masquerade:      PortRange{k.MasqueradeFirst, k.MasqueradeLast},
 		Ephemeral:       PortRange{k.EphemeralFirst, k.EphemeralLast},
 	}, nil
+}
+
+// ID is the kernel's number of the settings map, which no other dataplane has while
+// this one is there.
+func (s *Set) ID() (uint32, error) {
+	info, err := s.maps.Settings.Info()
+	if err != nil {
+		return 0, fmt.Errorf("ask for the number of the settings map: %w", err)
+	}
+	id, found := info.ID()
+	if !found {
+		return 0, errors.New("the kernel does not number maps")
+	}
+	return uint32(id), nil
 }
 
 // PutSettings writes all settings, the epoch too. A packet may see a mix of

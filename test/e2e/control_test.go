@@ -35,7 +35,7 @@ func TestListJSON(t *testing.T) {
 			"protocol": "udp", "address": "", "port": 443., "portEnd": 445., "devices": []any{"eth0"},
 		},
 		"backends": []any{map[string]any{
-			"address": "", "port": 30443., "portEnd": 30445., "weight": 1., "state": "active", "active": 0.,
+			"address": "", "port": 30443., "portEnd": 30445., "weight": 1., "state": "active", "health": "", "active": 0.,
 		}},
 		"source": "auto", "balance": "maglev", "affinitySeconds": 0., "check": nil, "comment": "the web", "expiresAt": nil,
 		"counters": map[string]any{

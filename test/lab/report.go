@@ -39,6 +39,7 @@ type Backend struct {
 	PortEnd uint16 `json:"portEnd"`
 	Weight  uint16 `json:"weight"`
 	State   string `json:"state"`
+	Health  string `json:"health"`
 	// Active counts its connections.
 	Active   uint64          `json:"active"`
 	Counters BackendCounters `json:"counters"`
