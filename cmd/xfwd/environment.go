@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/xfwd/xfwd/internal/ctl"
@@ -41,6 +42,9 @@ type dataplane interface {
 	Watch(context.Context, ctl.Watcher) error
 	Sweep(context.Context) (ctl.Swept, error)
 	Expire(context.Context) ([]ctl.Forward, error)
+	Checked(context.Context, ctl.Revision) ([]ctl.CheckedBackend, ctl.Revision, error)
+	SetHealth(context.Context, []ctl.BackendHealth) ([]ctl.BackendHealth, error)
+	ReplaceSocket(syscall.RawConn) error
 	Unload(context.Context) error
 	Close() error
 }

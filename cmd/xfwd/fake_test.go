@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -126,6 +127,15 @@ func (f *fake) XDP(context.Context) (ctl.XDPModes, error) { return f.xdp, f.err 
 func (f *fake) Status(context.Context) (ctl.Status, error) { return f.status, f.err }
 func (f *fake) Unload(context.Context) error               { return f.err }
 func (f *fake) Sweep(context.Context) (ctl.Swept, error)   { return ctl.Swept{}, f.err }
+func (f *fake) ReplaceSocket(syscall.RawConn) error        { return f.err }
+
+func (f *fake) Checked(context.Context, ctl.Revision) ([]ctl.CheckedBackend, ctl.Revision, error) {
+	return nil, ctl.Revision{}, f.err
+}
+
+func (f *fake) SetHealth(context.Context, []ctl.BackendHealth) ([]ctl.BackendHealth, error) {
+	return nil, f.err
+}
 
 func (f *fake) Expire(context.Context) ([]ctl.Forward, error) { return nil, f.err }
 

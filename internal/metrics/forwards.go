@@ -54,6 +54,9 @@ var (
 	backendActive = gauge("backend_active_connections",
 		"Connections of the forward that are open and have this backend.",
 		"forward", "frontend", "protocol", "backend")
+	backendUp = gauge("backend_up",
+		"Whether checks have found the backend to be up; missing while they have not, and without a check.",
+		"forward", "frontend", "protocol", "backend")
 )
 
 // collectForwards sends what is known of each forward. It is called after its name,
@@ -77,11 +80,15 @@ func collectForwards(to chan<- prometheus.Metric, all []ctl.ForwardCounters) {
 			putSetup(to, f.Setup, name, frontend, protocol)
 		}
 		for i, use := range f.Uses {
-			backend := f.Backends[i].Place()
+			b := f.Backends[i]
+			backend := b.Place()
 			backendPackets.putTraffic(to, packetsOf, use.Forward, use.Reverse, name, frontend, protocol, backend)
 			backendBytes.putTraffic(to, bytesOf, use.Forward, use.Reverse, name, frontend, protocol, backend)
 			backendConnections.put(to, float64(use.Connections.Opened), name, frontend, protocol, backend)
 			backendActive.put(to, float64(use.Connections.Active), name, frontend, protocol, backend)
+			if b.Health != "" {
+				backendUp.put(to, truth(b.Health == ctl.HealthUp), name, frontend, protocol, backend)
+			}
 		}
 	}
 }

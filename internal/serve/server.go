@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package serve is a daemon that shows what the dataplane does: metrics, and whether
-// all is well; and keeps it up to date with the host. Traffic does not depend on it. It
+// all is well; keeps it up to date with the host; and checks whether backends are alive.
+// Traffic does not depend on it. It
 // keeps nothing of the dataplane open between two questions, so that each is answered by
 // what is there at the moment, loaded, upgraded or unloaded as it may be meanwhile.
 package serve
@@ -15,6 +16,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
@@ -31,6 +33,9 @@ type Dataplane interface {
 	Watch(context.Context, ctl.Watcher) error
 	Sweep(context.Context) (ctl.Swept, error)
 	Expire(context.Context) ([]ctl.Forward, error)
+	Checked(context.Context, ctl.Revision) ([]ctl.CheckedBackend, ctl.Revision, error)
+	SetHealth(context.Context, []ctl.BackendHealth) ([]ctl.BackendHealth, error)
+	ReplaceSocket(syscall.RawConn) error
 	Close() error
 }
 
@@ -92,9 +97,11 @@ func Run(ctx context.Context, o Options) error {
 	tellReady(ctx)
 	if !o.ReadOnly {
 		u := &upkeep{source: source, counts: metrics.NewUpkeep(registry), log: o.Errors}
+		c := newChecks(source, metrics.NewChecks(registry), o)
 		var kept sync.WaitGroup
 		keeping, stop := context.WithCancel(ctx)
 		kept.Go(func() { u.run(keeping) })
+		kept.Go(func() { c.run(keeping) })
 		defer func() { stop(); kept.Wait() }()
 	}
 	select {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +49,16 @@ func (s slow) Status(ctx context.Context) (ctl.Status, error) { return ctl.Statu
 func (s slow) Sweep(context.Context) (ctl.Swept, error) { return ctl.Swept{}, nil }
 
 func (s slow) Expire(context.Context) ([]ctl.Forward, error) { return nil, nil }
+
+func (s slow) Checked(context.Context, ctl.Revision) ([]ctl.CheckedBackend, ctl.Revision, error) {
+	return nil, ctl.Revision{}, nil
+}
+
+func (s slow) SetHealth(context.Context, []ctl.BackendHealth) ([]ctl.BackendHealth, error) {
+	return nil, nil
+}
+
+func (s slow) ReplaceSocket(syscall.RawConn) error { return nil }
 
 func (s slow) Watch(ctx context.Context, _ ctl.Watcher) error {
 	<-ctx.Done()

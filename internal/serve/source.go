@@ -71,6 +71,16 @@ func (s *source) with(ask func(Dataplane) error) error {
 	return err
 }
 
+// during does something with the dataplane until ctx ends, which is nothing to tell of.
+func (s *source) during(ctx context.Context, do func(Dataplane) error) {
+	_ = s.with(func(d Dataplane) error {
+		if err := do(d); ctx.Err() == nil {
+			return err
+		}
+		return nil
+	})
+}
+
 func (s *source) note(err error) {
 	failure := ""
 	if err != nil {

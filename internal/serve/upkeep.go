@@ -45,13 +45,13 @@ func (u *upkeep) run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() {
 		for ctx.Err() == nil {
-			u.with(ctx, func(d Dataplane) error { return d.Watch(ctx, u) })
+			u.source.during(ctx, func(d Dataplane) error { return d.Watch(ctx, u) })
 			wait(ctx, watchAgain)
 		}
 	})
 	all.Go(func() {
 		for wait(ctx, expireInterval) {
-			u.with(ctx, func(d Dataplane) error {
+			u.source.during(ctx, func(d Dataplane) error {
 				expired, err := d.Expire(ctx)
 				u.expired(expired)
 				return err
@@ -60,7 +60,7 @@ func (u *upkeep) run(ctx context.Context) {
 	})
 	all.Go(func() {
 		for ctx.Err() == nil {
-			u.with(ctx, func(d Dataplane) error {
+			u.source.during(ctx, func(d Dataplane) error {
 				swept, err := d.Sweep(ctx)
 				u.counts.Swept(swept)
 				return err
@@ -69,17 +69,6 @@ func (u *upkeep) run(ctx context.Context) {
 		}
 	})
 	all.Wait()
-}
-
-// with does something with the dataplane. What goes wrong is told by the source, but
-// not that ctx has ended.
-func (u *upkeep) with(ctx context.Context, do func(Dataplane) error) {
-	_ = u.source.with(func(d Dataplane) error {
-		if err := do(d); ctx.Err() == nil {
-			return err
-		}
-		return nil
-	})
 }
 
 // expired counts forwards that were deleted because they had expired, and tells of them.
