@@ -78,6 +78,7 @@ func TestForwards(t *testing.T) {
 		Drops:       map[string]uint64{"no-route": 7},
 	}
 	forwards[4].Uses[1].Connections.Active = 8
+	forwards[4].Backends[0].Health, forwards[4].Backends[1].Health = ctl.HealthUp, ctl.HealthDown
 	got := scrape(t, ctl.Measurement{Loaded: true, Forwards: forwards}, nil)
 	for _, want := range []string{
 		`xfwd_forwards 6`,
@@ -95,6 +96,8 @@ func TestForwards(t *testing.T) {
 		`xfwd_backend_active_connections{backend="5353",forward="dns",frontend="53/udp",protocol="udp"} 0`,
 		`xfwd_backend_active_connections{backend="[2001:db8::2]:53",forward="[2001:db8::1]:53/udp",frontend="[2001:db8::1]:53/udp",protocol="udp"} 0`,
 		`xfwd_backend_active_connections{backend="10.0.0.2:9000-9005",forward="range",frontend="9000-9005/tcp",protocol="tcp"} 8`,
+		`xfwd_backend_up{backend="10.0.0.1:9000-9005",forward="range",frontend="9000-9005/tcp",protocol="tcp"} 1`,
+		`xfwd_backend_up{backend="10.0.0.2:9000-9005",forward="range",frontend="9000-9005/tcp",protocol="tcp"} 0`,
 		`xfwd_forward_active_connections{forward="80/tcp",frontend="80/tcp",protocol="tcp"} 0`,
 	} {
 		if !got[want] {
@@ -104,6 +107,9 @@ func TestForwards(t *testing.T) {
 	for series := range got {
 		if strings.HasPrefix(series, "xfwd_forward_expires") && !strings.Contains(series, `"range"`) {
 			t.Errorf("there is %s", series)
+		}
+		if strings.HasPrefix(series, "xfwd_backend_up") && !strings.Contains(series, `forward="range"`) {
+			t.Errorf("of a backend of which nothing is known there is %s", series)
 		}
 	}
 	if t.Failed() {
