@@ -21,7 +21,7 @@ func newServe(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "serve",
 		GroupID: groupLook,
-		Short:   "Serve a page and metrics, keep up with the host",
+		Short:   "Serve a page and metrics, keep up with the host, check backends",
 		Long: `Serve what the dataplane counts, over HTTP, until SIGTERM or SIGINT: a page for
 browsers at /, /metrics for Prometheus, /healthz (this program runs) and /readyz
 (the dataplane is loaded and can be read; otherwise status 503 and a line that
@@ -30,7 +30,10 @@ at forwards, hooks and reasons, /api/v1/status is ` + "`xfwd status -o json`" + 
 
 Meanwhile it watches the host: it attaches to devices when they come, follows
 routes, addresses and neighbours at once and not within seconds, and forgets
-forwards and flows that have expired. --read-only leaves that out, and needs fewer privileges.
+forwards and flows that have expired. It checks the backends of forwards that
+were added with --check: one that is down gets no new connections until it is up
+again, also if this program ends meanwhile. --read-only leaves all that out, and
+needs fewer privileges.
 
 Traffic does not depend on it. It keeps nothing, and may be ended and started at
 any time: counters are in the kernel. With --netns it listens here, and is about

@@ -35,6 +35,7 @@ func TestPrometheus(t *testing.T) {
 	x.Add("80/tcp+udp", "30080", "--name", "web", "--expires", "1h")
 	x.Add("81", "30081", "--name", "drained")
 	x.Do("backend", "drain", "drained", "30081")
+	x.Add("82", "30080", "--name", "checked", "--check", "tcp,"+often)
 	s := x.Serve()
 	p := startPrometheus(t, monitor, at(lan.HostAddr.V4, 9980).String())
 
@@ -78,6 +79,8 @@ func TestPrometheus(t *testing.T) {
 		p.mustBecome(t, fmt.Sprintf(`absent(ALERTS{alertstate="firing",%s})`, what))
 	}
 	add := func() { x.Add("80/tcp+udp", "30080", "--name", "web", "--expires", "1h") }
+	alert(`alertname="XfwdBackendDown",forward="checked",backend="30082"`,
+		func() { x.Do("backend", "add", "checked", "30082") }, func() { x.Do("backend", "del", "checked", "30082") })
 	alert(`alertname="XfwdHookDetached",device="eth0",hook="ingress"`, func() { x.TearOff("eth0", "ingress") }, add)
 	alert(`alertname="XfwdScrapeFails"`, s.Kill, func() { s = x.Serve() })
 	alert(`alertname="XfwdNotLoaded"`, func() { x.Do("unload") }, add)

@@ -315,7 +315,7 @@ func TestServeIsIdle(t *testing.T) {
 }
 
 // What its unit leaves it of root's privileges is enough: to attach to a device that
-// comes, and with --read-only less, on file systems that cannot be written to.
+// comes and to check a backend, and with --read-only less, on file systems that cannot be written to.
 func TestServeWithThePrivilegesOfItsUnit(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "setpriv", "unshare")
@@ -338,7 +338,8 @@ func TestServeWithThePrivilegesOfItsUnit(t *testing.T) {
 			l := lab.New(t)
 			lan := l.Direct()
 			x := lan.Host.XFWD()
-			x.Add("80", "30080")
+			lan.Host.Echo("tcp", ":30080")
+			x.Add("80", "30080", "--check", "tcp,"+often)
 			const script = `
 				for dir in $4; do
 					mount --bind $dir $dir && mount -o remount,bind,ro $dir || exit
@@ -365,6 +366,12 @@ func TestServeWithThePrivilegesOfItsUnit(t *testing.T) {
 				return
 			}
 			mustAttach(t, x, "late")
+			lab.Eventually(t, 5*lab.Patience, func() error {
+				if health := x.List()[0].Backends[0].Health; health != "up" {
+					return fmt.Errorf("the backend is %q", health)
+				}
+				return nil
+			})
 			if stderr := s.Stderr.String(); strings.Contains(stderr, "warning") {
 				t.Error(stderr)
 			}
