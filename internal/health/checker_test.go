@@ -222,8 +222,6 @@ func TestChangesAreGivenBack(t *testing.T) {
 		synctest.Wait()
 		changes := c.Take()
 		c.GiveBack(changes)
-		c.Set([]ctl.CheckedBackend{backend(one, ctl.HealthUp)})
-		w.rounds(3)
 		if got, want := told(c), one+" up->down connection refused;"; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
@@ -233,12 +231,24 @@ func TestChangesAreGivenBack(t *testing.T) {
 		if got, want := told(c), one+" up->up <nil>;"; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+		w.set(one, syscall.ECONNREFUSED)
+		w.rounds(3)
+		synctest.Wait()
+		c.Set([]ctl.CheckedBackend{backend(one, ctl.HealthUp)})
+		w.set(one, nil)
+		w.rounds(2)
+		if got, want := told(c), one+" up->up <nil>;"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 		// Somebody has added the forward anew, of which nothing is known.
 		c.Set([]ctl.CheckedBackend{backend(one, "")})
 		w.rounds(1)
 		if got, want := told(c), one+" ->up <nil>;"; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+		w.set(one, syscall.ECONNREFUSED)
+		w.rounds(3)
+		synctest.Wait()
 		c.Set(nil)
 		c.GiveBack(changes)
 		if got := told(c); got != "" {

@@ -74,6 +74,10 @@ func TestTCP(t *testing.T) {
 			if err == nil {
 				_, err = conn.Read(make([]byte, 1))
 			}
+			// Who has been reset cannot write.
+			if _, broken := conn.Write([]byte("221 goodbye\r\n")); broken != nil {
+				err = broken
+			}
 			ends <- err
 			conn.Close()
 		}
