@@ -13,8 +13,9 @@ import (
 // Revision tells one state of the forwards from another. The zero value is that
 // nothing is loaded.
 type Revision struct {
-	dataplane uint32
-	epoch     uint64
+	// Dataplane is the kernel's number of it.
+	Dataplane uint32
+	Epoch     uint64
 }
 
 // CheckedBackend is a backend of a forward that has a check.

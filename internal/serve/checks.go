@@ -4,6 +4,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -62,8 +63,9 @@ func (c *checks) run(ctx context.Context) {
 	defer looks.Stop()
 	for ctx.Err() == nil {
 		begin := time.Now()
-		c.record(ctx)
-		c.look(ctx)
+		c.source.during(ctx, func(d Dataplane) error {
+			return errors.Join(c.record(ctx, d), c.look(ctx, d))
+		})
 		took := time.Since(begin)
 		select {
 		case <-looks.C:
@@ -79,43 +81,39 @@ func (c *checks) run(ctx context.Context) {
 }
 
 // record tells the kernel what has been found out. What cannot be recorded stays to be.
-func (c *checks) record(ctx context.Context) {
+func (c *checks) record(ctx context.Context, d Dataplane) error {
 	changes := c.checker.Take()
 	if len(changes) == 0 {
-		return
+		return nil
 	}
 	found, by := make([]ctl.BackendHealth, len(changes)), make(map[string]health.Change)
 	for i, change := range changes {
 		found[i] = change.BackendHealth
 		by[backendLabel(change.BackendHealth)] = change
 	}
-	c.source.during(ctx, func(d Dataplane) error {
-		recorded, err := d.SetHealth(ctx, found)
-		if err != nil {
-			c.checker.GiveBack(changes)
-			return err
-		}
-		for _, r := range recorded {
-			c.tell(by[backendLabel(r)])
-		}
-		return nil
-	})
+	recorded, err := d.SetHealth(ctx, found)
+	if err != nil {
+		c.checker.GiveBack(changes)
+		return err
+	}
+	for _, r := range recorded {
+		c.tell(by[backendLabel(r)])
+	}
+	return nil
 }
 
 // look checks other backends from now on, if there are others.
-func (c *checks) look(ctx context.Context) {
-	c.source.during(ctx, func(d Dataplane) error {
-		backends, now, err := d.Checked(ctx, c.revision)
-		if err != nil || now == c.revision {
-			return err
-		}
-		if err := c.moveTo(len(backends) > 0); err != nil {
-			return err
-		}
-		c.checker.Set(backends)
-		c.revision = now
-		return nil
-	})
+func (c *checks) look(ctx context.Context, d Dataplane) error {
+	backends, now, err := d.Checked(ctx, c.revision)
+	if err != nil || now == c.revision {
+		return err
+	}
+	if err := c.moveTo(len(backends) > 0); err != nil {
+		return err
+	}
+	c.checker.Set(backends)
+	c.revision = now
+	return nil
 }
 
 // moveTo makes the network namespace that the name means now the one in which checks are
