@@ -249,7 +249,10 @@ func TestHealthLeavesTheRest(t *testing.T) {
 	f.publish(t, "80/tcp+udp", f.all(), append(words, "--replace", "--comment", "another")...)
 	f.awaitHealth(t, 0, "down", 2)
 	f.mustHave(t, 0, 1)
-	f.publish(t, "80/tcp+udp", f.all(), "--balance", "round-robin", "--comment", "another")
+	unchecked := f.xfwd.Add(append(append([]string{"80/tcp+udp"}, f.all()...), "--balance", "round-robin", "--comment", "another")...)
+	if want := "changed 80/tcp: no check\nchanged 80/udp: no check\n"; unchecked.Stdout != want {
+		t.Errorf("without a check: %q, want %q", unchecked.Stdout, want)
+	}
 	f.awaitHealth(t, 0, "", 0, 1, 2)
 	f.mustHave(t, 0, 1, 2)
 }
