@@ -72,7 +72,7 @@ func describe(w io.Writer, f ctl.ForwardCounters, now time.Time) error {
 	line("reverse", fmt.Sprintf("%d packets, %d bytes", c.Reverse.Packets, c.Reverse.Bytes))
 	line("connections", fmt.Sprintf("%d opened, %d active", c.Connections.Opened, c.Connections.Active))
 	if f.Setup.Connections() > 0 {
-		line("accepted", fmt.Sprintf("half of them within %s, 99 %% within %s", short(f.Setup.Within(0.5)), short(f.Setup.Within(0.99))))
+		line("accepted", figures.Setup(f.Setup))
 	}
 	line("drops", cmp.Or(figures.ByReason(c.Drops), "none"))
 	if len(f.Backends) == 0 {
@@ -134,15 +134,6 @@ func backendTable(f ctl.ForwardCounters) *table {
 			figures.Short(use.Forward.Bytes), figures.Short(use.Reverse.Bytes), source(use))
 	}
 	return t
-}
-
-// short is a duration with two digits, or all that are before the point.
-func short(d time.Duration) string {
-	for unit := time.Nanosecond; ; unit *= 10 {
-		if d < 100*unit {
-			return d.Round(unit).String()
-		}
-	}
 }
 
 // source says whose address a backend sees.
