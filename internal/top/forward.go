@@ -3,7 +3,6 @@
 package top
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -12,11 +11,8 @@ import (
 	"github.com/xfwd/xfwd/internal/figures"
 )
 
-// The widths of columns of backends and flows.
-const (
-	weightWidth, backendStateWidth, activeWidth = 6, 8, 6
-	flowStateWidth, idleWidth                   = 11, 7
-)
+// The widths of columns of flows.
+const flowStateWidth, idleWidth = 11, 7
 
 // viewForward shows one forward: its backends, those with the most connections first,
 // and its flows.
@@ -35,46 +31,34 @@ func (m *Model) viewForward() []Line {
 	if reasons := figures.ByReason(f.Counters.Drops); reasons != "" {
 		title += ", dropped: " + reasons
 	}
-	rated := slices.IndexFunc(m.rated, func(f figures.Forward) bool { return f.Label == m.inside })
+	lines := []Line{head, {title, Strong}, m.totals([]figures.Forward{f.rated})}
+	lines = append(lines, setupLines(f)...)
 	body := m.backendLines(f)
 	body = append(body, m.flowLines()...)
-	return m.frame([]Line{head, {title, Strong}, m.totals(m.rated[rated : rated+1])}, body, footer)
+	return m.frame(lines, body, footer)
+}
+
+// looked is a forward that is looked into.
+type looked struct {
+	ctl.ForwardCounters
+	rated figures.Forward
 }
 
 // forward is the one that is looked into, if it is still there.
-func (m *Model) forward() (ctl.ForwardCounters, bool) {
-	i := slices.IndexFunc(m.last.Forwards, func(f ctl.ForwardCounters) bool { return f.Frontend.Label() == m.inside })
+func (m *Model) forward() (looked, bool) {
+	i := slices.IndexFunc(m.rated, func(f figures.Forward) bool { return f.Label == m.inside })
 	if i < 0 {
-		return ctl.ForwardCounters{}, false
+		return looked{}, false
 	}
-	return m.last.Forwards[i], true
+	return looked{m.last.Forwards[i], m.rated[i]}, true
 }
 
-// backendLines are a table of the backends, at most a third of the screen.
-func (m *Model) backendLines(f ctl.ForwardCounters) []Line {
-	order, longest := make([]int, len(f.Backends)), len("BACKEND")
-	for i, b := range f.Backends {
-		order[i] = i
-		longest = max(longest, len(b.PlaceLabel()))
+// setupLines say how long backends took to accept connections, if any was measured.
+func setupLines(f looked) []Line {
+	if f.Setup.Connections() == 0 {
+		return nil
 	}
-	width := min(m.width-weightWidth-backendStateWidth-activeWidth-3, longest)
-	line := func(backend, weight, state, active string) string {
-		return left(backend, width) + " " + right(weight, weightWidth) + " " + left(state, backendStateWidth) + " " + right(active, activeWidth)
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(f.Uses[b].Connections.Active, f.Uses[a].Connections.Active) })
-	lines := []Line{{line("BACKEND", "WEIGHT", "STATE", "ACTIVE"), Title}}
-	most := max(1, m.height/3-2)
-	for n, i := range order {
-		if n == most && len(order) > most {
-			return append(lines, Line{fmt.Sprintf("and %d more; `xfwd show` has all", len(order)-n), Weak})
-		}
-		b := f.Backends[i]
-		lines = append(lines, Line{line(b.PlaceLabel(), fmt.Sprint(b.Weight), b.StateLabel(f.Uses[i]), figures.Short(f.Uses[i].Connections.Active)), Plain})
-	}
-	if len(order) == 0 {
-		lines = append(lines, Line{"none, clients are refused", Plain})
-	}
-	return append(lines, Line{})
+	return []Line{{"accepted " + figures.Setup(f.Setup), Plain}}
 }
 
 // flowLine is a row of the table of flows.
@@ -115,11 +99,11 @@ func (m *Model) flowRows() []Line {
 	return rows
 }
 
-// flowRoom is how many flows fit below the backends.
+// flowRoom is how many flows fit below what is said of the forward.
 func (m *Model) flowRoom() int {
 	room := m.height - linesAround - 1
 	if f, found := m.forward(); found {
-		room -= len(m.backendLines(f))
+		room -= len(setupLines(f)) + len(m.backendLines(f))
 	}
 	return max(1, room)
 }

@@ -23,7 +23,7 @@ import (
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 // forward is one of a sample, which gets so many packets of 1000 bytes a second, and
-// answers with half of them.
+// answers with half of them. Its first backend has them all but for a tenth for each other one.
 func forward(t *testing.T, words string, second, rate int) []ctl.ForwardCounters {
 	t.Helper()
 	frontend, backends, _ := strings.Cut(words, " ")
@@ -40,7 +40,15 @@ func forward(t *testing.T, words string, second, rate int) []ctl.ForwardCounters
 			Connections: ctl.Connections{Opened: n / 10, Active: uint64(rate / 10)},
 		}}
 		for i := range c.Uses {
-			c.Uses[i].Connections.Active = uint64(i)
+			part := n / 10
+			if i == 0 {
+				part = n - n/10*uint64(len(c.Uses)-1)
+			}
+			c.Uses[i] = ctl.BackendUse{
+				Forward:     ctl.Traffic{Packets: part, Bytes: 1000 * part},
+				Reverse:     ctl.Traffic{Packets: part / 2, Bytes: 500 * part},
+				Connections: ctl.Connections{Opened: part / 10, Active: uint64(i)},
+			}
 		}
 		counted = append(counted, c)
 	}
@@ -289,14 +297,16 @@ func TestLookInside(t *testing.T) {
 	}
 	s := withFlows(t, 3, "80/tcp", 3)
 	s.Forwards[0].Backends[0].State = ctl.BackendDraining
+	s.Forwards[0].Setup = ctl.SetupTimes{Buckets: map[int]int64{-46: 98, -32: 2}}
 	m.Add(s)
 	mustShow(t, m, `xfwd top 12:00:03  3 forwards by IN/S  flows 6.6k of 66k (10%)
 80/tcp, maglev, source auto, dropped: no-claim 21
 in 1.0k/s 8.0M bit/s  out 500/s 4.0M bit/s  new 100/s  active 100  drops 7/s
+accepted half of them within 350µs, 99 % within 3.9ms
 
-BACKEND         WEIGHT STATE    ACTIVE
-10.0.1.100:80        1 active        1
-this host:30080      1 drained       0
+BACKEND         WEIGHT STATE     IN/S IN-BIT/S OUT/S OUT-BIT/S NEW/S ACTIVE
+10.0.1.100:80        1 active     100     800k    50      400k    10      1
+this host:30080      1 drained    900     7.2M   450      3.6M    90      0
 
 CLIENT                        TARGET                        STATE          IDLE
 198.51.100.0:40000            [2001:db8:ffff:ffff:ffff:fff~ syn              0s
@@ -315,6 +325,38 @@ q quit  esc back  j k scroll  / filter flows  space pause  ? help
 	}
 }
 
+// Of backends there are as many rates as fit, and enough to tell one from another.
+func TestRatesOfBackends(t *testing.T) {
+	for _, test := range []struct {
+		backend     string
+		width       int
+		titles, row string
+	}{
+		{"10.0.1.100:80", 80, "BACKEND       WEIGHT STATE     IN/S IN-BIT/S OUT/S OUT-BIT/S NEW/S ACTIVE", "10.0.1.100:80      1 active    1.0k     8.0M   500      4.0M   100      0"},
+		{"[2001:db8::1:7]:10080", 80, "BACKEND               WEIGHT STATE     IN/S IN-BIT/S OUT/S OUT-BIT/S ACTIVE", "[2001:db8::1:7]:10080      1 active    1.0k     8.0M   500      4.0M      0"},
+		{"[2001:db8::1:7]:10080", 81, "BACKEND               WEIGHT STATE     IN/S IN-BIT/S OUT/S OUT-BIT/S NEW/S ACTIVE", "[2001:db8::1:7]:10080      1 active    1.0k     8.0M   500      4.0M   100      0"},
+		{"[2001:db8:1:2:3:4:5:6]:10080", 80, "BACKEND                    WEIGHT STATE     IN/S IN-BIT/S OUT/S OUT-BIT/S ACTIVE", "[2001:db8:1:2:3:4:5:6]:10~      1 active    1.0k     8.0M   500      4.0M      0"},
+		{"10.0.1.100:80", 60, "BACKEND       WEIGHT STATE     IN/S OUT/S ACTIVE", "10.0.1.100:80      1 active    1.0k   500      0"},
+		{"[2001:db8:1:2:3:4:5:6]:10080", 60, "BACKEND                   WEIGHT STATE     IN/S OUT/S ACTIVE", "[2001:db8:1:2:3:4:5:6]:1~      1 active    1.0k   500      0"},
+	} {
+		s := func(second int) Sample {
+			s := sample(t, second)
+			s.Forwards = forward(t, "80 "+test.backend, second, 1000)
+			return s
+		}
+		m := NewModel(time.Second, s(1))
+		m.Resize(test.width, 24)
+		press(m, "<enter>")
+		if got := screen(m); !strings.Contains(got, " active       -") {
+			t.Errorf("there are rates of backends after one sample:\n%s", got)
+		}
+		m.Add(s(2))
+		if got := screen(m); !strings.Contains(got, "\n"+test.titles+"\n"+test.row+"\n") {
+			t.Errorf("%s on %d columns, want\n%s\n%s\n, got\n%s", test.backend, test.width, test.titles, test.row, got)
+		}
+	}
+}
+
 // One scrolls to the last flow and no further, so that the way back begins at once.
 func TestScrollFlows(t *testing.T) {
 	m := model(t)
@@ -322,6 +364,13 @@ func TestScrollFlows(t *testing.T) {
 	m.Add(withFlows(t, 3, "80/tcp", 40))
 	press(m, "<end>j")
 	if got := screen(m); !strings.Contains(got, "198.51.100.39:") || strings.Contains(got, "198.51.100.25:") || !strings.Contains(got, "198.51.100.26:") {
+		t.Error(got)
+	}
+	accepted := withFlows(t, 3, "80/tcp", 40)
+	accepted.Forwards[0].Setup = ctl.SetupTimes{Buckets: map[int]int64{-46: 1}}
+	m.Add(accepted)
+	press(m, "G")
+	if got := screen(m); !strings.Contains(got, "198.51.100.39:") || strings.Contains(got, "198.51.100.26:") || !strings.Contains(got, "198.51.100.27:") {
 		t.Error(got)
 	}
 	press(m, "k")
@@ -443,6 +492,7 @@ func TestEverythingFits(t *testing.T) {
 	long := forward(t, "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:10000-19999 [2001:db8:ffff:ffff:ffff:ffff:ffff:fffe]:20000-29999", 1, 1<<40)
 	long[0].Frontend.Devices = []string{"eth0", "ethernet-device"}
 	long[0].Counters.Drops = map[string]uint64{"no-claim": 1 << 60, "no-source-port": 1 << 60}
+	long[0].Setup = ctl.SetupTimes{Buckets: map[int]int64{-4: 1}}
 	for range 30 {
 		long[0].Backends = append(long[0].Backends, long[0].Backends[0])
 		long[0].Uses = append(long[0].Uses, ctl.BackendUse{Connections: ctl.Connections{Active: 1 << 60}})
