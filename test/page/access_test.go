@@ -13,7 +13,8 @@ import (
 const axe = "../../.tools/axe-core/axe.min.js"
 
 // On each screen the page fits its width, and axe-core finds nothing that would keep
-// somebody out: not with everything unfolded, nor with warnings, nor without an answer.
+// somebody out: not with everything unfolded, nor with warnings, nor with
+// everything down, nor without an answer.
 func TestPageIsAccessible(t *testing.T) {
 	s := newScene(t)
 	s.trade(t)
@@ -25,6 +26,12 @@ func TestPageIsAccessible(t *testing.T) {
 	b.until(`document.querySelectorAll("#forwards-table > tbody").length === 10`)
 	value[bool](b, `(document.querySelectorAll(".unfold").forEach((button) => button.click()), true)`)
 	b.until(`document.querySelectorAll(".detail").length === 10`)
+	b.alter(`(state) => state.forwards.forEach((forward) => {
+		forward.check = {kind: "http", path: "/health" + "y".repeat(50), port: 65535, intervalSeconds: 3600, timeoutSeconds: 3600, rise: 255, fall: 255};
+		forward.expiresAt = new Date(Date.parse(state.time) + 1e9).toISOString();
+		forward.backends.forEach((backend) => backend.health = "down");
+	})`)
+	b.until(`document.querySelectorAll(".mark:not(:empty)").length === 9`)
 	check := func(t *testing.T, at screen) {
 		b.resize(at)
 		b.until(`innerWidth === %d`, at.width)

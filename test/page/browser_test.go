@@ -217,6 +217,24 @@ func (b *browser) until(expression string, arguments ...any) {
 	})
 }
 
+// alter has a function of JavaScript change each state before the page takes it.
+func (b *browser) alter(change string) {
+	b.t.Helper()
+	value[bool](b, `(() => {
+		window.askServer ??= fetch;
+		window.fetch = async (path, options) => {
+			const answer = await askServer(path, options);
+			if (path !== "api/v1/state" || !answer.ok) {
+				return answer;
+			}
+			const state = await answer.json();
+			(%s)(state);
+			return Response.json(state);
+		};
+		return true;
+	})()`, change)
+}
+
 // press presses a key, or types a text.
 func (b *browser) press(keys string) {
 	b.t.Helper()

@@ -1,41 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { Backends } from "./backends.js";
 import { Chart } from "./chart.js";
-import { fill, make, write } from "./dom.js";
-import { byCount, duration, exact, short } from "./format.js";
-import { backendName, backendState } from "./names.js";
+import { fill, make, part, write } from "./dom.js";
+import { byCount, duration, exact, remaining, short, time } from "./format.js";
+import { checkWords } from "./names.js";
 
 // Detail is all that is known of one forward.
 export class Detail {
 	#facts = make("dl", { class: "facts" });
 	#values = new Map();
-	#backends = make("tbody");
+	#backends = new Backends();
 	#drops = make("tbody");
 	#charts = [new Chart("packets/s", "inPackets", "outPackets"), new Chart("bit/s", "inBits", "outBits")];
 
 	constructor(id, name) {
 		this.element = make("div", { class: "detail", id, role: "group", "aria-label": `Details of ${name}` },
 			make("div", { class: "charts" }, ...this.#charts.map((chart) => chart.element)),
-			part("Backends", ["Backend", "Weight", "State", "Active"], this.#backends, "Clients are refused: there is no backend."),
-			part("Drops", ["Reason", "Packets", "A second"], this.#drops, "Nothing was dropped."),
+			this.#backends.element,
+			part("drops", "Drops", [["Reason"], ["Packets", "number"], ["A second", "number"]], this.#drops, "Nothing was dropped."),
 			this.#facts);
 	}
 
-	show(forward, growth, reasons, now) {
+	// show is passed a row.
+	show({ forward, growth, paces, reasons }, now) {
 		for (const chart of this.#charts) {
 			chart.show(growth.points, now);
 		}
-		fill(this.#backends, forward.backends.map((b) => [backendName(b), String(b.weight), backendState(b), exact(b.active)]), ["", "number", "", "number"]);
+		this.#backends.show(forward.backends, paces);
 		const { drops, connections } = forward.counters;
 		fill(this.#drops, byCount(drops).map(([reason, n]) => [reason, exact(n), short(reasons.rates[reason])]), ["", "number", "number"]);
 		this.#fact("Source", forward.source);
 		this.#fact("Balance", forward.balance);
 		this.#fact("Affinity", forward.affinitySeconds === 0 ? "none" : duration(forward.affinitySeconds));
+		this.#fact("Check", checkWords(forward.check));
 		this.#fact("Comment", forward.comment || "none");
-		this.#fact("Expires", forward.expiresAt ?? "never");
+		this.#fact("Expires", expiry(forward.expiresAt, now));
 		this.#fact("In", traffic(forward.counters.forward));
 		this.#fact("Out", traffic(forward.counters.reverse));
 		this.#fact("Connections", `${exact(connections.opened)} opened, ${exact(connections.active)} active`);
+		this.#fact("Accepted", accepted(forward.setup));
 	}
 
 	#fact(name, text) {
@@ -53,10 +57,17 @@ function traffic(counted) {
 	return `${exact(counted.packets)} packets, ${exact(counted.bytes)} bytes`;
 }
 
-// part is a small table with a title, and words for when it is empty.
-function part(title, columns, body, none) {
-	const head = columns.map((column) => make("th", { scope: "col", class: ["Weight", "Active", "Packets", "A second"].includes(column) ? "number" : "" }, column));
-	return make("div", {},
-		make("table", { class: "plain" }, make("caption", {}, title), make("thead", {}, make("tr", {}, ...head)), body),
-		make("p", { class: "none" }, none));
+// expiry says when a forward ends by itself. Now is by the clock of its host.
+function expiry(at, now) {
+	if (!at) {
+		return "never";
+	}
+	const left = (Date.parse(at) - now) / 1000;
+	return left > 0 ? `in ${remaining(left)}, at ${at}` : `now, at ${at}`;
+}
+
+// accepted says how long backends took to accept connections. Of UDP, and of the host's
+// own connections, nothing is known.
+function accepted(setup) {
+	return setup ? `half within ${time(setup.p50Seconds)}, 99 % within ${time(setup.p99Seconds)}` : "not measured";
 }

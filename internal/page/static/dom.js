@@ -37,21 +37,38 @@ export function set(element, name, value) {
 }
 
 // fill makes a table body have these rows, each an array of texts, the first of which
-// heads it. Rows that are there stay, and get other texts. Columns may have classes.
-export function fill(body, rows, classes = []) {
+// heads it. Rows that are there stay, and get other texts. Columns may have classes, and
+// labels for where rows are cards.
+export function fill(body, rows, classes = [], labels = []) {
 	while (body.rows.length > rows.length) {
 		body.lastElementChild.remove();
 	}
 	rows.forEach((texts, i) => {
-		const row = body.rows[i] ?? body.appendChild(makeRow(texts.length, classes));
+		const row = body.rows[i] ?? body.appendChild(makeRow(texts.length, classes, labels));
 		texts.forEach((text, j) => write(row.cells[j], text));
 	});
 }
 
-function makeRow(length, classes) {
-	const row = make("tr");
+// part is a small table with a title, and words for when it is empty. Columns have titles
+// and perhaps classes.
+export function part(kind, title, columns, body, none) {
+	const head = columns.map(([text, of]) => make("th", { scope: "col", class: of ?? "" }, text));
+	return make("div", { class: kind },
+		make("table", { class: "plain" }, make("caption", {}, title), make("thead", {}, make("tr", {}, ...head)), body),
+		make("p", { class: "none" }, none));
+}
+
+function makeRow(length, classes, labels) {
+	const row = make("tr", { role: "row" });
 	for (let i = 0; i < length; i++) {
-		row.append(i === 0 ? make("th", { scope: "row" }) : make("td", classes[i] ? { class: classes[i] } : {}));
+		const cell = i === 0 ? make("th", { role: "rowheader", scope: "row" }) : make("td", { role: "cell" });
+		if (classes[i]) {
+			cell.className = classes[i];
+		}
+		if (labels[i]) {
+			cell.dataset.label = labels[i];
+		}
+		row.append(cell);
 	}
 	return row;
 }

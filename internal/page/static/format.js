@@ -49,6 +49,29 @@ export function duration(seconds) {
 	return seconds + "s";
 }
 
+// time prints a short time in seconds with two digits: 320 µs, 1.2 ms.
+export function time(seconds) {
+	const two = (n) => Number(n.toPrecision(2));
+	const rounded = two(seconds);
+	for (const [unit, length] of [["s", 1], ["ms", 1e-3]]) {
+		if (rounded >= length) {
+			return `${two(rounded / length)} ${unit}`;
+		}
+	}
+	return `${two(rounded / 1e-6)} µs`;
+}
+
+// remaining prints how many seconds are left, in the largest unit of which there are two
+// at least: 2 days, 90 min, 40 s.
+export function remaining(seconds) {
+	for (const [unit, length] of [["days", 86_400], ["h", 3600], ["min", 60]]) {
+		if (seconds >= 2 * length) {
+			return `${Math.floor(seconds / length)} ${unit}`;
+		}
+	}
+	return `${Math.floor(seconds)} s`;
+}
+
 // sum adds the values of an object up.
 export function sum(counts) {
 	let total = 0;

@@ -106,7 +106,9 @@ export class Forwards {
 			row.show();
 		}
 		const all = this.#rows.size;
+		const failing = [...this.#rows.values()].filter((row) => row.failing !== "").length;
 		write(byId("shown"), shown === all ? count(all, "forward") : `${exact(shown)} of ${count(all, "forward")}`);
+		write(byId("failing"), failing === 0 ? "" : `${exact(failing)} with backends that are down`);
 		byId("none").hidden = shown > 0;
 		write(byId("none"), all === 0 ? "There are no forwards; `xfwd add 80 30080` adds one." : "No forward has all of these words.");
 	}

@@ -7,7 +7,8 @@ export const span = 120_000;
 
 const nothing = { inPackets: 0, inBits: 0, outPackets: 0, outBits: 0, opened: 0, drops: 0 };
 
-// totals are what grows of the counters of a forward, under the names of its rates.
+// totals are what grows of the counters of a forward, or of a backend, whose drops are
+// not known; under the names of its rates.
 function totals(counters) {
 	return {
 		inPackets: counters.forward.packets,
@@ -19,17 +20,16 @@ function totals(counters) {
 	};
 }
 
-// Growth is what some counters grow by in a second, and did within the span.
-export class Growth {
+// Pace is what some counters grow by in a second.
+export class Pace {
 	// rates are those between the last two looks.
 	rates = nothing;
-	// points are rates with the time of the look, the oldest first.
-	points = [];
 
 	#before = null;
 	#at = 0;
 
-	// look takes what was counted at a time. Counters that have become smaller began anew.
+	// look takes what was counted at a time, and says whether there are new rates.
+	// Counters that have become smaller began anew.
 	look(at, counters) {
 		const now = totals(counters);
 		const before = this.#before;
@@ -37,14 +37,27 @@ export class Growth {
 		this.#before = now;
 		this.#at = at;
 		if (before === null || seconds <= 0) {
-			return;
+			return false;
 		}
 		const anew = now.opened < before.opened || now.inPackets < before.inPackets;
 		const rates = {};
 		for (const name in now) {
 			rates[name] = Math.max(0, now[name] - (anew ? 0 : before[name])) / seconds;
 		}
-		this.add(at, rates);
+		this.rates = rates;
+		return true;
+	}
+}
+
+// Growth is a pace, and what it was within the span.
+export class Growth extends Pace {
+	// points are rates with the time of the look, the oldest first.
+	points = [];
+
+	look(at, counters) {
+		if (super.look(at, counters)) {
+			this.add(at, this.rates);
+		}
 	}
 
 	add(at, rates) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { duration } from "./format.js";
+
 // What is called how, as the command line says it.
 
 function ports(of) {
@@ -34,7 +36,33 @@ export function targets(backends) {
 	return `${backendName(backends[0])} and ${backends.length - 1} more`;
 }
 
-// backendState tells draining from drained, as `xfwd show` does.
+// backendState tells draining from drained, as `xfwd show` does, and what checks have
+// found to be down.
 export function backendState(backend) {
-	return backend.state === "draining" && backend.active === 0 ? "drained" : backend.state;
+	const state = backend.state === "draining" && backend.active === 0 ? "drained" : backend.state;
+	if (backend.health !== "down") {
+		return state;
+	}
+	return state === "active" ? "down" : `${state}, down`;
+}
+
+// failing says how many of the backends that new connections are for are down: 1 of 3
+// down, or nothing if none is. One that is drained may be repaired.
+export function failing(backends) {
+	const wanted = backends.filter((backend) => backend.state === "active");
+	const down = wanted.filter((backend) => backend.health === "down").length;
+	if (down === 0) {
+		return "";
+	}
+	return down === wanted.length ? "down" : `${down} of ${wanted.length} down`;
+}
+
+// checkWords says how the backends of a forward are looked after, as `xfwd show` does.
+export function checkWords(check) {
+	if (!check) {
+		return "none";
+	}
+	const path = check.path ? ` ${check.path}` : "";
+	const port = check.port ? ` at port ${check.port}` : "";
+	return `${check.kind}${path}${port} every ${duration(check.intervalSeconds)}, timeout ${duration(check.timeoutSeconds)}, rise ${check.rise}, fall ${check.fall}`;
 }

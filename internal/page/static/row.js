@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { Paces } from "./backends.js";
 import { Sparkline } from "./chart.js";
 import { Detail } from "./detail.js";
-import { make, set } from "./dom.js";
+import { make, set, write } from "./dom.js";
 import { short } from "./format.js";
 import { Growth, Reasons } from "./history.js";
-import { backendName, frontendName, targets } from "./names.js";
+import { backendName, failing, frontendName, targets } from "./names.js";
 
 // columns are the cells of a row between its head and its chart: what they are
 // called where the table is a list of cards, and what they show.
@@ -26,14 +27,19 @@ let rows = 0;
 // Row is a forward in the table: a line, and its details when they are unfolded.
 export class Row {
 	growth = new Growth();
+	// paces are those of its backends.
+	paces = new Paces();
 	reasons = new Reasons();
 	forward = null;
 	// seen says whether it is on the screen, or nearly so.
 	seen = false;
+	// failing says in words that backends are down, if any are.
+	failing = "";
 	// words are what the filter looks for.
 	words = "";
 
 	#id = `forward-${rows++}`;
+	#mark = make("span", { class: "mark" });
 	#texts = [];
 	#detail = null;
 	#at = 0;
@@ -45,7 +51,7 @@ export class Row {
 		this.chart = new Sparkline("packets", "packets/s");
 		this.cells = columns.map(([label, kind]) => make("td", { role: "cell", class: kind, "data-label": label }));
 		this.line = make("tr", { role: "row" },
-			make("th", { role: "rowheader", scope: "row" }, this.button), ...this.cells,
+			make("th", { role: "rowheader", scope: "row" }, this.button, this.#mark), ...this.cells,
 			make("td", { role: "cell", class: "trend" }, this.chart.element));
 		this.element = make("tbody", { role: "rowgroup" }, this.line);
 		this.element.row = this;
@@ -61,7 +67,9 @@ export class Row {
 			last.packets = last.inPackets + last.outPackets;
 		}
 		this.reasons.look(at, forward.counters.drops);
-		this.words = [this.name, forward.name, forward.comment, ...forward.backends.map(backendName)].join(" ").toLowerCase();
+		this.paces.look(at, forward.backends);
+		this.failing = failing(forward.backends);
+		this.words = [this.name, this.failing, forward.name, forward.comment, ...forward.backends.map(backendName)].join(" ").toLowerCase();
 	}
 
 	// show shows what was taken, and nothing while nobody sees it.
@@ -75,10 +83,11 @@ export class Row {
 				this.#texts[i] = this.cells[i].textContent = now;
 			}
 		});
+		write(this.#mark, this.failing);
 		set(this.line, "data-drops", String(this.growth.rates.drops > 0));
 		set(this.line, "data-idle", String(this.growth.rates.inPackets + this.growth.rates.outPackets === 0));
 		this.chart.show(this.growth.points, this.#at);
-		this.#detail?.show(this.forward, this.growth, this.reasons, this.#at);
+		this.#detail?.show(this, this.#at);
 	}
 
 	get unfolded() {
