@@ -58,7 +58,7 @@ func setupLines(f looked) []Line {
 	if f.Setup.Connections() == 0 {
 		return nil
 	}
-	return []Line{{"accepted " + figures.Setup(f.Setup), Plain}}
+	return []Line{{"connections accepted: " + figures.Setup(f.Setup), Plain}}
 }
 
 // flowLine is a row of the table of flows.

@@ -302,7 +302,7 @@ func TestLookInside(t *testing.T) {
 	mustShow(t, m, `xfwd top 12:00:03  3 forwards by IN/S  flows 6.6k of 66k (10%)
 80/tcp, maglev, source auto, dropped: no-claim 21
 in 1.0k/s 8.0M bit/s  out 500/s 4.0M bit/s  new 100/s  active 100  drops 7/s
-accepted half of them within 350µs, 99 % within 3.9ms
+connections accepted: half of them within 350µs, 99 % within 3.9ms
 
 BACKEND         WEIGHT STATE     IN/S IN-BIT/S OUT/S OUT-BIT/S NEW/S ACTIVE
 10.0.1.100:80        1 active     100     800k    50      400k    10      1

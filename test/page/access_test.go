@@ -24,14 +24,14 @@ func TestPageIsAccessible(t *testing.T) {
 	b.takeAxe()
 	b.until(`!document.querySelector("#warnings").hidden`)
 	b.until(`document.querySelectorAll("#forwards-table > tbody").length === 10`)
-	value[bool](b, `(document.querySelectorAll(".unfold").forEach((button) => button.click()), true)`)
-	b.until(`document.querySelectorAll(".detail").length === 10`)
 	b.alter(`(state) => state.forwards.forEach((forward) => {
 		forward.check = {kind: "http", path: "/health" + "y".repeat(50), port: 65535, intervalSeconds: 3600, timeoutSeconds: 3600, rise: 255, fall: 255};
 		forward.expiresAt = new Date(Date.parse(state.time) + 1e9).toISOString();
 		forward.backends.forEach((backend) => backend.health = "down");
 	})`)
 	b.until(`document.querySelectorAll(".mark:not(:empty)").length === 9`)
+	value[bool](b, `(document.querySelectorAll(".unfold").forEach((button) => button.click()), true)`)
+	b.until(`document.querySelectorAll(".detail").length === 10`)
 	check := func(t *testing.T, at screen) {
 		b.resize(at)
 		b.until(`innerWidth === %d`, at.width)

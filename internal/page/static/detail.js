@@ -63,7 +63,7 @@ function expiry(at, now) {
 		return "never";
 	}
 	const left = (Date.parse(at) - now) / 1000;
-	return left > 0 ? `in ${remaining(left)}, at ${at}` : `now, at ${at}`;
+	return `${left > 0 ? `in ${remaining(left)}` : "now"}, at ${at.replace(/\.\d+/, "")}`;
 }
 
 // accepted says how long backends took to accept connections. Of UDP, and of the host's

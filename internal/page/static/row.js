@@ -39,8 +39,10 @@ export class Row {
 	words = "";
 
 	#id = `forward-${rows++}`;
-	#mark = make("span", { class: "mark" });
+	// spots are where the texts of the cells are.
+	#spots = [];
 	#texts = [];
+	#mark = make("span", { class: "mark" });
 	#detail = null;
 	#at = 0;
 
@@ -50,9 +52,11 @@ export class Row {
 		this.button.addEventListener("click", () => this.unfold(!this.unfolded));
 		this.chart = new Sparkline("packets", "packets/s");
 		this.cells = columns.map(([label, kind]) => make("td", { role: "cell", class: kind, "data-label": label }));
+		this.#spots = this.cells.map((cell) => cell.className === "targets" ? cell.appendChild(make("span")) : cell);
 		this.line = make("tr", { role: "row" },
-			make("th", { role: "rowheader", scope: "row" }, this.button, this.#mark), ...this.cells,
+			make("th", { role: "rowheader", scope: "row" }, this.button), ...this.cells,
 			make("td", { role: "cell", class: "trend" }, this.chart.element));
+		this.line.querySelector(".targets").append(this.#mark);
 		this.element = make("tbody", { role: "rowgroup" }, this.line);
 		this.element.row = this;
 	}
@@ -80,7 +84,7 @@ export class Row {
 		columns.forEach(([, , text], i) => {
 			const now = text(this);
 			if (this.#texts[i] !== now) {
-				this.#texts[i] = this.cells[i].textContent = now;
+				this.#texts[i] = this.#spots[i].textContent = now;
 			}
 		});
 		write(this.#mark, this.failing);
