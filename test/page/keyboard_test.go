@@ -49,7 +49,7 @@ func TestPageByKeyboard(t *testing.T) {
 	b.until(`document.activeElement.ariaExpanded === "true"`)
 	detail := `document.getElementById(document.activeElement.getAttribute("aria-controls"))`
 	b.until(`%s.innerText.includes("the shop's containers")`, detail)
-	want := s.Servers[0].Addr.V4.String() + ":8080 1 active"
+	want := s.Servers[0].Addr.V4.String() + ":8080 active 1"
 	b.until(`[...%s.querySelectorAll("tr")].some((row) => [...row.cells].map((c) => c.textContent).join(" ").startsWith(%q))`, detail, want)
 	b.until(`%s.innerText.match(/draining|drained/) !== null`, detail)
 	b.press(kb.Enter)
