@@ -5,29 +5,6 @@ import { exact, short } from "./format.js";
 import { Pace } from "./history.js";
 import { backendName, backendState } from "./names.js";
 
-// Paces are those of the backends of a forward, which come and go.
-export class Paces {
-	#all = new Map();
-
-	look(at, backends) {
-		const before = this.#all;
-		this.#all = new Map();
-		for (const backend of backends) {
-			const name = backendName(backend);
-			const pace = before.get(name) ?? new Pace();
-			if (backend.counters) {
-				pace.look(at, backend.counters);
-			}
-			this.#all.set(name, pace);
-		}
-	}
-
-	// of are the rates of a backend.
-	of(backend) {
-		return this.#all.get(backendName(backend)).rates;
-	}
-}
-
 // columns are what is shown of a backend, which is passed with its rates and its share
 // of the packets of the forward.
 const columns = [
@@ -48,18 +25,35 @@ const classes = columns.map(([, kind]) => kind);
 // Backends is the table of those of one forward.
 export class Backends {
 	#body = make("tbody");
+	#paces = new Map();
 	element = part("backends", "Backends", columns, this.#body, "Clients are refused: there is no backend.");
 
-	show(backends, paces) {
-		const packets = (backend) => paces.of(backend).inPackets + paces.of(backend).outPackets;
-		const all = backends.reduce((sum, backend) => sum + packets(backend), 0);
-		const share = (backend) => all === 0 ? null : packets(backend) / all;
-		fill(this.#body, backends.map((backend) => columns.map(([, , text]) => text(backend, paces.of(backend), share(backend)))), classes, labels);
+	// take is told what was counted at a time, of backends that come and go.
+	take(backends, at) {
+		const before = this.#paces;
+		this.#paces = new Map();
+		for (const backend of backends) {
+			const name = backendName(backend);
+			const pace = before.get(name) ?? new Pace();
+			if (backend.counters) {
+				pace.look(at, backend.counters);
+			}
+			this.#paces.set(name, pace);
+		}
+	}
+
+	// show shows what was taken.
+	show(backends) {
+		const rates = backends.map((backend) => this.#paces.get(backendName(backend)).rates);
+		const packets = rates.map(({ inPackets, outPackets }) => inPackets + outPackets);
+		const all = packets.reduce((sum, n) => sum + n, 0);
+		const shares = packets.map((n) => all === 0 ? null : n / all);
+		fill(this.#body, backends.map((backend, i) => columns.map(([, , text]) => text(backend, rates[i], shares[i]))), classes, labels);
 		backends.forEach((backend, i) => {
 			const row = this.#body.rows[i];
 			set(row, "data-down", String(backend.health === "down"));
-			set(row, "data-idle", String(packets(backend) === 0));
-			row.style.setProperty("--share", String(share(backend) ?? 0));
+			set(row, "data-idle", String(packets[i] === 0));
+			row.style.setProperty("--share", String(shares[i] ?? 0));
 		});
 	}
 }

@@ -22,12 +22,17 @@ export class Detail {
 			this.#facts);
 	}
 
-	// show is passed a row.
-	show({ forward, growth, paces, reasons }, now) {
+	// take is told what was counted at a time.
+	take(forward, at) {
+		this.#backends.take(forward.backends, at);
+	}
+
+	// show shows that beside what is known of the forward as a whole.
+	show(forward, growth, reasons, now) {
 		for (const chart of this.#charts) {
 			chart.show(growth.points, now);
 		}
-		this.#backends.show(forward.backends, paces);
+		this.#backends.show(forward.backends);
 		const { drops, connections } = forward.counters;
 		fill(this.#drops, byCount(drops).map(([reason, n]) => [reason, exact(n), short(reasons.rates[reason])]), ["", "number", "number"]);
 		this.#fact("Source", forward.source);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { Paces } from "./backends.js";
 import { Sparkline } from "./chart.js";
 import { Detail } from "./detail.js";
 import { make, set, write } from "./dom.js";
@@ -27,8 +26,6 @@ let rows = 0;
 // Row is a forward in the table: a line, and its details when they are unfolded.
 export class Row {
 	growth = new Growth();
-	// paces are those of its backends.
-	paces = new Paces();
 	reasons = new Reasons();
 	forward = null;
 	// seen says whether it is on the screen, or nearly so.
@@ -44,6 +41,8 @@ export class Row {
 	#texts = [];
 	#mark = make("span", { class: "mark" });
 	#detail = null;
+	// before is what was counted one look ago.
+	#before = null;
 	#at = 0;
 
 	constructor(forward) {
@@ -63,6 +62,7 @@ export class Row {
 
 	// take is told what was counted at a time.
 	take(forward, at) {
+		this.#before = { forward: this.forward, at: this.#at };
 		this.#at = at;
 		this.forward = forward;
 		this.growth.look(at, forward.counters);
@@ -71,7 +71,7 @@ export class Row {
 			last.packets = last.inPackets + last.outPackets;
 		}
 		this.reasons.look(at, forward.counters.drops);
-		this.paces.look(at, forward.backends);
+		this.#detail?.take(forward, at);
 		this.failing = failing(forward.backends);
 		this.words = [this.name, this.failing, forward.name, forward.comment, ...forward.backends.map(backendName)].join(" ").toLowerCase();
 	}
@@ -91,7 +91,7 @@ export class Row {
 		set(this.line, "data-drops", String(this.growth.rates.drops > 0));
 		set(this.line, "data-idle", String(this.growth.rates.inPackets + this.growth.rates.outPackets === 0));
 		this.chart.show(this.growth.points, this.#at);
-		this.#detail?.show(this, this.#at);
+		this.#detail?.show(this.forward, this.growth, this.reasons, this.#at);
 	}
 
 	get unfolded() {
@@ -106,6 +106,11 @@ export class Row {
 			return;
 		}
 		this.#detail = new Detail(this.#id, this.name);
+		for (const { forward, at } of [this.#before, { forward: this.forward, at: this.#at }]) {
+			if (forward) {
+				this.#detail.take(forward, at);
+			}
+		}
 		this.element.append(make("tr", { role: "row", class: "unfolded" },
 			make("td", { role: "cell", colspan: String(columns.length + 2) }, this.#detail.element)));
 		this.show();
