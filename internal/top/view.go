@@ -125,7 +125,7 @@ var helpLines = []Line{
 	{},
 	{"up down j k       select a forward, or scroll through flows", Plain},
 	{"pgup pgdn g G     the same, by far", Plain},
-	{"enter             look into the forward: its backends and flows", Plain},
+	{"enter             look into the forward: rates of its backends, and its flows", Plain},
 	{"esc backspace     go back, or forget the filter", Plain},
 	{"s                 sort by the next column", Plain},
 	{"r                 reverse the order", Plain},
