@@ -259,6 +259,7 @@ forwards:
   - frontend: 80
     backends: ["30080", "10.0.1.101:8443,weight=3,state=draining", "[2001:db8::9]:80,weight=1000", "10.0.1.103:8443,weight=0"]
 `)
+	f.forwards[0].Backends[2].Health, f.forwards[0].Backends[3].Health = ctl.HealthDown, ctl.HealthDown
 	f.forwards[0].Uses = []ctl.BackendUse{
 		{Connections: ctl.Connections{Opened: 40, Active: 12}, Forward: ctl.Traffic{Packets: 90, Bytes: 12345}, Reverse: ctl.Traffic{Packets: 80, Bytes: 9876543}},
 		{Connections: ctl.Connections{Active: 3}, Masqueraded: true, MasqueradeAddress: netip.MustParseAddr("192.0.2.1")},
@@ -270,7 +271,7 @@ forwards:
 	if diff := cmp.Diff(`BACKEND           WEIGHT  STATE     CONNECTIONS  IN-BYTES  OUT-BYTES  SOURCE
 this host:30080        1  active             12       12k       9.9M  kept
 10.0.1.101:8443        3  draining       3 left         0          0  masqueraded as 192.0.2.1
-[2001:db8::9]:80    1000  active              0         0          0  masqueraded
+[2001:db8::9]:80    1000  down                0         0          0  masqueraded
 10.0.1.103:8443        0  drained             0         0          0  kept
 `, table); diff != "" || got.status != 0 {
 		t.Errorf("%s\n%+v", diff, got)

@@ -122,15 +122,12 @@ func backendTable(f ctl.ForwardCounters) *table {
 	t := newTable(text("BACKEND"), number("WEIGHT"), text("STATE"), number("CONNECTIONS"),
 		number("IN-BYTES"), number("OUT-BYTES"), text("SOURCE"))
 	for i, b := range f.Backends {
-		use, label := f.Uses[i], b.PlaceLabel()
-		if b.Health == ctl.HealthDown {
-			label += " (down)"
-		}
+		use := f.Uses[i]
 		connections := figures.Exact(use.Connections.Active)
 		if b.State == ctl.BackendDraining && use.Connections.Active > 0 {
 			connections += " left"
 		}
-		t.row(label, figures.Exact(uint64(b.Weight)), b.StateLabel(use), connections,
+		t.row(b.PlaceLabel(), figures.Exact(uint64(b.Weight)), b.StateLabel(use), connections,
 			figures.Short(use.Forward.Bytes), figures.Short(use.Reverse.Bytes), source(use))
 	}
 	return t

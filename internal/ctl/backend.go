@@ -138,10 +138,13 @@ func (b Backend) PlaceLabel() string {
 }
 
 // StateLabel is the state for people, who are told when a backend that drains has no
-// connection any more.
+// connection any more, and when one that should serve is down.
 func (b Backend) StateLabel(use BackendUse) string {
-	if b.State == BackendDraining && use.Connections.Active == 0 {
+	switch {
+	case b.State == BackendDraining && use.Connections.Active == 0:
 		return "drained"
+	case b.State == BackendActive && b.Health == HealthDown:
+		return string(HealthDown)
 	}
 	return string(b.State)
 }

@@ -31,6 +31,12 @@ func (m *Model) viewForward() []Line {
 	if reasons := figures.ByReason(f.Counters.Drops); reasons != "" {
 		title += ", dropped: " + reasons
 	}
+	if f.Check.Kind != "" {
+		title += ", check " + f.Check.String()
+	}
+	if !f.ExpiresAt.IsZero() {
+		title += ", expires " + f.ExpiresAt.Format(time.RFC3339)
+	}
 	lines := []Line{head, {title, Strong}, m.totals([]figures.Forward{f.rated})}
 	lines = append(lines, setupLines(f)...)
 	body := m.backendLines(f)

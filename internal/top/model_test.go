@@ -297,15 +297,18 @@ func TestLookInside(t *testing.T) {
 	}
 	s := withFlows(t, 3, "80/tcp", 3)
 	s.Forwards[0].Backends[0].State = ctl.BackendDraining
+	s.Forwards[0].Backends[1].Health = ctl.HealthDown
+	s.Forwards[0].Check = ctl.Check{Kind: ctl.CheckTCP, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
+	s.Forwards[0].ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.UTC)
 	s.Forwards[0].Setup = ctl.SetupTimes{Buckets: map[int]int64{-46: 98, -32: 2}}
 	m.Add(s)
 	mustShow(t, m, `xfwd top 12:00:03  3 forwards by IN/S  flows 6.6k of 66k (10%)
-80/tcp, maglev, source auto, dropped: no-claim 21
+80/tcp, maglev, source auto, dropped: no-claim 21, check tcp, expires 2030-12-3~
 in 1.0k/s 8.0M bit/s  out 500/s 4.0M bit/s  new 100/s  active 100  drops 7/s
 connections accepted: half of them within 350µs, 99 % within 3.9ms
 
 BACKEND         WEIGHT STATE     IN/S IN-BIT/S OUT/S OUT-BIT/S NEW/S ACTIVE
-10.0.1.100:80        1 active     100     800k    50      400k    10      1
+10.0.1.100:80        1 down       100     800k    50      400k    10      1
 this host:30080      1 drained    900     7.2M   450      3.6M    90      0
 
 CLIENT                        TARGET                        STATE          IDLE
