@@ -65,6 +65,7 @@ func TestExpire(t *testing.T) {
 		for _, host := range net.HostAddr.All() {
 			mustServe(t, net, at(host, 80))
 		}
+		time.Sleep(tick) // each connection is a file until the test ends
 	}
 	time.Sleep(time.Until(end) + tick)
 	mustBeOver := func() {
