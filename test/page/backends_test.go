@@ -91,6 +91,19 @@ func TestPageSaysWhatIsDown(t *testing.T) {
 	b.until(`%s.startsWith("now, at ") && %s[1] === "active"`, fact("Expires"), backendCells(s.Servers[0].Addr.V4.String()+":8080"))
 }
 
+// What checks find out is on the page by itself, and so is when a forward ends.
+func TestPageShowsChecks(t *testing.T) {
+	s := newScene(t)
+	const place, port = "85/tcp", 30085
+	s.xfwd.Add("85", fmt.Sprint(port), "--check", "tcp,interval=200ms,fall=2,rise=1", "--expires", "1h")
+	b := s.look(t, desktop)
+	b.unfold(place)
+	b.until(`%s === "down" && %s[1] === "down"`, mark(place), backendCells(fmt.Sprintf("this host:%d", port)))
+	b.until(`%s.match(/^in (59|60) min, at /) !== null && %s.startsWith("tcp ")`, fact("Expires"), fact("Check"))
+	s.Host.Echo("tcp", fmt.Sprintf(":%d", port))
+	b.until(`%s === "" && %s[1] === "active"`, mark(place), backendCells(fmt.Sprintf("this host:%d", port)))
+}
+
 // anythingDown tells whether the page says so of anything, in JavaScript.
 const anythingDown = `[...document.querySelectorAll("#failing, .mark, .state")].some((e) => e.textContent.includes("down"))`
 
