@@ -35,8 +35,9 @@ A backend sees the client's address where its answers must come back through
 this host, and otherwise an address of this host; --source preserve or
 masquerade forces either.
 
---check has the backends looked after, by tcp, http or udp and options, such as
-http,path=/healthz,port=8080,interval=5s,timeout=2s,rise=2,fall=3.
+--check has ` + "`xfwd serve`" + ` look whether backends are alive, by tcp, http or udp and
+options such as http,path=/healthz,port=8080,interval=5s,timeout=2s,rise=2,fall=3.
+One that is down gets no new connections.
 
 --expires ends the forward in time, though no process of xfwd runs: as after
 ` + "`xfwd del`" + `, new connections are refused and established ones live on.
@@ -51,6 +52,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
   xfwd add 53/tcp+udp 5353 --name dns
   xfwd add 192.0.2.7:443 30443 --device eth0
   xfwd add 8080 10.0.1.100:80 10.0.1.101:80,weight=3 --affinity 3h
+  xfwd add 8081 10.0.1.100:81 --check http,path=/healthz
   xfwd add 9000-9005 30000-30005         # port by port
   xfwd add 8888 30080 --expires 1h       # again later: for another hour
   xfwd add 80 30081 --replace            # take it from what has it now`,
