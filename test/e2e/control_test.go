@@ -28,7 +28,7 @@ func TestListJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(x.Do("list", "-o", "json").Stdout), &got); err != nil {
 		t.Fatal(err)
 	}
-	zero := map[string]any{"packets": 0., "bytes": 0.}
+	zero, none := map[string]any{"packets": 0., "bytes": 0.}, map[string]any{"opened": 0., "active": 0.}
 	want := []any{map[string]any{
 		"name": "quic",
 		"frontend": map[string]any{
@@ -36,12 +36,11 @@ func TestListJSON(t *testing.T) {
 		},
 		"backends": []any{map[string]any{
 			"address": "", "port": 30443., "portEnd": 30445., "weight": 1., "state": "active", "health": "", "active": 0.,
+			"counters": map[string]any{"forward": zero, "reverse": zero, "connections": none},
 		}},
 		"source": "auto", "balance": "maglev", "affinitySeconds": 0., "check": nil, "comment": "the web", "expiresAt": nil,
 		"counters": map[string]any{
-			"forward": zero, "reverse": zero,
-			"connections": map[string]any{"opened": 0., "active": 0.},
-			"drops":       map[string]any{},
+			"forward": zero, "reverse": zero, "connections": none, "drops": map[string]any{},
 		},
 	}}
 	if difference := cmp.Diff(any(want), got); difference != "" {
