@@ -85,8 +85,9 @@ func traffic(c maps.Counters) (forward, reverse Traffic) {
 	return Traffic{Packets: c.ForwardPackets, Bytes: c.ForwardBytes}, Traffic{Packets: c.ReversePackets, Bytes: c.ReverseBytes}
 }
 
-// readEvicted reads what the kernel knows of the table beside its entries.
-func (t *FlowTable) readEvicted(d *loader.Dataplane) error {
+// describe reads what the dataplane knows of the table beside its entries.
+func (t *FlowTable) describe(d *loader.Dataplane) error {
+	t.MaxFlows = d.Settings.MaxFlows
 	evicted, err := d.Maps.Evicted()
 	t.Evicted = Evicted{Established: evicted[maps.Established], Transitory: evicted[maps.Transitory]}
 	return err

@@ -34,8 +34,7 @@ func (i *Instance) Measure(ctx context.Context) (Measurement, error) {
 			return err
 		}
 		m.Flows = c.table
-		m.Flows.MaxFlows = d.Settings.MaxFlows
-		if err := m.Flows.readEvicted(d); err != nil {
+		if err := m.Flows.describe(d); err != nil {
 			return err
 		}
 		hooks, err := d.Hooks()

@@ -36,8 +36,7 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 			status.Hooks = append(status.Hooks, hookStatus(h))
 		}
 		status.Warnings = append(status.Warnings, hookWarnings(hooks)...)
-		status.Flows.MaxFlows = d.Settings.MaxFlows
-		if err := status.Flows.readEvicted(d); err != nil {
+		if err := status.Flows.describe(d); err != nil {
 			return err
 		}
 		err = d.Maps.Flows(func(f maps.Flow) bool {

@@ -3,6 +3,7 @@
 package maps
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -106,8 +107,5 @@ func (s *Set) deleteEntries(table int, keys []bpf.XfwdTuple) error {
 	}
 	removed, err := removeCounting(s.flowTables()[table], keys)
 	a.Deleted = before + uint64(removed)
-	if err := put(s.maps.TableAccounts, uint32(table), a); err != nil {
-		return err
-	}
-	return err
+	return errors.Join(err, put(s.maps.TableAccounts, uint32(table), a))
 }

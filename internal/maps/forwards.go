@@ -150,11 +150,14 @@ func (s *Set) AnyExpired(epoch uint64) (bool, error) {
 		return false, err
 	}
 	for _, k := range packetPart {
-		version := 1
-		if epoch < k.Changed {
-			version = 0
+		f := Forward{
+			Born:    k.Born,
+			Dies:    k.Dies,
+			Changed: k.Changed,
+			Before:  Terms{Expired: hasExpired(&k, 0, now)},
+			After:   Terms{Expired: hasExpired(&k, 1, now)},
 		}
-		if (Forward{Born: k.Born, Dies: k.Dies}).Alive(epoch) && hasExpired(&k, version, now) {
+		if f.Alive(epoch) && f.Terms(epoch).Expired {
 			return true, nil
 		}
 	}
