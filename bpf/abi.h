@@ -9,7 +9,7 @@
 
 #include "bpf.h"
 
-#define LAYOUT_VERSION 3
+#define LAYOUT_VERSION 4
 
 #define MAX_FORWARDS 16384
 #define MAX_BACKENDS 65536

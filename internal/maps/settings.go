@@ -16,7 +16,7 @@ import (
 
 // Layout is the version of the layout that this package reads and writes; it
 // follows LAYOUT_VERSION of abi.h.
-const Layout = 3
+const Layout = 4
 
 // Settings are what the dataplane is told when it is loaded, and the epoch.
 type Settings struct {
