@@ -32,6 +32,8 @@ type Dataplane struct {
 	namespace *Namespace
 	directory string
 	programs  bpf.XfwdPrograms
+	// ids are the kernel's numbers of those programs that were asked for.
+	ids map[*ebpf.Program]uint32
 }
 
 // Close closes the handles; what is in the kernel stays.
@@ -221,6 +223,7 @@ func (d *Dataplane) Upgrade() error {
 	if err := d.programs.Close(); err != nil {
 		return err
 	}
+	d.ids = nil
 	if d.programs, err = openPrograms(d.directory); err != nil {
 		return err
 	}

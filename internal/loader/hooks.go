@@ -4,6 +4,7 @@ package loader
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -138,19 +139,16 @@ func (d *Dataplane) pinnedLink(name string) (link.Link, error) {
 	return l, nil
 }
 
-// updateLink makes a link run a program; one that does already is left alone.
-func updateLink(l link.Link, program *ebpf.Program) error {
-	info, err := l.Info()
+// updatePinned makes a pinned link run a program.
+func (d *Dataplane) updatePinned(name string, program *ebpf.Program) error {
+	l, err := d.pinnedLink(name)
 	if err != nil {
 		return err
 	}
-	have, err := program.Info()
-	if err != nil {
-		return err
+	if l == nil {
+		return fmt.Errorf("the pin of the link %s has gone", name)
 	}
-	if id, ok := have.ID(); ok && id == info.Program {
-		return nil
-	}
+	defer l.Close()
 	return l.Update(program)
 }
 
