@@ -31,6 +31,9 @@ type lookout struct {
 	dataplane uint32
 	// places are the devices that forwards are bound to, as they were found.
 	places map[string]int
+	// frontends are the addresses of frontends: who asks a backend of this host whether it
+	// is alive asks there, if they are the host's.
+	frontends map[netip.Addr]bool
 	// backends are the addresses of backends, with what their source was decided to be.
 	backends map[netip.Addr][]sourceDecision
 	// hooks are those of each device, by ifindex, and of the sockets, at 0.
@@ -55,10 +58,12 @@ func newLookout(d *loader.Dataplane, t *transaction, hooks []loader.Hook) (*look
 		epoch:     t.after.epoch,
 		dataplane: id,
 		places:    make(map[string]int),
+		frontends: make(map[netip.Addr]bool),
 		backends:  make(map[netip.Addr][]sourceDecision),
 		hooks:     make(map[int][]loader.Hook),
 	}
 	for _, k := range t.after.all {
+		l.frontends[k.Address] = true
 		for _, device := range k.Devices {
 			l.places[device], _ = t.host.Ifindex(device)
 		}
@@ -93,7 +98,7 @@ func (l *lookout) dependsOn(host *loader.Host) (bool, error) {
 	}
 	for _, differing := range [][]netip.Addr{host.AddressesUnlike(l.host), l.host.AddressesUnlike(host)} {
 		for _, a := range differing {
-			if len(l.backends[a]) > 0 {
+			if l.frontends[a] || len(l.backends[a]) > 0 {
 				return true, nil
 			}
 		}

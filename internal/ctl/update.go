@@ -5,6 +5,7 @@ package ctl
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"github.com/xfwd/xfwd/internal/loader"
 )
@@ -96,6 +97,9 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	if p.host, err = i.loader.Host(); err != nil {
 		return p, classify(err)
 	}
+	if err := learnRoutes(p.host, p.before, want); err != nil {
+		return p, classify(err)
+	}
 	r := Report{Expired: p.before.known(p.before.expired())}
 	r.Added, r.Removed, r.Changed, r.Kept = Difference(have, want)
 	if err := checkCapacity(len(want)); err != nil {
@@ -118,6 +122,24 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	r.Warnings = routeWarnings(p.host, p.targets)
 	p.report = r
 	return p, nil
+}
+
+// learnRoutes asks for the routes to all backends at once, those that go included.
+func learnRoutes(host *loader.Host, before *state, want []Forward) error {
+	var addresses []netip.Addr
+	for _, b := range before.backends {
+		if elsewhere(host, b.Address) {
+			addresses = append(addresses, b.Address)
+		}
+	}
+	for _, f := range want {
+		for _, b := range f.Backends {
+			if elsewhere(host, b.Address) {
+				addresses = append(addresses, b.Address)
+			}
+		}
+	}
+	return host.Learn(addresses)
 }
 
 // anyElsewhere says whether some backend is not this host.

@@ -10,17 +10,29 @@ import (
 	"github.com/xfwd/xfwd/bpf"
 )
 
-// PutKnownAddresses makes the programs know which addresses are the host's own,
-// and which those of backends that are not this host, and no others.
-func (s *Set) PutKnownAddresses(local, targets []netip.Addr) error {
-	want := make(map[bpf.XfwdAddress]uint8, len(local)+len(targets))
+// KnownAddresses are addresses that the programs know something of.
+type KnownAddresses map[bpf.XfwdAddress]uint8
+
+// NewKnownAddresses says which addresses are the host's own, and which those of backends
+// that are not this host.
+func NewKnownAddresses(local, targets []netip.Addr) KnownAddresses {
+	known := make(KnownAddresses, len(local)+len(targets))
 	for _, a := range local {
-		want[addressToKernel(a)] |= uint8(bpf.XfwdAddressFlagADDRESS_LOCAL)
+		known[addressToKernel(a)] |= uint8(bpf.XfwdAddressFlagADDRESS_LOCAL)
 	}
 	for _, a := range targets {
-		want[addressToKernel(a)] |= uint8(bpf.XfwdAddressFlagADDRESS_TARGET)
+		known[addressToKernel(a)] |= uint8(bpf.XfwdAddressFlagADDRESS_TARGET)
 	}
-	return replace(s.maps.KnownAddresses, want)
+	return known
+}
+
+// PutKnownAddresses makes the programs know these addresses, and no others. have is what
+// they know, or nil if that has to be read.
+func (s *Set) PutKnownAddresses(want, have KnownAddresses) error {
+	if have == nil {
+		return replace(s.maps.KnownAddresses, want)
+	}
+	return replaceKnown(s.maps.KnownAddresses, have, want)
 }
 
 // ChangeLocalAddresses makes the programs know that some addresses have become the host's
