@@ -30,6 +30,8 @@ const (
 type Hook struct {
 	// Device is empty for the hooks of sockets.
 	Device string
+	// Kind is that of the device, such as veth.
+	Kind string
 	// Name is ingress, egress or xdp, or that of a socket hook.
 	Name string
 	Mode string
@@ -113,7 +115,7 @@ func (d *Dataplane) attachAll(devices []*device) ([]Hook, error) {
 // attachBoth attaches to both directions of a device, as far as it has them.
 func (d *Dataplane) attachBoth(device *device) (hooks []Hook, firstErr error) {
 	for _, direction := range []direction{ingress, egress} {
-		hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
+		hook := Hook{Device: device.name, Kind: device.kind, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
 		if hook.Why == "" {
 			var err error
 			if hook.Mode, hook.Why, err = d.attachDevice(device, direction); err != nil {
@@ -141,7 +143,7 @@ func (d *Dataplane) Hooks() ([]Hook, error) {
 		}
 		for _, device := range devices {
 			for _, direction := range []direction{ingress, egress} {
-				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
+				hook := Hook{Device: device.name, Kind: device.kind, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
 				if hook.Why == "" {
 					hook.Mode, hook.Why = d.deviceHook(device, direction)
 					hook.Missing = hook.Mode == ModeNone
