@@ -132,6 +132,8 @@ const ModeNone = loader.ModeNone
 type HookStatus struct {
 	// Device is empty for hooks on the root cgroup.
 	Device string `json:"device"`
+	// Kind is that of the device, such as veth; JSON does not have it.
+	Kind string `json:"-"`
 	// Hook is ingress, egress or the name of a socket hook (connect4, …).
 	Hook string `json:"hook"`
 	// Mode is tcx, clsact, cgroup or native, or ModeNone.

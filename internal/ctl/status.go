@@ -67,7 +67,7 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 }
 
 func hookStatus(h loader.Hook) HookStatus {
-	return HookStatus{Device: h.Device, Hook: h.Name, Mode: h.Mode, Why: h.Why, Missing: h.Missing}
+	return HookStatus{Device: h.Device, Kind: h.Kind, Hook: h.Name, Mode: h.Mode, Why: h.Why, Missing: h.Missing}
 }
 
 // flowWarnings says whether the flow table forgets connections that live, or will

@@ -106,15 +106,15 @@ func (d *Dataplane) attachDevice(device *device, direction direction) (mode, why
 func (d *Dataplane) attachTCX(device *device, direction direction) error {
 	name := linkName(device, direction)
 	program := d.tcProgram(device, direction)
-	old, err := d.pinnedLink(name)
-	if err != nil {
+	info, found, err := d.pinnedInfo(name)
+	switch {
+	case err != nil:
 		return err
-	}
-	if old != nil {
-		defer old.Close()
-		if tcxIfindex(old) == device.ifindex {
-			return explain("update the program on "+device.name, updateLink(old, program))
-		}
+	case found && int(info.target) == device.ifindex && d.runs(info, program):
+		return nil
+	case found && int(info.target) == device.ifindex:
+		return explain("update the program on "+device.name, d.updatePinned(name, program))
+	case found:
 		// The device has gone, and another has got its number.
 		if err := os.Remove(d.linkPath(name)); err != nil {
 			return explain("unpin the link "+name, err)
@@ -135,22 +135,10 @@ func (d *Dataplane) attachTCX(device *device, direction direction) error {
 	return d.pinNew(l, name)
 }
 
-// tcxIfindex is the device of a tcx link, or 0 if it is gone.
-func tcxIfindex(l link.Link) int {
-	info, err := l.Info()
-	if err != nil || info.TCX() == nil {
-		return 0
-	}
-	return int(info.TCX().Ifindex)
-}
-
 // deviceHook tells how one direction of a device is attached.
 func (d *Dataplane) deviceHook(device *device, direction direction) (mode, why string) {
-	if l, err := d.pinnedLink(linkName(device, direction)); err == nil && l != nil {
-		defer l.Close()
-		if tcxIfindex(l) == device.ifindex {
-			return ModeTCX, whyAttached(device, viaTCX)
-		}
+	if info, found, err := d.pinnedInfo(linkName(device, direction)); err == nil && found && int(info.target) == device.ifindex {
+		return ModeTCX, whyAttached(device, viaTCX)
 	}
 	if found, _ := findFilter(device.ifindex, direction); found {
 		return ModeClsact, whyAttached(device, viaClsact)

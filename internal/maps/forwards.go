@@ -101,41 +101,49 @@ func (s *Set) Forwards() (map[uint32]Forward, error) {
 		return nil, err
 	}
 	packetPart, err := entries[uint32, bpf.XfwdForward](s.maps.Forwards)
-	if err != nil {
-		return nil, err
-	}
-	infos, err := entries[uint32, bpf.XfwdForwardInfo](s.maps.ForwardInfos)
-	if err != nil {
-		return nil, err
+	if err != nil || len(packetPart) == 0 {
+		return map[uint32]Forward{}, err
 	}
 	forwards := make(map[uint32]Forward, len(packetPart))
+	// Most of a forward is here, so it is not kept.
+	err = batches(s.maps.ForwardInfos, func(id uint32, info bpf.XfwdForwardInfo) bool {
+		if k, found := packetPart[id]; found {
+			forwards[id] = forwardFromKernel(id, &k, &info, now)
+			delete(packetPart, id)
+		}
+		return true
+	})
+	// A command that was killed may have left some without.
 	for id, k := range packetPart {
-		info := infos[id]
-		f := Forward{
-			ID:        id,
-			Born:      k.Born,
-			Dies:      k.Dies,
-			Changed:   k.Changed,
-			Before:    termsFromKernel(&k, &info, 0, now),
-			After:     termsFromKernel(&k, &info, 1, now),
-			Protocol:  info.Protocol,
-			Address:   addressFromKernel(info.Address),
-			PortFirst: k.PortFirst,
-			PortLast:  k.PortLast,
-			Name:      text(info.Name[:]),
-			Comment:   text(info.Comment[:]),
-			Source:    Source(info.Source),
-			Balance:   Balance(k.Balance),
-			Affinity:  time.Duration(k.Affinity) * time.Second,
-		}
-		for i := range info.Devices {
-			if name := text(info.Devices[i][:]); name != "" {
-				f.Devices = append(f.Devices, name)
-			}
-		}
-		forwards[id] = f
+		forwards[id] = forwardFromKernel(id, &k, new(bpf.XfwdForwardInfo), now)
 	}
-	return forwards, nil
+	return forwards, err
+}
+
+func forwardFromKernel(id uint32, k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, now time.Duration) Forward {
+	f := Forward{
+		ID:        id,
+		Born:      k.Born,
+		Dies:      k.Dies,
+		Changed:   k.Changed,
+		Before:    termsFromKernel(k, info, 0, now),
+		After:     termsFromKernel(k, info, 1, now),
+		Protocol:  info.Protocol,
+		Address:   addressFromKernel(info.Address),
+		PortFirst: k.PortFirst,
+		PortLast:  k.PortLast,
+		Name:      text(info.Name[:]),
+		Comment:   text(info.Comment[:]),
+		Source:    Source(info.Source),
+		Balance:   Balance(k.Balance),
+		Affinity:  time.Duration(k.Affinity) * time.Second,
+	}
+	for i := range info.Devices {
+		if name := text(info.Devices[i][:]); name != "" {
+			f.Devices = append(f.Devices, name)
+		}
+	}
+	return f
 }
 
 // AnyExpired says whether a forward of an epoch has expired. It reads less than
