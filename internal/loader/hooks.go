@@ -64,7 +64,7 @@ func (d *Dataplane) Attach() ([]Hook, error) {
 		attached := 0
 		for _, device := range devices {
 			for _, direction := range []direction{ingress, egress} {
-				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
+				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.skip}
 				if hook.Why == "" {
 					hook.Mode, hook.Why, err = d.attachDevice(device, direction)
 					if err == nil {
@@ -107,7 +107,7 @@ func (d *Dataplane) Hooks() ([]Hook, error) {
 		}
 		for _, device := range devices {
 			for _, direction := range []direction{ingress, egress} {
-				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
+				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.skip}
 				if hook.Why == "" {
 					hook.Mode, hook.Why = d.deviceHook(device, direction)
 					hook.Missing = hook.Mode == ModeNone
@@ -168,7 +168,7 @@ func (d *Dataplane) forgetDevices(devices []*device) error {
 	for _, device := range devices {
 		there[strconv.Itoa(device.ifindex)] = true
 		for _, direction := range []direction{ingress, egress} {
-			wanted[linkName(device, direction)] = device.whyNot(direction) == ""
+			wanted[linkName(device, direction)] = device.skip == ""
 		}
 	}
 	err := removePins(filepath.Join(d.directory, linkPins), func(name string) bool {
