@@ -139,19 +139,20 @@ __noinline __u32 choose_from_table(__u32 forward, __u32 key, __u32 size, __u32 b
 
 /*
  * The id of the backend that the pool gives a new flow of `forward` with the tuple of its first packet; 0: none.
- * `by_hash`: what has the same tuple must come to the same backend, whatever the balance.
+ * `by_hash`: what has the same tuple must come to the same backend, whatever the balance. With affinity a hash is of the
+ * client's address alone, so that another host that knows nothing of the client chooses alike for all of its flows.
  */
-static __always_inline __u32 choose_backend(__u32 forward, __u8 balance, const struct pool *pool,
-					    const struct tuple *t, bool by_hash)
+static __always_inline __u32 choose_backend(__u32 forward, const struct forward *f,
+					    const struct pool *pool, const struct tuple *t,
+					    bool by_hash)
 {
-	__u32 hash;
+	__u8 balance = by_hash ? BALANCE_MAGLEV : f->balance;
+	bool by_client = balance == BALANCE_SOURCE_HASH || f->affinity;
 
 	if (!pool->table)
 		return pool->backend;
-	if (by_hash)
-		balance = BALANCE_MAGLEV;
-	hash = balance == BALANCE_SOURCE_HASH ? hash_of_source(t) : hash_of_tuple(t);
-	return choose_from_table(forward, pool->table, pool->size, balance, hash);
+	return choose_from_table(forward, pool->table, pool->size, balance,
+				 by_client ? hash_of_source(t) : hash_of_tuple(t));
 }
 
 /* The backend that a client stays with, if that still takes new flows; 0: none. */
@@ -182,7 +183,7 @@ static __always_inline __u32 choose_with_affinity(__u32 forward, const struct fo
 	fresh.backend = recall_backend(&key, duration, fresh.last_used);
 	if (fresh.backend)
 		return fresh.backend;
-	fresh.backend = choose_backend(forward, f->balance, pool, t, by_hash);
+	fresh.backend = choose_backend(forward, f, pool, t, by_hash);
 	b = backend_find(fresh.backend);
 	if (b) {
 		fresh.generation = b->generation;
@@ -233,7 +234,7 @@ static __noinline int select_target(__u32 forward, const struct tuple *t, bool b
 	if (f->affinity)
 		target->backend = choose_with_affinity(forward, f, pool, t, by_hash);
 	else
-		target->backend = choose_backend(forward, f->balance, pool, t, by_hash);
+		target->backend = choose_backend(forward, f, pool, t, by_hash);
 	b = target->backend ? backend_find(target->backend) : NULL;
 	if (!b)
 		return REASON_NO_BACKEND;

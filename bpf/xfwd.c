@@ -56,6 +56,18 @@ int xfwd_port(struct __sk_buff *skb)
 	return serve_port(skb);
 }
 
+SEC("tc")
+int xfwd_port_egress(struct __sk_buff *skb)
+{
+	return serve_port_egress(skb);
+}
+
+SEC("tc")
+int xfwd_bridge_egress(struct __sk_buff *skb)
+{
+	return serve_bridge_egress(skb);
+}
+
 SEC("xdp")
 int xfwd_xdp(struct xdp_md *ctx)
 {

@@ -486,6 +486,7 @@ const (
 	XfwdMapTableChanges          = "table_changes"
 	XfwdMapTurns                 = "turns"
 	XfwdMapXdpDevices            = "xdp_devices"
+	XfwdProgXfwdBridgeEgress     = "xfwd_bridge_egress"
 	XfwdProgXfwdConnect4         = "xfwd_connect4"
 	XfwdProgXfwdConnect6         = "xfwd_connect6"
 	XfwdProgXfwdEgress           = "xfwd_egress"
@@ -495,6 +496,7 @@ const (
 	XfwdProgXfwdIngress          = "xfwd_ingress"
 	XfwdProgXfwdIngressRaw       = "xfwd_ingress_raw"
 	XfwdProgXfwdPort             = "xfwd_port"
+	XfwdProgXfwdPortEgress       = "xfwd_port_egress"
 	XfwdProgXfwdRecvmsg4         = "xfwd_recvmsg4"
 	XfwdProgXfwdRecvmsg6         = "xfwd_recvmsg6"
 	XfwdProgXfwdSendmsg4         = "xfwd_sendmsg4"
@@ -558,6 +560,7 @@ type XfwdSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type XfwdProgramSpecs struct {
+	XfwdBridgeEgress *ebpf.ProgramSpec `ebpf:"xfwd_bridge_egress"`
 	XfwdConnect4     *ebpf.ProgramSpec `ebpf:"xfwd_connect4"`
 	XfwdConnect6     *ebpf.ProgramSpec `ebpf:"xfwd_connect6"`
 	XfwdEgress       *ebpf.ProgramSpec `ebpf:"xfwd_egress"`
@@ -567,6 +570,7 @@ type XfwdProgramSpecs struct {
 	XfwdIngress      *ebpf.ProgramSpec `ebpf:"xfwd_ingress"`
 	XfwdIngressRaw   *ebpf.ProgramSpec `ebpf:"xfwd_ingress_raw"`
 	XfwdPort         *ebpf.ProgramSpec `ebpf:"xfwd_port"`
+	XfwdPortEgress   *ebpf.ProgramSpec `ebpf:"xfwd_port_egress"`
 	XfwdRecvmsg4     *ebpf.ProgramSpec `ebpf:"xfwd_recvmsg4"`
 	XfwdRecvmsg6     *ebpf.ProgramSpec `ebpf:"xfwd_recvmsg6"`
 	XfwdSendmsg4     *ebpf.ProgramSpec `ebpf:"xfwd_sendmsg4"`
@@ -737,6 +741,7 @@ type XfwdVariables struct {
 //
 // It can be passed to LoadXfwdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type XfwdPrograms struct {
+	XfwdBridgeEgress *ebpf.Program `ebpf:"xfwd_bridge_egress"`
 	XfwdConnect4     *ebpf.Program `ebpf:"xfwd_connect4"`
 	XfwdConnect6     *ebpf.Program `ebpf:"xfwd_connect6"`
 	XfwdEgress       *ebpf.Program `ebpf:"xfwd_egress"`
@@ -746,6 +751,7 @@ type XfwdPrograms struct {
 	XfwdIngress      *ebpf.Program `ebpf:"xfwd_ingress"`
 	XfwdIngressRaw   *ebpf.Program `ebpf:"xfwd_ingress_raw"`
 	XfwdPort         *ebpf.Program `ebpf:"xfwd_port"`
+	XfwdPortEgress   *ebpf.Program `ebpf:"xfwd_port_egress"`
 	XfwdRecvmsg4     *ebpf.Program `ebpf:"xfwd_recvmsg4"`
 	XfwdRecvmsg6     *ebpf.Program `ebpf:"xfwd_recvmsg6"`
 	XfwdSendmsg4     *ebpf.Program `ebpf:"xfwd_sendmsg4"`
@@ -756,6 +762,7 @@ type XfwdPrograms struct {
 
 func (p *XfwdPrograms) Close() error {
 	return _XfwdClose(
+		p.XfwdBridgeEgress,
 		p.XfwdConnect4,
 		p.XfwdConnect6,
 		p.XfwdEgress,
@@ -765,6 +772,7 @@ func (p *XfwdPrograms) Close() error {
 		p.XfwdIngress,
 		p.XfwdIngressRaw,
 		p.XfwdPort,
+		p.XfwdPortEgress,
 		p.XfwdRecvmsg4,
 		p.XfwdRecvmsg6,
 		p.XfwdSendmsg4,

@@ -145,6 +145,12 @@ func (d *device) bridgePort() bool {
 	return d.master != nil && d.master.kind == "bridge" && !d.master.filtersVLANs && d.layer == ethernet
 }
 
+// servesAtPorts says whether the device is a bridge whose packets are handled at its
+// ports as well.
+func (d *device) servesAtPorts() bool {
+	return d.kind == "bridge" && !d.filtersVLANs
+}
+
 // network is the device where the IP layer of a device is.
 func (d *device) network() *device {
 	if d.bridgePort() {

@@ -251,13 +251,13 @@ func (d *Dataplane) differing(before, after *Host, c Change) map[int]bool {
 
 // hookPlace is all of a device that decides which programs it has.
 type hookPlace struct {
-	name, notIngress, notEgress string
-	layer                       linkLayer
-	bridgePort                  bool
+	name, skip          string
+	layer               linkLayer
+	bridgePort, ofPorts bool
 }
 
 func (d *device) hookPlace() hookPlace {
-	return hookPlace{d.name, d.whyNot(ingress), d.whyNot(egress), d.layer, d.bridgePort()}
+	return hookPlace{d.name, d.skip, d.layer, d.bridgePort(), d.servesAtPorts()}
 }
 
 // hasXDP says whether a device has or shall have a program of ours in its driver, or is the
@@ -285,7 +285,7 @@ func (d *Dataplane) hasXDP(policy xdpPolicy, ifindex int, before, after *Host) b
 // followDevice attaches to a device, and detaches where it has become a port.
 func (d *Dataplane) followDevice(policy xdpPolicy, device *device) ([]Hook, error) {
 	for _, direction := range []direction{ingress, egress} {
-		if device.whyNot(direction) == "" {
+		if device.skip == "" {
 			continue
 		}
 		if err := removePin(d.linkPath(linkName(device, direction))); err != nil {

@@ -115,7 +115,7 @@ func (d *Dataplane) attachAll(devices []*device) ([]Hook, error) {
 // attachBoth attaches to both directions of a device, as far as it has them.
 func (d *Dataplane) attachBoth(device *device) (hooks []Hook, firstErr error) {
 	for _, direction := range []direction{ingress, egress} {
-		hook := Hook{Device: device.name, Kind: device.kind, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
+		hook := Hook{Device: device.name, Kind: device.kind, Name: direction.String(), Mode: ModeNone, Why: device.skip}
 		if hook.Why == "" {
 			var err error
 			if hook.Mode, hook.Why, err = d.attachDevice(device, direction); err != nil {
@@ -143,7 +143,7 @@ func (d *Dataplane) Hooks() ([]Hook, error) {
 		}
 		for _, device := range devices {
 			for _, direction := range []direction{ingress, egress} {
-				hook := Hook{Device: device.name, Kind: device.kind, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
+				hook := Hook{Device: device.name, Kind: device.kind, Name: direction.String(), Mode: ModeNone, Why: device.skip}
 				if hook.Why == "" {
 					hook.Mode, hook.Why = d.deviceHook(device, direction)
 					hook.Missing = hook.Mode == ModeNone
@@ -201,7 +201,7 @@ func (d *Dataplane) forgetDevices(devices []*device) error {
 	for _, device := range devices {
 		there[strconv.Itoa(device.ifindex)] = true
 		for _, direction := range []direction{ingress, egress} {
-			wanted[linkName(device, direction)] = device.whyNot(direction) == ""
+			wanted[linkName(device, direction)] = device.skip == ""
 		}
 	}
 	err := removePins(filepath.Join(d.directory, linkPins), func(name string) bool {

@@ -126,3 +126,41 @@ func TestAffinityLeavesABackend(t *testing.T) {
 		})
 	}
 }
+
+// A client of two ports of the same machines reaches the same one by both, where the
+// client's address decides: in a new connection, and when the forwards are added anew.
+func TestTwoPortsReachOneMachine(t *testing.T) {
+	t.Parallel()
+	for _, how := range [][]string{{"--balance", "source-hash"}, {"--affinity", "1h"}} {
+		t.Run(how[1], func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, 4)
+			clients := f.crowd(t, affinityClients)
+			f.publish(t, "80/tcp+udp", f.all(), how...)
+			var others []string
+			for i := range f.pods {
+				pod := f.pods[(i+2)%len(f.pods)]
+				for _, addr := range pod.Addr.All() {
+					others = append(others, at(addr, 8443).String())
+					for _, network := range networks {
+						pod.Echo(network, at(addr, 8443).String())
+					}
+				}
+			}
+			f.publish(t, "443/tcp+udp", others, how...)
+			for _, network := range networks {
+				for family, host := range f.HostAddr.All() {
+					within(t, f.Network, network+" "+family, func(t *testing.T) {
+						first := f.choices(t, network, at(host, 80), clients)
+						if n := differ(first, f.choices(t, network, at(host, 443), clients)); n != 0 {
+							t.Errorf("%d of %d clients reach different machines by the two ports", n, len(clients))
+						}
+						if differ(first, make([]int, len(first))) == 0 {
+							t.Error("all clients reach the same machine")
+						}
+					})
+				}
+			}
+		})
+	}
+}

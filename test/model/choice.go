@@ -3,6 +3,7 @@
 package model
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -69,7 +70,11 @@ func (m *Model) balance(f *Forward, t Tuple) []*Backend {
 	case maps.BalanceLeastConnections:
 		return m.leastLoaded(takers)
 	case maps.BalanceMaglev:
-		return one(maps.HashOfTuple(maps.Tuple(t)))
+		if f.Affinity == 0 {
+			return one(maps.HashOfTuple(maps.Tuple(t)))
+		}
+		// Another host that knows nothing of the client chooses alike.
+		fallthrough
 	case maps.BalanceSourceHash:
 		return one(maps.HashOfSource(t.Source.Addr()))
 	}
@@ -83,7 +88,7 @@ func (f *Forward) table(family int, takers []*Backend) []uint32 {
 	}
 	members := make([]maps.Member, len(takers))
 	for i, b := range takers {
-		members[i] = maps.Member{Identity: b.Place, Weight: b.Weight}
+		members[i] = maps.Member{Identity: f.identity(b), Weight: b.Weight}
 	}
 	if f.Balance == maps.BalanceRoundRobin {
 		f.tables[family] = maps.Turns(members)
@@ -91,6 +96,17 @@ func (f *Forward) table(family int, takers []*Backend) []uint32 {
 		f.tables[family] = maps.MaglevTable(members)
 	}
 	return f.tables[family]
+}
+
+// identity is by what a table knows a backend: the machine, and its rank by port there.
+func (f *Forward) identity(b *Backend) string {
+	rank := 0
+	for _, o := range f.Backends {
+		if o.Address == b.Address && cmp.Or(cmp.Compare(o.Ports.First, b.Ports.First), cmp.Compare(o.Ports.Last, b.Ports.Last)) < 0 {
+			rank++
+		}
+	}
+	return maps.Identity(b.Address, rank)
 }
 
 // leastLoaded returns those with the fewest connections for their weight, the new

@@ -37,7 +37,7 @@ type Forward struct {
 type Backend struct {
 	// ID tells which one the programs have chosen.
 	ID uint32
-	// Place is what tells backends apart, here and on other hosts.
+	// Place is where its user says that it is.
 	Place string
 	// Address is the zero Addr for the host itself, whatever the address that the
 	// client used.

@@ -9,6 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/xfwd/xfwd/bpf"
+	xfwd "github.com/xfwd/xfwd/internal/maps"
 )
 
 // unasked is a step: a time passes in which no client comes.
@@ -85,6 +86,16 @@ func TestAffinity(t *testing.T) {
 			unasked(10*time.Second + 50*time.Millisecond).take(r)
 			mustComeTo(r, client, next[first])
 			mustComeTo(r, client, next[first])
+		})),
+		spreading("of one that is not known the hash of its address decides, so that another host decides alike", "80/udp "+byWeight+" --affinity 10s", does(func(r *run) {
+			table := r.targets(80)
+			r.crowd(200, 80, func(from endpoint, got int) {
+				want := table[xfwd.HashOfSource(from.address(r.family))%uint32(len(table))]
+				unasked(11 * time.Second).take(r)
+				if again := r.sends(from.machine.at(from.port^1), 80, udp("?")); got != want || again != want {
+					r.Errorf("%v goes to %d and %d, and the hash says %d", from.address(r.family), got, again, want)
+				}
+			})
 		})),
 		moves("not to one that is draining", func(b *bpf.XfwdBackend) { b.State = uint8(bpf.XfwdBackendStateBACKEND_DRAINING) }),
 		moves("not to one that is gone", func(b *bpf.XfwdBackend) { b.State = uint8(bpf.XfwdBackendStateBACKEND_GONE) }),
