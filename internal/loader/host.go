@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/xfwd/xfwd/internal/maps"
+	"github.com/xfwd/xfwd/internal/netfilter"
 )
 
 // Host is what a command knows of the namespace's addresses, devices and routes.
@@ -22,6 +23,12 @@ type Host struct {
 	known map[netip.Addr]Route
 	// ephemeral are the ports that the kernel gives to the host's own sockets.
 	ephemeral maps.PortRange
+	// rules are what those of netfilter do, once they were read, and unreadRules why some
+	// could not be.
+	reader      *netfilter.Reader
+	rules       netfilter.Rules
+	rulesRead   bool
+	unreadRules error
 }
 
 // Host looks at the namespace. What it returns asks for routes until the loader is
@@ -29,6 +36,7 @@ type Host struct {
 func (l *Loader) Host() (*Host, error) {
 	h := &Host{
 		namespace: l.namespace,
+		reader:    &l.rules,
 		byName:    make(map[string]*device),
 		byIndex:   make(map[int]*device),
 		known:     make(map[netip.Addr]Route),
