@@ -113,6 +113,7 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	r.Notes = append(expiryNotes(r.Expired), sourceNotes(p.host, p.targets)...)
 	r.Notes = append(r.Notes, mssNotes(p.host, p.targets)...)
 	r.Warnings = append(routeWarnings(p.host, p.targets), mssWarnings(p.host, p.targets)...)
+	r.Warnings = append(r.Warnings, shapingWarnings(p.host, p.targets)...)
 	p.report = r
 	return p, nil
 }
