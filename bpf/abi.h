@@ -154,7 +154,15 @@ struct forward {
 	__u16 port_first; /* of the frontend, host order */
 	__u16 port_last;
 	__u8 balance; /* enum balance */
-	__u8 pad[7];
+	__u8 pad;
+	__u16 mss[2]; /* at most so much in SYNs of TCP, or one of enum mss */
+	__u8 pad2[2];
+};
+
+/* The MSS that the ends of a TCP connection may say, if it is no number of bytes. */
+enum mss {
+	MSS_TO_MTU = 0,	  /* what fits the MTUs, and what settings.mss4 or mss6 say */
+	MSS_OFF = 0xffff, /* whatever they say */
 };
 
 /* How it is found out whether a backend is alive. */
@@ -302,7 +310,8 @@ struct settings {
 	__u16 masquerade_last;
 	__u16 ephemeral_first; /* ports that the kernel gives to the host's own sockets; host order */
 	__u16 ephemeral_last;
-	__u8 pad[4];
+	__u16 mss4; /* the smallest MSS that a rule of netfilter sets in packets of IPv4; 0: none */
+	__u16 mss6; /* of IPv6 */
 };
 
 /* A fragment's datagram (RFC 791, RFC 8200 4.5). */

@@ -5,6 +5,7 @@
 
 #include "answer.h"
 #include "decide.h"
+#include "mss.h"
 #include "rewrite_skb.h"
 
 #define PACKET_HOST 0
@@ -83,11 +84,13 @@ static __always_inline int send_skb(struct __sk_buff *skb, struct scratch *s, st
  * the next program of ours that sees it; 0: there is none.
  */
 static __always_inline int apply_skb(struct __sk_buff *skb, struct scratch *s, struct flow *flow,
-				     bool raw, bool arriving, __u16 mark)
+				     __u32 ifindex, bool raw, bool arriving, __u16 mark)
 {
 	const struct packet *p = &s->packet;
 	bool elsewhere = arriving && (flow->flags & FLOW_ELSEWHERE);
 
+	if (unlikely(p->tcp_flags & TCP_FLAG_SYN) && elsewhere && clamp_mss(skb, flow, ifindex))
+		return drop(s->verdict.forward, REASON_REWRITE);
 	if (unlikely(p->kind == PACKET_ICMP_ERROR)) {
 		if (rewrite_icmp_error(skb, p, &flow->to) || (elsewhere && decrement_ttl(skb, p)))
 			return drop(s->verdict.forward, REASON_REWRITE);
@@ -185,7 +188,7 @@ static __always_inline int serve_skb(struct __sk_buff *skb, __u32 ifindex, bool 
 	flow = decide(skb, s, ifindex, arriving);
 	if (unlikely(!flow))
 		return dismiss_skb(skb, &s->verdict, raw, arriving);
-	return apply_skb(skb, s, flow, raw, arriving, mark);
+	return apply_skb(skb, s, flow, ifindex, raw, arriving, mark);
 }
 
 /*

@@ -24,6 +24,7 @@ const struct {
 	enum check_kind check_kind;
 	enum health health;
 	enum flow_table flow_table;
+	enum mss mss;
 } *abi_enums __attribute__((unused));
 
 SEC("tc")

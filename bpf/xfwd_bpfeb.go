@@ -201,7 +201,9 @@ type XfwdForward struct {
 	PortFirst uint16
 	PortLast  uint16
 	Balance   uint8
-	Pad       [7]uint8
+	Pad       uint8
+	Mss       [2]uint16
+	Pad2      [2]uint8
 }
 
 type XfwdForwardInfo struct {
@@ -268,6 +270,13 @@ const (
 	XfwdHealthHEALTH_UNKNOWN XfwdHealth = 0
 	XfwdHealthHEALTH_UP      XfwdHealth = 1
 	XfwdHealthHEALTH_DOWN    XfwdHealth = 2
+)
+
+type XfwdMss uint32
+
+const (
+	XfwdMssMSS_TO_MTU XfwdMss = 0
+	XfwdMssMSS_OFF    XfwdMss = 65535
 )
 
 type XfwdNextHopWay uint32
@@ -382,7 +391,9 @@ type XfwdScratch struct {
 		Ipv4Nh   uint32
 		_        [12]byte
 	}
-	_ [4]byte
+	TcpOption  uint32
+	TcpOptions [68]uint8
+	_          [4]byte
 }
 
 type XfwdSettings struct {
@@ -399,7 +410,8 @@ type XfwdSettings struct {
 	MasqueradeLast  uint16
 	EphemeralFirst  uint16
 	EphemeralLast   uint16
-	Pad             [4]uint8
+	Mss4            uint16
+	Mss6            uint16
 }
 
 type XfwdSetupTimes struct {

@@ -88,6 +88,7 @@ func TestLook(t *testing.T) {
   balance      maglev
   affinity     none
   check        none
+  mss          auto
   comment      the web
   expires      never
   forward      1234 packets, 98765432 bytes

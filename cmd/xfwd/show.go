@@ -65,6 +65,7 @@ func describe(w io.Writer, f ctl.ForwardCounters, now time.Time) error {
 	}
 	line("affinity", affinity)
 	line("check", checkOf(f.Forward))
+	line("mss", f.MSS.String())
 	line("comment", cmp.Or(f.Comment, "none"))
 	line("expires", expiryOf(f.Forward, now))
 	c := f.Counters

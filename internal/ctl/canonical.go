@@ -53,6 +53,7 @@ func (f Forward) differences(o Forward) []string {
 		{keyBalance, f.Balance == o.Balance},
 		{keyAffinity, f.Affinity == o.Affinity},
 		{keyCheck, f.Check == o.Check},
+		{keyMSS, f.MSS == o.MSS},
 		{keyComment, f.Comment == o.Comment},
 		{keyExpiresAt, f.ExpiresAt.Equal(o.ExpiresAt)},
 	} {

@@ -99,6 +99,9 @@ func writeEntry(b *bytes.Buffer, f Forward, suffix string) {
 	if f.Check != (Check{}) {
 		key(keyCheck, yamlWord(f.Check.String()))
 	}
+	if f.MSS != MSSAuto {
+		key(keyMSS, yamlWord(f.MSS.String()))
+	}
 	if f.Comment != "" {
 		key(keyComment, yamlWord(f.Comment))
 	}

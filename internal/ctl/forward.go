@@ -111,4 +111,7 @@ type Forward struct {
 	ExpiresAt time.Time
 	// Check is how backends are looked after; the zero Check is not at all.
 	Check Check
+	// MSS is the most that ends of TCP connections may announce, where a backend is
+	// another machine.
+	MSS MSS
 }

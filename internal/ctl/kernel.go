@@ -61,12 +61,13 @@ func forwardFromKernel(k maps.Forward, terms maps.Terms) Forward {
 		Comment:   k.Comment,
 		ExpiresAt: terms.ExpiresAt,
 		Check:     checkFromKernel(terms.Check),
+		MSS:       MSS(terms.MSS),
 	}
 }
 
 // termsToKernel returns the terms of a forward, without its pools.
 func termsToKernel(f Forward) maps.Terms {
-	return maps.Terms{ExpiresAt: f.ExpiresAt, Check: f.Check.toKernel()}
+	return maps.Terms{ExpiresAt: f.ExpiresAt, Check: f.Check.toKernel(), MSS: uint16(f.MSS)}
 }
 
 // forwardToKernel returns a forward that has neither id nor backends yet.

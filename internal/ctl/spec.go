@@ -20,6 +20,7 @@ const (
 	keyBalance   = "balance"
 	keyAffinity  = "affinity"
 	keyCheck     = "check"
+	keyMSS       = "mss"
 	keyAllow     = "allow"
 	keyDeny      = "deny"
 	keyComment   = "comment"
@@ -40,6 +41,8 @@ type Spec struct {
 	Affinity string
 	// Check is as ParseCheck reads it.
 	Check string
+	// MSS is as ParseMSS reads it.
+	MSS string
 	// Allow and Deny are prefixes such as 192.0.2.0/24.
 	Allow, Deny []string
 	Comment     string
@@ -75,6 +78,9 @@ func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 	}
 	if f.Check, err = s.check(); err != nil {
 		return nil, err
+	}
+	if f.MSS, err = ParseMSS(s.MSS); err != nil {
+		return nil, at(keyMSS, err)
 	}
 	if f.ExpiresAt, err = s.expiry(now); err != nil {
 		return nil, err

@@ -62,6 +62,9 @@ func TestSpecRefuses(t *testing.T) {
 		{Spec{Affinity: "-3h"}, `affinity "-3h" is not a duration; write one like 3h, 10m or 90s`},
 		{Spec{Affinity: "1500ms"}, "affinity 1.5s is not in whole seconds up to a year; write one like 3h"},
 		{Spec{Affinity: "8761h"}, "affinity 8761h0m0s is not in whole seconds up to a year; write one like 3h"},
+		{Spec{MSS: "535"}, `mss "535" is unknown; choose auto, off or a number of bytes from 536 to 65495`},
+		{Spec{MSS: "65496"}, `mss "65496" is unknown; choose auto, off or a number of bytes from 536 to 65495`},
+		{Spec{MSS: "none"}, `mss "none" is unknown; choose auto, off or a number of bytes from 536 to 65495`},
 		{Spec{Check: "ping"}, `check "ping": begin with a kind: tcp, http or udp`},
 		{Spec{Expires: "tomorrow"}, `expires "tomorrow" is not a duration; write one like 3h, 10m or 90s`},
 		{Spec{ExpiresAt: "tomorrow"}, `expiresAt "tomorrow" is not a moment; write one like 2030-12-31T23:59:00Z`},
@@ -203,6 +206,7 @@ func TestEqual(t *testing.T) {
 		func(f *Forward) { f.Balance = BalanceRandom },
 		func(f *Forward) { f.Affinity = time.Second },
 		func(f *Forward) { f.Check = Check{Kind: CheckTCP} },
+		func(f *Forward) { f.MSS = 1340 },
 		func(f *Forward) { f.Comment = "x" },
 		func(f *Forward) { f.ExpiresAt = time.Unix(1, 0) },
 	} {

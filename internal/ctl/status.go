@@ -53,6 +53,8 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 		}
 		status.Warnings = append(status.Warnings, deviceWarnings(host, forwards)...)
 		status.Warnings = append(status.Warnings, wayWarnings(host, allTargets(forwards))...)
+		status.Warnings = append(status.Warnings, mssWarnings(host, allTargets(forwards))...)
+		status.Warnings = append(status.Warnings, shapingWarnings(host, allTargets(forwards))...)
 		status.Passes, status.Drops, err = d.Maps.Reasons()
 		return err
 	})

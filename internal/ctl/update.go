@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/xfwd/xfwd/internal/loader"
 )
@@ -76,6 +77,8 @@ type plan struct {
 	targets []target
 	// leaves is set if some packets leave this host again.
 	leaves bool
+	// followsRules is set if rules of netfilter say how some of these are changed.
+	followsRules bool
 }
 
 // plan computes what a change means and checks that this host can do it. d is nil
@@ -118,8 +121,11 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	}
 	p.targets = newTargets(have, r)
 	p.leaves = anyElsewhere(p.host, want)
+	p.followsRules = slices.ContainsFunc(allTargets(want), func(t target) bool { return t.clampsAsNetfilter(p.host) })
 	r.Notes = append(expiryNotes(r.Expired), sourceNotes(p.host, p.targets)...)
-	r.Warnings = routeWarnings(p.host, p.targets)
+	r.Notes = append(r.Notes, mssNotes(p.host, p.targets)...)
+	r.Warnings = append(routeWarnings(p.host, p.targets), mssWarnings(p.host, p.targets)...)
+	r.Warnings = append(r.Warnings, shapingWarnings(p.host, p.targets)...)
 	p.report = r
 	return p, nil
 }
@@ -207,5 +213,11 @@ func catchUp(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, erro
 	if err != nil {
 		return nil, err
 	}
-	return hooks, d.Tell(p.host)
+	if err := d.Tell(p.host); err != nil {
+		return nil, err
+	}
+	if p.followsRules {
+		err = d.TellRules(p.host)
+	}
+	return hooks, err
 }

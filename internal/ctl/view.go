@@ -16,8 +16,10 @@ type ForwardView struct {
 	Balance         Balance       `json:"balance"`
 	AffinitySeconds int64         `json:"affinitySeconds"`
 	// Check is null for none.
-	Check   *CheckView `json:"check"`
-	Comment string     `json:"comment"`
+	Check *CheckView `json:"check"`
+	// MSS is auto, off or a number of bytes.
+	MSS     string `json:"mss"`
+	Comment string `json:"comment"`
 	// ExpiresAt is null for never.
 	ExpiresAt *time.Time `json:"expiresAt"`
 	// Counters are left out where they were not read.
@@ -91,6 +93,7 @@ func (f Forward) View() ForwardView {
 		Source:          f.Source,
 		Balance:         f.Balance,
 		AffinitySeconds: int64(f.Affinity / time.Second),
+		MSS:             f.MSS.String(),
 		Comment:         f.Comment,
 	}
 	for _, b := range f.Backends {

@@ -19,6 +19,7 @@ func TestView(t *testing.T) {
 	full.Backends = append(full.Backends, Backend{Address: full.Backends[0].Address, Ports: PortRange{5, 5}})
 	full.Affinity = 3 * time.Hour
 	full.Check = check(t, "http,path=/healthz,interval=2500ms")
+	full.MSS = 1340
 	full.Comment = "x"
 	full.ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.UTC)
 	counted := ForwardCounters{Forward: full, Counters: counters, Uses: make([]BackendUse, 2)}
@@ -52,6 +53,7 @@ func TestView(t *testing.T) {
   "balance": "maglev",
   "affinitySeconds": 0,
   "check": null,
+  "mss": "auto",
   "comment": "",
   "expiresAt": null
 }`},
@@ -126,6 +128,7 @@ func TestView(t *testing.T) {
     "rise": 2,
     "fall": 3
   },
+  "mss": "1340",
   "comment": "x",
   "expiresAt": "2030-12-31T23:59:00Z",
   "counters": {

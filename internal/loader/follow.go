@@ -48,6 +48,7 @@ func (l *Loader) Follow(before *Host, c Change) (*Host, error) {
 		return nil, err
 	}
 	after := newHost(l.namespace, f)
+	after.reader = &l.rules
 	// What matters of a port is its bridge, too.
 	about := Change{anyRoute: c.anyRoute, gateways: c.gateways, routes: c.routes}
 	about.addresses = union(gomaps.Clone(c.addresses), c.devices)

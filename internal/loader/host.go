@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/xfwd/xfwd/internal/maps"
+	"github.com/xfwd/xfwd/internal/netfilter"
 )
 
 // Host is what a command knows of the namespace's addresses, devices and routes.
@@ -26,6 +27,12 @@ type Host struct {
 	known map[netip.Addr]Route
 	// ephemeral are the ports that the kernel gives to the host's own sockets.
 	ephemeral maps.PortRange
+	// rules are what those of netfilter do, once they were read, and unreadRules why some
+	// could not be.
+	reader      *netfilter.Reader
+	rules       netfilter.Rules
+	rulesRead   bool
+	unreadRules error
 }
 
 // facts are what the kernel says of a namespace. All else that a Host knows is computed of
@@ -49,7 +56,9 @@ func (l *Loader) Host() (*Host, error) {
 		f, err = readFacts()
 		return err
 	})
-	return newHost(l.namespace, f), err
+	h := newHost(l.namespace, f)
+	h.reader = &l.rules
+	return h, err
 }
 
 // readFacts asks for everything in the current namespace.

@@ -69,6 +69,12 @@ type Forward struct {
 	Affinity time.Duration
 }
 
+// What Terms.MSS may be, if it is no number of bytes.
+const (
+	MSSToMTU = uint16(bpf.XfwdMssMSS_TO_MTU)
+	MSSOff   = uint16(bpf.XfwdMssMSS_OFF)
+)
+
 // Terms are what of a forward may change while it stays the same.
 type Terms struct {
 	// Pools are where new flows find their backends.
@@ -79,6 +85,8 @@ type Terms struct {
 	// Expired is set of what was read after that second, by the clock of the programs.
 	Expired bool
 	Check   Check
+	// MSS is the most that ends of TCP connections may announce to each other.
+	MSS uint16
 }
 
 // Alive says whether the forward is there in an epoch, expired or not.

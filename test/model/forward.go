@@ -22,6 +22,8 @@ type Forward struct {
 	Devices  []string
 	Balance  maps.Balance
 	Affinity time.Duration
+	// MSS is the most that ends of TCP connections may announce, as of maps.Terms.
+	MSS uint16
 	// Backends are in their user's order; Gone are those that were its own, and
 	// have flows which live on.
 	Backends, Gone []*Backend

@@ -19,6 +19,8 @@ type Host struct {
 	Router bool
 	// Route says where a packet to an address goes.
 	Route func(netip.Addr) Route
+	// RuleMSS are the smallest MSS that rules of netfilter set, of IPv4 and IPv6; 0 is none.
+	RuleMSS [2]uint16
 	// Ephemeral are ports that the kernel gives to the host's own sockets,
 	// Masquerade those that masqueraded flows get.
 	Ephemeral, Masquerade maps.PortRange

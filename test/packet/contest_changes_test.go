@@ -138,6 +138,9 @@ func (c *contest) someAddition() (what string, change ctl.Change) {
 		s.Affinity = "10s"
 	}
 	if c.dice.roll(4) == 0 {
+		s.MSS = one(c.dice, "off", "700", "1400")
+	}
+	if c.dice.roll(4) == 0 {
 		s.Devices = one(c.dice, []string{"eth0"}, []string{"eth1", "pod0"})
 	}
 	frontends, err := ctl.ParseFrontend(s.Frontend)
@@ -183,6 +186,12 @@ func (c *contest) follow(reset, refused bool) error {
 	if err != nil {
 		return err
 	}
+	// The command has read the rules of netfilter, of which there are none.
+	settings, err := c.set.Settings()
+	if err != nil {
+		return err
+	}
+	c.model.Host.RuleMSS = [2]uint16{settings.MSS4, settings.MSS6}
 	for _, f := range slices.Clone(c.model.Forwards) {
 		if _, stays := kernel[f.ID]; !stays {
 			c.model.Delete(f, reset)
@@ -198,6 +207,7 @@ func (c *contest) follow(reset, refused bool) error {
 			})
 		}
 		f := c.model.Forwards[i]
+		f.MSS = k.Terms(settings.Epoch).MSS
 		j := slices.IndexFunc(listed, func(l ctl.Forward) bool {
 			return uint8(l.Frontend.Protocol) == k.Protocol && l.Frontend.Address == k.Address &&
 				l.Frontend.Ports == ctl.PortRange{First: k.PortFirst, Last: k.PortLast} && slices.Equal(l.Frontend.Devices, k.Devices)
