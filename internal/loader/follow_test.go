@@ -45,7 +45,7 @@ func randomChange(r *rand.Rand) string {
 		return &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(64, 128)}, Flags: unix.IFA_F_NODAD}
 	}
 	l := link()
-	switch r.IntN(12) {
+	switch r.IntN(13) {
 	case 0, 1:
 		n := name()
 		whatever(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: n}, PeerName: "p" + n}))
@@ -68,6 +68,11 @@ func randomChange(r *rand.Rand) string {
 	case 5:
 		whatever(netlink.LinkSetNoMaster(l))
 		return "leave " + l.Attrs().Name
+	case 12:
+		if bridge, err := netlink.LinkByName("rbr"); err == nil {
+			whatever(netlink.BridgeSetVlanFiltering(bridge, r.IntN(2) == 0))
+		}
+		return "filter VLANs, or not"
 	case 6:
 		if bridge, err := netlink.LinkByName("rbr"); err == nil && r.IntN(2) == 0 {
 			whatever(netlink.LinkDel(bridge))

@@ -36,8 +36,7 @@ const (
 // xfwd add takes little more than a program that starts, and what is there already costs
 // an add little.
 func TestAddIsQuick(t *testing.T) {
-	l := lab.New(t)
-	lan := l.Direct()
+	lan := lab.New(t).Direct()
 	lan.Host.Echo("tcp", ":30080")
 	x := lan.Host.XFWD()
 	port := 1000
@@ -54,6 +53,7 @@ func TestAddIsQuick(t *testing.T) {
 	compare(t, "loaded", addFactor, version, add)
 
 	// A second namespace has what the first one has not.
+	l := lab.New(t)
 	crowded := l.Direct()
 	crowded.Host.Echo("tcp", ":30080")
 	full := crowded.Host.XFWD()
