@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/internal/maps"
@@ -60,11 +61,20 @@ func (l *Loader) Follow(before *Host, c Change) (*Host, error) {
 		}
 	}
 	for to, route := range before.known {
-		if !about.touches(to, route) {
+		// A device without an address of its own borrows one of any other device.
+		borrows := c.HasHost() && (!route.Source.IsGlobalUnicast() || !before.hasOn(route.Ifindex, route.Source))
+		if !borrows && !about.touches(to, route) {
 			after.known[to] = route
 		}
 	}
 	return after, nil
+}
+
+// hasOn says whether a device, by ifindex, has an address.
+func (h *Host) hasOn(ifindex int, a netip.Addr) bool {
+	return slices.ContainsFunc(h.facts.addresses[ifindex], func(has netlink.Addr) bool {
+		return has.IPNet != nil && addrFrom(has.IP) == a
+	})
 }
 
 // askDevices asks for these devices anew.

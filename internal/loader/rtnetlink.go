@@ -36,8 +36,9 @@ const (
 	askerQueue = 4 << 20
 	// skipStatistics is RTEXT_FILTER_SKIP_STATS of <linux/rtnetlink.h>.
 	skipStatistics = 1 << 3
-	// batchSize is how many questions are sent at once.
-	batchSize = 64
+	// batchSize is how many questions are sent at once: the answers, of up to 8 KiB each, fit into
+	// the queue that the kernel has by itself.
+	batchSize = 16
 )
 
 // newAsker opens a socket in the namespace of the calling thread.
