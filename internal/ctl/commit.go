@@ -117,6 +117,9 @@ func (t *transaction) publish(states ...*state) error {
 	if err := t.d.Maps.PutPorts(t.ports(states)); err != nil {
 		return err
 	}
+	if err := t.d.Maps.PutGroupBackends(groupBackends(states)); err != nil {
+		return err
+	}
 	known := maps.NewKnownAddresses(t.host.Addresses(), t.targets(states))
 	if err := t.d.Maps.PutKnownAddresses(known, t.knownPut); err != nil {
 		return err

@@ -49,7 +49,8 @@ func (f Forward) identical(o Forward) bool {
 	return f.Name == o.Name && f.Frontend.Protocol == o.Frontend.Protocol && f.Frontend.Address == o.Frontend.Address &&
 		f.Frontend.Ports == o.Frontend.Ports && slices.Equal(f.Frontend.Devices, o.Frontend.Devices) &&
 		slices.Equal(f.Backends, o.Backends) && f.Source == o.Source && f.Balance == o.Balance && f.Affinity == o.Affinity &&
-		f.Comment == o.Comment && f.ExpiresAt.Equal(o.ExpiresAt) && f.Check == o.Check && f.MSS == o.MSS
+		f.Comment == o.Comment && f.ExpiresAt.Equal(o.ExpiresAt) && f.Check == o.Check && f.MSS == o.MSS &&
+		f.AffinityGroup == o.AffinityGroup
 }
 
 // canonicalKey is key for devices in any order.

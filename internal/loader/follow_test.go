@@ -222,7 +222,7 @@ func sameDataplane(d *Dataplane, followed, fresh *Host, targets []netip.Addr) er
 	want := make(map[string]bool)
 	for _, device := range fresh.devices {
 		for _, direction := range []direction{ingress, egress} {
-			if device.whyNot(direction) == "" {
+			if device.skip == "" {
 				want[linkName(device, direction)] = true
 			}
 		}

@@ -19,6 +19,8 @@ const (
 	MaxDevices = len(bpf.XfwdForwardInfo{}.Devices)
 	// MaxComment is the longest comment, in bytes.
 	MaxComment = len(bpf.XfwdForwardInfo{}.Comment)
+	// MaxAffinityGroup is the number of ids of groups, of which 0 is none.
+	MaxAffinityGroup = 1 << 31
 )
 
 // NeverDies is the end of a forward that has none.
@@ -67,6 +69,10 @@ type Forward struct {
 	// Affinity is how long a client stays with its backend, in whole seconds;
 	// zero is off.
 	Affinity time.Duration
+	// AffinityGroup is the name of the group with which the forward shares the machine
+	// of a client, or empty; AffinityGroupID is its number, less than MaxAffinityGroup.
+	AffinityGroup   string
+	AffinityGroupID uint32
 }
 
 // What Terms.MSS may be, if it is no number of bytes.
@@ -145,6 +151,9 @@ func forwardFromKernel(id uint32, k *bpf.XfwdForward, info *bpf.XfwdForwardInfo,
 		Source:    Source(info.Source),
 		Balance:   Balance(k.Balance),
 		Affinity:  time.Duration(k.Affinity) * time.Second,
+
+		AffinityGroup:   text(info.AffinityGroup[:]),
+		AffinityGroupID: k.AffinityGroup,
 	}
 	for i := range info.Devices {
 		if name := text(info.Devices[i][:]); name != "" {
@@ -200,6 +209,7 @@ func (s *Set) PutForwards(forwards []Forward) error {
 		}
 		copy(infos[i].Name[:], f.Name)
 		copy(infos[i].Comment[:], f.Comment)
+		copy(infos[i].AffinityGroup[:], f.AffinityGroup)
 		for n, device := range f.Devices {
 			copy(infos[i].Devices[n][:], device)
 		}
@@ -211,6 +221,8 @@ func (s *Set) PutForwards(forwards []Forward) error {
 			PortFirst: f.PortFirst,
 			PortLast:  f.PortLast,
 			Balance:   uint8(f.Balance),
+
+			AffinityGroup: f.AffinityGroupID,
 		}
 		for version, terms := range [2]Terms{f.Before, f.After} {
 			terms.toKernel(&packetParts[i], &infos[i], version, ends)

@@ -24,6 +24,9 @@ type Forward struct {
 	Affinity time.Duration
 	// MSS is the most that ends of TCP connections may announce, as of maps.Terms.
 	MSS uint16
+	// AffinityGroup is the name of the forwards with which it shares the machine of a
+	// client.
+	AffinityGroup string
 	// Backends are in their user's order; Gone are those that were its own, and
 	// have flows which live on.
 	Backends, Gone []*Backend

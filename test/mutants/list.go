@@ -118,4 +118,12 @@ var mutants = []mutant{
 		"ipv6 ? set->mss6 : set->mss4", "set->mss4"},
 	{"a forward's own MSS is ignored", "mss.h",
 		"if (mss != MSS_TO_MTU)", "if (0)"},
+	{"forwards of a group know no machine", "select.h",
+		"there.machine = a->machine;", ""},
+	{"a client of a group stays with a backend that drains", "select.h",
+		"if (!b || !backend_takes(b->backend, b->generation))", "if (!b)"},
+	{"a group does not follow its clients", "select.h",
+		"key.owner = group;\n\t\tstay_with(", "key.owner = forward;\n\t\tstay_with("},
+	{"the forward that has chosen does not keep its own of several backends at a machine", "select.h",
+		"if (a->forward == forward && backend_takes(", "if (0 && backend_takes("},
 }

@@ -179,6 +179,8 @@ func forwards(tb lab.TB, f family, lines ...string) []ctl.Forward {
 				spec.Affinity = words[i]
 			case "mss":
 				spec.MSS = words[i]
+			case "affinity-group":
+				spec.AffinityGroup = words[i]
 			default:
 				tb.Fatalf("no flag --%s in %q", flag, line)
 			}
