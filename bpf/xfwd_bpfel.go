@@ -30,12 +30,15 @@ type XfwdAffinity struct {
 	LastUsed   uint64
 	Backend    uint32
 	Generation uint32
+	Forward    uint32
+	Pad        [4]uint8
+	Machine    XfwdAddress
 }
 
 type XfwdAffinityKey struct {
-	_       structs.HostLayout
-	Client  XfwdAddress
-	Forward uint32
+	_      structs.HostLayout
+	Client XfwdAddress
+	Owner  uint32
 }
 
 type XfwdBackend struct {
@@ -197,24 +200,26 @@ type XfwdForward struct {
 		Size    uint32
 		Serves  uint32
 	}
-	Affinity  uint32
-	PortFirst uint16
-	PortLast  uint16
-	Balance   uint8
-	Pad       [7]uint8
+	Affinity      uint32
+	AffinityGroup uint32
+	PortFirst     uint16
+	PortLast      uint16
+	Balance       uint8
+	Pad           [3]uint8
 }
 
 type XfwdForwardInfo struct {
-	_         structs.HostLayout
-	Address   XfwdAddress
-	ExpiresAt [2]int64
-	Check     [2]XfwdCheck
-	Name      [64]uint8
-	Comment   [256]uint8
-	Devices   [8][16]uint8
-	Protocol  uint8
-	Source    uint8
-	Pad       [6]uint8
+	_             structs.HostLayout
+	Address       XfwdAddress
+	ExpiresAt     [2]int64
+	Check         [2]XfwdCheck
+	Name          [64]uint8
+	Comment       [256]uint8
+	AffinityGroup [64]uint8
+	Devices       [8][16]uint8
+	Protocol      uint8
+	Source        uint8
+	Pad           [6]uint8
 }
 
 type XfwdForwardReasonKey struct {
@@ -260,6 +265,18 @@ type XfwdFrontendRangeKey struct {
 	Pad          uint8
 	Protocol     uint8
 	Port         uint16
+}
+
+type XfwdGroupBackend struct {
+	_          structs.HostLayout
+	Backend    uint32
+	Generation uint32
+}
+
+type XfwdGroupBackendKey struct {
+	_       structs.HostLayout
+	Machine XfwdAddress
+	Forward uint32
 }
 
 type XfwdHealth uint32
@@ -474,6 +491,7 @@ const (
 	XfwdMapFragments             = "fragments"
 	XfwdMapFrontendRanges        = "frontend_ranges"
 	XfwdMapFrontends             = "frontends"
+	XfwdMapGroupBackends         = "group_backends"
 	XfwdMapKnownAddresses        = "known_addresses"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
 	XfwdMapPorts                 = "ports"
@@ -600,6 +618,7 @@ type XfwdMapSpecs struct {
 	Fragments           *ebpf.MapSpec `ebpf:"fragments"`
 	FrontendRanges      *ebpf.MapSpec `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.MapSpec `ebpf:"frontends"`
+	GroupBackends       *ebpf.MapSpec `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
 	Ports               *ebpf.MapSpec `ebpf:"ports"`
@@ -670,6 +689,7 @@ type XfwdMaps struct {
 	Fragments           *ebpf.Map `ebpf:"fragments"`
 	FrontendRanges      *ebpf.Map `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.Map `ebpf:"frontends"`
+	GroupBackends       *ebpf.Map `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
 	Ports               *ebpf.Map `ebpf:"ports"`
@@ -703,6 +723,7 @@ func (m *XfwdMaps) Close() error {
 		m.Fragments,
 		m.FrontendRanges,
 		m.Frontends,
+		m.GroupBackends,
 		m.KnownAddresses,
 		m.MoreBackendCounters,
 		m.Ports,

@@ -31,6 +31,10 @@ Of several backends each gets its share of the new connections, by weight.
 same), round-robin, random, least-connections or source-hash (the client's
 address).
 
+--affinity brings a client back to its backend. Forwards that have the same
+--affinity-group bring it to the same machine: a client of 443 goes where it
+went by 80, if a backend there has that address.
+
 A backend sees the client's address where its answers must come back through
 this host, and otherwise an address of this host; --source preserve or
 masquerade forces either.
@@ -72,6 +76,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
 	f.StringVar(&spec.Source, "source", "", "the `source` that a backend sees: auto, preserve or masquerade (default auto)")
 	f.StringVar(&spec.Balance, "balance", "", "the `way` a new connection chooses its backend (default maglev)")
 	f.StringVar(&spec.Affinity, "affinity", "", "send a client to the backend that it had within this `duration`")
+	f.StringVar(&spec.AffinityGroup, "affinity-group", "", "share the affinity with the other forwards of the group `name`")
 	f.StringVar(&spec.Check, "check", "", "look after the backends by this `check`: tcp, http or udp, with options")
 	f.StringArrayVar(&spec.Allow, "allow", nil, "only clients of this `prefix`; repeatable")
 	f.StringArrayVar(&spec.Deny, "deny", nil, "no clients of this `prefix`; repeatable")

@@ -108,6 +108,9 @@ func (t *transaction) publish(states []*state, frontends maps.FrontendTable) err
 	if err := t.d.Maps.PutPorts(t.ports(states)); err != nil {
 		return err
 	}
+	if err := t.d.Maps.PutGroupBackends(groupBackends(states)); err != nil {
+		return err
+	}
 	return t.d.Maps.PutKnownAddresses(t.host.Addresses(), t.targets(states))
 }
 

@@ -55,9 +55,12 @@ func forwardFromKernel(k maps.Forward, terms maps.Terms) Forward {
 			Ports:    PortRange{k.PortFirst, k.PortLast},
 			Devices:  k.Devices,
 		},
-		Source:    sourceWords[k.Source],
-		Balance:   balanceWords[k.Balance],
-		Affinity:  k.Affinity,
+		Source:   sourceWords[k.Source],
+		Balance:  balanceWords[k.Balance],
+		Affinity: k.Affinity,
+
+		AffinityGroup: k.AffinityGroup,
+
 		Comment:   k.Comment,
 		ExpiresAt: terms.ExpiresAt,
 		Check:     checkFromKernel(terms.Check),
@@ -83,7 +86,10 @@ func forwardToKernel(f Forward) maps.Forward {
 		Source:    sourceNumbers[f.Source],
 		Balance:   balanceNumbers[f.Balance],
 		Affinity:  f.Affinity,
-		After:     termsToKernel(f),
+
+		AffinityGroup: f.AffinityGroup,
+
+		After: termsToKernel(f),
 	}
 }
 

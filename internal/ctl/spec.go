@@ -19,6 +19,7 @@ const (
 	keySource    = "source"
 	keyBalance   = "balance"
 	keyAffinity  = "affinity"
+	keyGroup     = "affinityGroup"
 	keyCheck     = "check"
 	keyAllow     = "allow"
 	keyDeny      = "deny"
@@ -38,6 +39,8 @@ type Spec struct {
 	Balance  string
 	// Affinity is a duration such as 3h.
 	Affinity string
+	// AffinityGroup is the name of the forwards that share the affinity of a client.
+	AffinityGroup string
 	// Check is as ParseCheck reads it.
 	Check string
 	// Allow and Deny are prefixes such as 192.0.2.0/24.
@@ -56,7 +59,7 @@ func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 	if err != nil {
 		return nil, at(keyFrontend, err)
 	}
-	f := Forward{Name: s.Name, Comment: s.Comment}
+	f := Forward{Name: s.Name, Comment: s.Comment, AffinityGroup: s.AffinityGroup}
 	for i, word := range s.Backends {
 		b, err := ParseBackend(word)
 		if err != nil {

@@ -15,6 +15,8 @@ type ForwardView struct {
 	Source          Source        `json:"source"`
 	Balance         Balance       `json:"balance"`
 	AffinitySeconds int64         `json:"affinitySeconds"`
+	// AffinityGroup is left out where there is none.
+	AffinityGroup string `json:"affinityGroup,omitempty"`
 	// Check is null for none.
 	Check   *CheckView `json:"check"`
 	Comment string     `json:"comment"`
@@ -91,6 +93,7 @@ func (f Forward) View() ForwardView {
 		Source:          f.Source,
 		Balance:         f.Balance,
 		AffinitySeconds: int64(f.Affinity / time.Second),
+		AffinityGroup:   f.AffinityGroup,
 		Comment:         f.Comment,
 	}
 	for _, b := range f.Backends {

@@ -18,6 +18,7 @@ func TestView(t *testing.T) {
 	full := forwards(t, "192.0.2.7:9000-9001/udp 10.0.0.5:1-2 web eth0")[0]
 	full.Backends = append(full.Backends, Backend{Address: full.Backends[0].Address, Ports: PortRange{5, 5}})
 	full.Affinity = 3 * time.Hour
+	full.AffinityGroup = "shop"
 	full.Check = check(t, "http,path=/healthz,interval=2500ms")
 	full.Comment = "x"
 	full.ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.UTC)
@@ -117,6 +118,7 @@ func TestView(t *testing.T) {
   "source": "auto",
   "balance": "maglev",
   "affinitySeconds": 10800,
+  "affinityGroup": "shop",
   "check": {
     "kind": "http",
     "path": "/healthz",

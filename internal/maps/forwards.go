@@ -19,6 +19,8 @@ const (
 	MaxDevices = len(bpf.XfwdForwardInfo{}.Devices)
 	// MaxComment is the longest comment, in bytes.
 	MaxComment = len(bpf.XfwdForwardInfo{}.Comment)
+	// MaxAffinityGroup is the number of ids of groups, of which 0 is none.
+	MaxAffinityGroup = 1 << 31
 )
 
 // NeverDies is the end of a forward that has none.
@@ -67,6 +69,10 @@ type Forward struct {
 	// Affinity is how long a client stays with its backend, in whole seconds;
 	// zero is off.
 	Affinity time.Duration
+	// AffinityGroup is the name of the group with which the forward shares the machine
+	// of a client, or empty; AffinityGroupID is its number, less than MaxAffinityGroup.
+	AffinityGroup   string
+	AffinityGroupID uint32
 }
 
 // Terms are what of a forward may change while it stays the same.
@@ -127,6 +133,9 @@ func (s *Set) Forwards() (map[uint32]Forward, error) {
 			Source:    Source(info.Source),
 			Balance:   Balance(k.Balance),
 			Affinity:  time.Duration(k.Affinity) * time.Second,
+
+			AffinityGroup:   text(info.AffinityGroup[:]),
+			AffinityGroupID: k.AffinityGroup,
 		}
 		for i := range info.Devices {
 			if name := text(info.Devices[i][:]); name != "" {
@@ -184,6 +193,7 @@ func (s *Set) PutForwards(forwards []Forward) error {
 		}
 		copy(infos[i].Name[:], f.Name)
 		copy(infos[i].Comment[:], f.Comment)
+		copy(infos[i].AffinityGroup[:], f.AffinityGroup)
 		for n, device := range f.Devices {
 			copy(infos[i].Devices[n][:], device)
 		}
@@ -195,6 +205,8 @@ func (s *Set) PutForwards(forwards []Forward) error {
 			PortFirst: f.PortFirst,
 			PortLast:  f.PortLast,
 			Balance:   uint8(f.Balance),
+
+			AffinityGroup: f.AffinityGroupID,
 		}
 		for version, terms := range [2]Terms{f.Before, f.After} {
 			terms.toKernel(&packetParts[i], &infos[i], version, ends)

@@ -11,16 +11,23 @@ import (
 	"github.com/xfwd/xfwd/internal/maps"
 )
 
-// affinityKey is a client of a forward that has an affinity.
+// affinityKey is a client of a forward that has an affinity, or of a group of these.
 type affinityKey struct {
 	client  netip.Addr
 	forward *Forward
+	group   string
 }
 
 type affinity struct {
 	used       time.Duration
+	forward    *Forward
 	backend    *Backend
 	generation int
+}
+
+// stands says whether the backend still takes new flows.
+func (a affinity) stands() bool {
+	return !a.backend.gone && a.backend.takes() && a.backend.generation == a.generation
 }
 
 // choose returns the backend of a new flow, or nil if there is none. Of several
@@ -29,28 +36,63 @@ func (m *Model) choose(f *Forward, t Tuple) []*Backend {
 	if f.Affinity == 0 {
 		return m.balance(f, t)
 	}
-	key := affinityKey{t.Source.Addr(), f}
-	if a, found := m.affinities[key]; found && m.now-a.used <= f.Affinity &&
-		!a.backend.gone && a.backend.takes() && a.backend.generation == a.generation {
-		a.used = m.now
-		m.affinities[key] = a
-		return []*Backend{a.backend}
+	own := affinityKey{client: t.Source.Addr(), forward: f}
+	group := affinityKey{client: t.Source.Addr(), group: f.AffinityGroup}
+	if a, found := m.recall(group, f); found && f.AffinityGroup != "" {
+		if b := f.atMachine(a); b != nil {
+			m.stay(group, a)
+			return []*Backend{b}
+		}
 	}
-	chosen := m.balance(f, t)
+	chosen := []*Backend{}
+	if a, found := m.recall(own, f); found && a.stands() {
+		chosen = append(chosen, a.backend)
+	} else {
+		chosen = m.balance(f, t)
+	}
 	if len(chosen) > 1 {
 		// By now it is noted, whatever becomes of the packet.
 		id := m.chance.Affinity(f.ID, t.Source.Addr())
 		chosen = slices.DeleteFunc(slices.Clone(chosen), func(b *Backend) bool { return b.ID != id })
 	}
 	for _, b := range chosen {
-		m.affinities[key] = affinity{m.now, b, b.generation}
+		a := affinity{forward: f, backend: b, generation: b.generation}
+		m.stay(own, a)
+		if f.AffinityGroup != "" {
+			m.stay(group, a)
+		}
 	}
 	return chosen
 }
 
+// recall returns what a client stays with, if it has come in time.
+func (m *Model) recall(key affinityKey, f *Forward) (affinity, bool) {
+	a, found := m.affinities[key]
+	return a, found && m.now-a.used <= f.Affinity
+}
+
+func (m *Model) stay(key affinityKey, a affinity) {
+	a.used = m.now
+	m.affinities[key] = a
+}
+
+// atMachine is the backend of the forward that a client of its group gets: the very one,
+// or the first at its machine.
+func (f *Forward) atMachine(a affinity) *Backend {
+	if a.forward == f && a.stands() {
+		return a.backend
+	}
+	i := slices.IndexFunc(f.Backends, func(b *Backend) bool { return b.Address == a.backend.Address && b.takes() })
+	if i < 0 {
+		return nil
+	}
+	return f.Backends[i]
+}
+
 // ForgetClient ends the affinity of a forward's client.
 func (m *Model) ForgetClient(f *Forward, client netip.Addr) {
-	delete(m.affinities, affinityKey{client, f})
+	delete(m.affinities, affinityKey{client: client, forward: f})
+	delete(m.affinities, affinityKey{client: client, group: f.AffinityGroup})
 }
 
 // balance returns the backends that may get a new flow, by the forward's balance.

@@ -22,6 +22,9 @@ type Forward struct {
 	Devices  []string
 	Balance  maps.Balance
 	Affinity time.Duration
+	// AffinityGroup is the name of the forwards with which it shares the machine of a
+	// client.
+	AffinityGroup string
 	// Backends are in their user's order; Gone are those that were its own, and
 	// have flows which live on.
 	Backends, Gone []*Backend

@@ -100,4 +100,12 @@ var mutants = []mutant{
 		"bpf_ntohl(a->word[3]) >> 28 == 0xe ||", "bpf_ntohl(a->word[3]) >> 29 == 7 ||"},
 	{"the broadcast address is a client's", "address.h",
 		" || a->word[3] == 0xffffffff;", ";"},
+	{"forwards of a group know no machine", "select.h",
+		"there.machine = a->machine;", ""},
+	{"a client of a group stays with a backend that drains", "select.h",
+		"if (!b || !backend_takes(b->backend, b->generation))", "if (!b)"},
+	{"a group does not follow its clients", "select.h",
+		"key.owner = group;\n\t\tstay_with(", "key.owner = forward;\n\t\tstay_with("},
+	{"the forward that has chosen does not keep its own of several backends at a machine", "select.h",
+		"if (a->forward == forward && backend_takes(", "if (0 && backend_takes("},
 }

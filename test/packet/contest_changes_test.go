@@ -136,6 +136,7 @@ func (c *contest) someAddition() (what string, change ctl.Change) {
 	s.Frontend += one(c.dice, "", "/udp", "/tcp+udp", "/tcp+udp")
 	if c.dice.roll(4) == 0 {
 		s.Affinity = "10s"
+		s.AffinityGroup = one(c.dice, "", "", "one", "other")
 	}
 	if c.dice.roll(4) == 0 {
 		s.Devices = one(c.dice, []string{"eth0"}, []string{"eth1", "pod0"})
@@ -194,7 +195,7 @@ func (c *contest) follow(reset, refused bool) error {
 			i = len(c.model.Forwards)
 			c.model.Forwards = append(c.model.Forwards, &model.Forward{
 				ID: k.ID, Protocol: k.Protocol, Address: k.Address, Ports: xfwd.PortRange{First: k.PortFirst, Last: k.PortLast},
-				Devices: k.Devices, Balance: k.Balance, Affinity: k.Affinity,
+				Devices: k.Devices, Balance: k.Balance, Affinity: k.Affinity, AffinityGroup: k.AffinityGroup,
 			})
 		}
 		f := c.model.Forwards[i]
@@ -215,18 +216,20 @@ func (c *contest) follow(reset, refused bool) error {
 	if !refused {
 		c.model.Changed()
 	}
-	return c.forgetOwnConnections()
+	return c.forgetOwnConnections(kernel)
 }
 
 // forgetOwnConnections: the command has asked whether somebody answers at a new
 // target, which another forward may have sent to a backend of its own. The model
 // knows nothing of the host's own connections; their client is no address, and so
 // that of packets from the unspecified address, too.
-func (c *contest) forgetOwnConnections() error {
+func (c *contest) forgetOwnConnections(kernel map[uint32]xfwd.Forward) error {
 	for _, f := range c.model.Forwards {
-		err := c.maps.Affinities.Delete(bpf.XfwdAffinityKey{Forward: f.ID})
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return err
+		for _, owner := range []uint32{f.ID, kernel[f.ID].AffinityGroupID | affinityOfGroup} {
+			err := c.maps.Affinities.Delete(bpf.XfwdAffinityKey{Owner: owner})
+			if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+				return err
+			}
 		}
 		c.model.ForgetClient(f, netip.IPv6Unspecified())
 		var turn uint64
