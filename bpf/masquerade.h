@@ -68,7 +68,7 @@ static __always_inline struct port_range source_ports(const struct scratch *s)
 {
 	struct settings *set = current_settings();
 
-	if (!set || !is_masqueraded(s))
+	if (!set || (!is_masqueraded(s) && !s->verdict.own_source))
 		return (struct port_range){ FIRST_SOURCE_PORT, 65535 };
 	return (struct port_range){ set->masquerade_first, set->masquerade_last };
 }

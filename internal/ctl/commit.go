@@ -108,7 +108,8 @@ func (t *transaction) publish(states []*state, frontends maps.FrontendTable) err
 	if err := t.d.Maps.PutPorts(t.ports(states)); err != nil {
 		return err
 	}
-	return t.d.Maps.PutKnownAddresses(t.host.Addresses(), t.targets(states))
+	backends, targets := t.backends(states)
+	return t.d.Maps.PutKnownAddresses(t.host.Addresses(), backends, targets)
 }
 
 // frontends returns where the alive forwards of a state are looked up. A device
@@ -155,19 +156,22 @@ func (t *transaction) ports(states []*state) *maps.PortTable {
 	return table
 }
 
-// targets returns the addresses of the backends of these states that are not this
-// host and see their clients' addresses. Clients of a backend that sees only ours
-// can talk to it directly without being taken for others.
-func (t *transaction) targets(states []*state) []netip.Addr {
-	var targets []netip.Addr
+// backends returns the addresses of the backends of these states that are not this
+// host, and those of them that see their clients' addresses. Clients of a backend
+// that sees only ours can talk to it directly without being taken for others.
+func (t *transaction) backends(states []*state) (all, targets []netip.Addr) {
 	for _, s := range states {
 		for _, b := range s.backends {
-			if elsewhere(t.host, b.Address) && b.Source != maps.BackendMasquerades {
+			if !elsewhere(t.host, b.Address) {
+				continue
+			}
+			all = append(all, b.Address)
+			if b.Source != maps.BackendMasquerades {
 				targets = append(targets, b.Address)
 			}
 		}
 	}
-	return targets
+	return all, targets
 }
 
 // leaves says whether packets may leave this host again, of flows that live on too.

@@ -149,6 +149,9 @@ func carryOut(d *loader.Dataplane, p *plan, existing Existing) (*transaction, er
 	if err != nil {
 		return nil, err
 	}
+	if err := t.keepConversations(); err != nil {
+		return nil, err
+	}
 	if err := t.commit(); err != nil {
 		return nil, err
 	}

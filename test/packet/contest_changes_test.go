@@ -215,7 +215,25 @@ func (c *contest) follow(reset, refused bool) error {
 	if !refused {
 		c.model.Changed()
 	}
+	if err := c.forgetOwnFlows(); err != nil {
+		return err
+	}
 	return c.forgetOwnConnections()
+}
+
+// forgetOwnFlows: the command's questions have left by the devices, where the programs
+// have noted them. Their ports are the kernel's choice, and of no frame of a contest.
+func (c *contest) forgetOwnFlows() error {
+	var own []xfwd.Flow
+	err := c.set.Flows(func(f xfwd.Flow) bool {
+		from := f.Client.Source
+		if f.Forward == 0 && c.model.Host.Local[from.Addr()] && from.Port() >= c.model.Host.Ephemeral.First && from.Port() < 60000 &&
+			!slices.Contains(contestClientPorts, int(from.Port())) {
+			own = append(own, f)
+		}
+		return true
+	})
+	return errors.Join(err, c.set.DeleteFlows(own))
 }
 
 // forgetOwnConnections: the command has asked whether somebody answers at a new
