@@ -175,9 +175,11 @@ func (t *transaction) backends(states []*state) (all, targets []netip.Addr) {
 }
 
 // leaves says whether packets may leave this host again, of flows that live on too.
-func (t *transaction) leaves() bool {
-	for _, b := range t.after.backends {
-		if elsewhere(t.host, b.Address) {
+func (t *transaction) leaves() bool { return leaves(t.host, t.after) }
+
+func leaves(host *loader.Host, s *state) bool {
+	for _, b := range s.backends {
+		if elsewhere(host, b.Address) {
 			return true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/xfwd/xfwd/internal/loader"
+	"github.com/xfwd/xfwd/internal/maps"
 )
 
 // Update makes the forwards what change returns, in one step: a packet and a
@@ -67,6 +68,8 @@ type plan struct {
 	targets []target
 	// leaves is set if some packets leave this host again.
 	leaves bool
+	// published are the ports of frontends that sockets of this host shall not get.
+	published []maps.PortRange
 }
 
 // plan computes what a change means and checks that this host can do it. d is nil
@@ -108,6 +111,9 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	p.leaves = anyElsewhere(p.host, want)
 	r.Notes = append(expiryNotes(r.Expired), sourceNotes(p.host, p.targets)...)
 	r.Warnings = routeWarnings(p.host, p.targets)
+	var shared []string
+	p.published, shared = publishedPorts(p.host.Ephemeral(), want, r.Added)
+	r.Warnings = append(r.Warnings, shared...)
 	p.report = r
 	return p, nil
 }
@@ -135,10 +141,8 @@ func put(d *loader.Dataplane, p *plan, o UpdateOptions) (warnings []string, err 
 	if err != nil {
 		return nil, err
 	}
-	if !t.leaves() {
-		if err := d.ReleasePorts(); err != nil {
-			return nil, err
-		}
+	if err := d.ReservePorts(p.reservedPorts(d, t.leaves())); err != nil {
+		return nil, err
 	}
 	return hookWarnings(hooks), nil
 }
@@ -172,9 +176,9 @@ func catchUp(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, erro
 		if err := d.UseXDP(); err != nil {
 			return nil, err
 		}
-		if err := d.ReservePorts(); err != nil {
-			return nil, err
-		}
+	}
+	if err := d.ReservePorts(p.reservedPorts(d, p.leaves || leaves(p.host, p.before))); err != nil {
+		return nil, err
 	}
 	hooks, err := d.Attach()
 	if err != nil {
