@@ -280,6 +280,8 @@ enum device_flag {
 	DEVICE_PEER =
 		2, /* veth or netkit, whose other end is in another namespace, and leads to that only */
 	DEVICE_XDP = 4, /* has our XDP program in its driver */
+	DEVICE_STACKED =
+		8, /* hands packets as they are to the device below it, and so to our program there */
 };
 
 /* What an address is to us; the value of known_addresses. */

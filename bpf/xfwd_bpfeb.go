@@ -136,6 +136,7 @@ const (
 	XfwdDeviceFlagDEVICE_ETHERNET XfwdDeviceFlag = 1
 	XfwdDeviceFlagDEVICE_PEER     XfwdDeviceFlag = 2
 	XfwdDeviceFlagDEVICE_XDP      XfwdDeviceFlag = 4
+	XfwdDeviceFlagDEVICE_STACKED  XfwdDeviceFlag = 8
 )
 
 type XfwdFlow struct {

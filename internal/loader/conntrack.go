@@ -21,8 +21,8 @@ const conntrackCount = "net.netfilter.nf_conntrack_count"
 // here, those of who has begun it and those that answer.
 type tracked struct {
 	original, reply maps.Tuple
-	// assured: both ends have spoken, UDP more than once.
-	assured bool
+	// replied: both ends have spoken.
+	replied bool
 	// state is that of TCP, one of the constants below.
 	state uint8
 }
@@ -43,7 +43,7 @@ func (t tracked) translated() bool {
 }
 
 // What netlink calls what: include/uapi/linux/netfilter/nfnetlink_conntrack.h and
-// nf_conntrack_common.h. IPS_ASSURED is a bit of the status.
+// nf_conntrack_common.h. IPS_SEEN_REPLY is a bit of the status.
 const (
 	ctaTupleOrig    = 1
 	ctaTupleReply   = 2
@@ -60,7 +60,7 @@ const (
 	ctaDestPort     = 3
 	ctaProtoInfoTCP = 1
 	ctaTCPState     = 1
-	statusAssured   = 1 << 2
+	statusSeenReply = 1 << 1
 )
 
 // listTracked calls yield for every connection that netfilter tracks in the current
@@ -89,7 +89,7 @@ func parseTracked(attributes []byte) (t tracked) {
 		case ctaTupleReply:
 			t.reply = parseTrackedTuple(value)
 		case ctaStatus:
-			t.assured = len(value) == 4 && binary.BigEndian.Uint32(value)&statusAssured != 0
+			t.replied = len(value) == 4 && binary.BigEndian.Uint32(value)&statusSeenReply != 0
 		case ctaProtoInfo:
 			eachAttribute(value, func(kind uint16, value []byte) {
 				if kind != ctaProtoInfoTCP {

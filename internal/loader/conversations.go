@@ -49,7 +49,7 @@ func socketConversation(family, protocol uint8, id diagID, state uint8) maps.Con
 // to what was asked from here, and what clients send that is translated. What is not
 // translated is a socket's, or that of a server that answers anybody.
 func (t tracked) conversations() []maps.Conversation {
-	c := maps.Conversation{Arriving: t.reply, Established: t.assured}
+	c := maps.Conversation{Arriving: t.reply, Established: t.replied}
 	if t.original.Protocol == unix.IPPROTO_TCP {
 		switch t.state {
 		case trackedEstablished:
@@ -61,7 +61,7 @@ func (t tracked) conversations() []maps.Conversation {
 		}
 	}
 	found := []maps.Conversation{c}
-	if t.translated() && (t.assured || t.original.Protocol == unix.IPPROTO_TCP) {
+	if t.translated() && (t.replied || t.original.Protocol == unix.IPPROTO_TCP) {
 		c.Arriving = t.original
 		found = append(found, c)
 	}

@@ -65,6 +65,7 @@ func New(host *Host, timeouts, command Timeouts, chance Chance) *Model {
 		flows:      make(map[Tuple]side),
 		fragments:  make(map[datagram]fragmentSeen),
 		affinities: make(map[affinityKey]affinity),
+		Sockets:    make(map[Tuple]bool),
 	}
 }
 

@@ -188,10 +188,12 @@ func (c *contest) follow(reset, refused bool) error {
 			c.model.Delete(f, reset)
 		}
 	}
+	var published []uint32
 	for id, k := range kernel {
 		i := slices.IndexFunc(c.model.Forwards, func(f *model.Forward) bool { return f.ID == id })
 		if i < 0 {
 			i = len(c.model.Forwards)
+			published = append(published, id)
 			c.model.Forwards = append(c.model.Forwards, &model.Forward{
 				ID: k.ID, Protocol: k.Protocol, Address: k.Address, Ports: xfwd.PortRange{First: k.PortFirst, Last: k.PortLast},
 				Devices: k.Devices, Balance: k.Balance, Affinity: k.Affinity,
@@ -205,8 +207,19 @@ func (c *contest) follow(reset, refused bool) error {
 		if j < 0 {
 			return fmt.Errorf("forward %d is not listed: %+v", id, k)
 		}
+		had := slices.Clone(f.Backends)
 		if err := c.followBackends(f, listed[j].Backends, slots, infos, reset); err != nil {
 			return err
+		}
+		for _, b := range f.Backends {
+			if !slices.Contains(had, b) {
+				c.model.PublishBackend(f.Protocol, b)
+			}
+		}
+	}
+	for _, f := range c.model.Forwards {
+		if slices.Contains(published, f.ID) {
+			c.model.Publish(f)
 		}
 	}
 	if len(listed) != len(kernel) {
