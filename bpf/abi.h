@@ -75,7 +75,8 @@ struct flow {
 	__u32 next_sequence; /* TCP, forward entry: what the server sends next; host order */
 	__u32 opened;	     /* TCP: setup_clock() of the first packet */
 	__u8 flags;	     /* FLOW_* */
-	__u8 pad[3];
+	__u8 leaving; /* 1: made by a packet that left, of somebody else's conversation: packets like it leave, answers arrive */
+	__u8 pad[2];
 };
 
 enum flow_flag {
@@ -289,6 +290,8 @@ enum device_flag {
 	DEVICE_PEER =
 		2, /* veth or netkit, whose other end is in another namespace, and leads to that only */
 	DEVICE_XDP = 4, /* has our XDP program in its driver */
+	DEVICE_STACKED =
+		8, /* hands packets as they are to the device below it, and so to our program there */
 };
 
 /* What an address is to us; the value of known_addresses. */
@@ -296,6 +299,7 @@ enum address_flag {
 	ADDRESS_LOCAL = 1, /* this host's, when the control plane last looked */
 	ADDRESS_TARGET =
 		2, /* that of a backend which is not this host and sees its clients' addresses */
+	ADDRESS_BACKEND = 4, /* that of a backend which is not this host */
 };
 
 /* What the control plane may change at run time. */
@@ -414,21 +418,22 @@ struct table_changes {
 
 /* What only the control plane writes about a flow table. */
 struct table_account {
-	__u64 deleted; /* by itself */
-	__u64 evicted; /* by the LRU, as far as it has found out */
+	__u64 deleted;	/* by itself */
+	__u64 evicted;	/* by the LRU, as far as it has found out */
+	__u64 inserted; /* by itself */
 };
 
 /* Why a packet left us otherwise than translated. The names, in lower case and with hyphens, are what
  * users see.
  */
 enum reason {
-	REASON_NOT_IP,		 /* neither TCP nor UDP over IPv4 or IPv6, nor an error about it */
-	REASON_MALFORMED,	 /* headers cut off or lengths that contradict each other */
-	REASON_VLAN,		 /* tagged: the VLAN's own device will see it */
-	REASON_NO_FRONTEND,	 /* a port that no forward has, or not on this address or device */
-	REASON_NOT_THIS_HOST,	 /* for another host */
-	REASON_NO_FLOW,		 /* from a target's port, but no reply of ours */
-	REASON_DIRECT,		 /* a client that talks to a target itself */
+	REASON_NOT_IP,	      /* neither TCP nor UDP over IPv4 or IPv6, nor an error about it */
+	REASON_MALFORMED,     /* headers cut off or lengths that contradict each other */
+	REASON_VLAN,	      /* tagged: the VLAN's own device will see it */
+	REASON_NO_FRONTEND,   /* a port that no forward has, or not on this address or device */
+	REASON_NOT_THIS_HOST, /* for another host */
+	REASON_NO_FLOW,	      /* of no flow of ours, and none that would open one */
+	REASON_DIRECT, /* of a conversation that is none of ours, such as a client's with a target */
 	REASON_FRAGMENT_EARLY,	 /* a fragment whose first one we have not seen */
 	REASON_ICMP_TRANSLATED,	 /* an ICMP error about a translated packet, translated too */
 	REASON_ICMP_UNRELATED,	 /* an ICMP error about no flow of ours, or no error */

@@ -21,8 +21,9 @@ type XfwdAddress struct {
 type XfwdAddressFlag uint32
 
 const (
-	XfwdAddressFlagADDRESS_LOCAL  XfwdAddressFlag = 1
-	XfwdAddressFlagADDRESS_TARGET XfwdAddressFlag = 2
+	XfwdAddressFlagADDRESS_LOCAL   XfwdAddressFlag = 1
+	XfwdAddressFlagADDRESS_TARGET  XfwdAddressFlag = 2
+	XfwdAddressFlagADDRESS_BACKEND XfwdAddressFlag = 4
 )
 
 type XfwdAffinity struct {
@@ -138,6 +139,7 @@ const (
 	XfwdDeviceFlagDEVICE_ETHERNET XfwdDeviceFlag = 1
 	XfwdDeviceFlagDEVICE_PEER     XfwdDeviceFlag = 2
 	XfwdDeviceFlagDEVICE_XDP      XfwdDeviceFlag = 4
+	XfwdDeviceFlagDEVICE_STACKED  XfwdDeviceFlag = 8
 )
 
 type XfwdFlow struct {
@@ -163,7 +165,8 @@ type XfwdFlow struct {
 	NextSequence uint32
 	Opened       uint32
 	Flags        uint8
-	Pad          [3]uint8
+	Leaving      uint8
+	Pad          [2]uint8
 }
 
 type XfwdFlowFlag uint32
@@ -383,9 +386,11 @@ type XfwdScratch struct {
 		Mtu          uint32
 		Reverse      bool
 		Renewed      bool
+		OwnSource    bool
+		_            [1]byte
 		ReopenedPort uint16
+		_            [2]byte
 	}
-	_       [4]byte
 	Flow    XfwdFlow
 	Partner XfwdFlow
 	Route   XfwdTuple
@@ -461,9 +466,10 @@ const (
 )
 
 type XfwdTableAccount struct {
-	_       structs.HostLayout
-	Deleted uint64
-	Evicted uint64
+	_        structs.HostLayout
+	Deleted  uint64
+	Evicted  uint64
+	Inserted uint64
 }
 
 type XfwdTableChanges struct {

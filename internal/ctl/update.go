@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/xfwd/xfwd/internal/loader"
+	"github.com/xfwd/xfwd/internal/maps"
 )
 
 // Update makes the forwards what change returns, in one step: a packet and a
@@ -79,6 +80,8 @@ type plan struct {
 	leaves bool
 	// followsRules is set if rules of netfilter say how some of these are changed.
 	followsRules bool
+	// published are the ports of frontends that sockets of this host shall not get.
+	published []maps.PortRange
 }
 
 // plan computes what a change means and checks that this host can do it. d is nil
@@ -126,6 +129,9 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	r.Notes = append(r.Notes, mssNotes(p.host, p.targets)...)
 	r.Warnings = append(routeWarnings(p.host, p.targets), mssWarnings(p.host, p.targets)...)
 	r.Warnings = append(r.Warnings, shapingWarnings(p.host, p.targets)...)
+	var shared []string
+	p.published, shared = publishedPorts(p.host.Ephemeral(), want, r.Added)
+	r.Warnings = append(r.Warnings, shared...)
 	p.report = r
 	return p, nil
 }
@@ -171,10 +177,8 @@ func put(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, *transac
 	if err != nil {
 		return nil, nil, err
 	}
-	if !t.leaves() {
-		if err := d.ReleasePorts(); err != nil {
-			return nil, nil, err
-		}
+	if err := d.ReservePorts(p.reservedPorts(d, t.leaves())); err != nil {
+		return nil, nil, err
 	}
 	return hooks, t, nil
 }
@@ -183,6 +187,9 @@ func put(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, *transac
 func carryOut(d *loader.Dataplane, p *plan, existing Existing) (*transaction, error) {
 	t, err := prepare(d, p)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.keepConversations(); err != nil {
 		return nil, err
 	}
 	if err := t.commit(); err != nil {
@@ -205,9 +212,9 @@ func catchUp(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, erro
 		if err := d.UseXDP(); err != nil {
 			return nil, err
 		}
-		if err := d.ReservePorts(); err != nil {
-			return nil, err
-		}
+	}
+	if err := d.ReservePorts(p.reservedPorts(d, p.leaves || leaves(p.host, p.before))); err != nil {
+		return nil, err
 	}
 	hooks, err := d.AttachTo(p.host)
 	if err != nil {
