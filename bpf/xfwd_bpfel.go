@@ -21,8 +21,9 @@ type XfwdAddress struct {
 type XfwdAddressFlag uint32
 
 const (
-	XfwdAddressFlagADDRESS_LOCAL  XfwdAddressFlag = 1
-	XfwdAddressFlagADDRESS_TARGET XfwdAddressFlag = 2
+	XfwdAddressFlagADDRESS_LOCAL       XfwdAddressFlag = 1
+	XfwdAddressFlagADDRESS_TARGET      XfwdAddressFlag = 2
+	XfwdAddressFlagADDRESS_ON_LOOPBACK XfwdAddressFlag = 4
 )
 
 type XfwdAffinity struct {
@@ -201,7 +202,8 @@ type XfwdForward struct {
 	PortFirst uint16
 	PortLast  uint16
 	Balance   uint8
-	Pad       [7]uint8
+	Own       [2]uint8
+	Pad       [5]uint8
 }
 
 type XfwdForwardInfo struct {
@@ -270,6 +272,14 @@ const (
 	XfwdHealthHEALTH_DOWN    XfwdHealth = 2
 )
 
+type XfwdListener struct {
+	_        structs.HostLayout
+	Address  XfwdAddress
+	Port     uint16
+	Protocol uint8
+	Pad      uint8
+}
+
 type XfwdNextHopWay uint32
 
 const (
@@ -277,6 +287,14 @@ const (
 	XfwdNextHopWayWAY_DEVICE    XfwdNextHopWay = 1
 	XfwdNextHopWayWAY_ETHERNET  XfwdNextHopWay = 2
 	XfwdNextHopWayWAY_PEER      XfwdNextHopWay = 3
+)
+
+type XfwdOwn uint32
+
+const (
+	XfwdOwnOWN_AUTO   XfwdOwn = 0
+	XfwdOwnOWN_ALWAYS XfwdOwn = 1
+	XfwdOwnOWN_NEVER  XfwdOwn = 2
 )
 
 type XfwdPortFlag uint32
@@ -475,6 +493,7 @@ const (
 	XfwdMapFrontendRanges        = "frontend_ranges"
 	XfwdMapFrontends             = "frontends"
 	XfwdMapKnownAddresses        = "known_addresses"
+	XfwdMapLoopbackListeners     = "loopback_listeners"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
@@ -597,6 +616,7 @@ type XfwdMapSpecs struct {
 	FrontendRanges      *ebpf.MapSpec `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.MapSpec `ebpf:"frontends"`
 	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
+	LoopbackListeners   *ebpf.MapSpec `ebpf:"loopback_listeners"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
 	Ports               *ebpf.MapSpec `ebpf:"ports"`
 	Reasons             *ebpf.MapSpec `ebpf:"reasons"`
@@ -667,6 +687,7 @@ type XfwdMaps struct {
 	FrontendRanges      *ebpf.Map `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.Map `ebpf:"frontends"`
 	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
+	LoopbackListeners   *ebpf.Map `ebpf:"loopback_listeners"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
 	Ports               *ebpf.Map `ebpf:"ports"`
 	Reasons             *ebpf.Map `ebpf:"reasons"`
@@ -700,6 +721,7 @@ func (m *XfwdMaps) Close() error {
 		m.FrontendRanges,
 		m.Frontends,
 		m.KnownAddresses,
+		m.LoopbackListeners,
 		m.MoreBackendCounters,
 		m.Ports,
 		m.Reasons,

@@ -35,6 +35,11 @@ A backend sees the client's address where its answers must come back through
 this host, and otherwise an address of this host; --source preserve or
 masquerade forces either.
 
+Connections of this host itself are forwarded, too. --own auto leaves those
+alone that are to an address where a process listens by name, such as
+127.0.0.1:6379, if FRONTEND has no address. --own always forwards these, too,
+--own never none.
+
 --check has ` + "`xfwd serve`" + ` look whether backends are alive, by tcp, http or udp and
 options such as http,path=/healthz,port=8080,interval=5s,timeout=2s,rise=2,fall=3.
 One that is down gets no new connections.
@@ -42,8 +47,8 @@ One that is down gets no new connections.
 --expires ends the forward in time, though no process of xfwd runs: as after
 ` + "`xfwd del`" + `, new connections are refused and established ones live on.
 
-Adding what is there with another check or expiry changes only these; adding it
-without them ends the check, and the forward lasts.
+Adding what is there with another --own, check or expiry changes only these;
+adding it without them means --own auto, ends the check, and the forward lasts.
 
 XDP serves what leaves this host again, where a device can. --xdp eth0=off sets
 the mode of a device, --xdp off that of all others; it is native, generic, off
@@ -72,6 +77,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
 	f.StringVar(&spec.Source, "source", "", "the `source` that a backend sees: auto, preserve or masquerade (default auto)")
 	f.StringVar(&spec.Balance, "balance", "", "the `way` a new connection chooses its backend (default maglev)")
 	f.StringVar(&spec.Affinity, "affinity", "", "send a client to the backend that it had within this `duration`")
+	f.StringVar(&spec.Own, "own", "", "which connections of this host to `take`: auto, always or never (default auto)")
 	f.StringVar(&spec.Check, "check", "", "look after the backends by this `check`: tcp, http or udp, with options")
 	f.StringArrayVar(&spec.Allow, "allow", nil, "only clients of this `prefix`; repeatable")
 	f.StringArrayVar(&spec.Deny, "deny", nil, "no clients of this `prefix`; repeatable")
@@ -85,6 +91,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
 	a.maxFlowsFlag(cmd)
 	complete(cmd, "source", ctl.Sources())
 	complete(cmd, "balance", ctl.Balances())
+	complete(cmd, "own", ctl.Owns())
 	complete(cmd, "check", ctl.CheckKinds())
 	complete(cmd, "existing", existings())
 	a.completeDevices(cmd)

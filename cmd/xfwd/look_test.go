@@ -76,6 +76,7 @@ func TestLook(t *testing.T) {
   source       auto
   balance      maglev
   affinity     none
+  own          auto
   check        none
   comment      the web
   expires      never

@@ -64,6 +64,7 @@ func describe(w io.Writer, f ctl.ForwardCounters, now time.Time) error {
 		affinity = ctl.FormatDuration(f.Affinity)
 	}
 	line("affinity", affinity)
+	line("own", string(f.Own))
 	line("check", checkOf(f.Forward))
 	line("comment", cmp.Or(f.Comment, "none"))
 	line("expires", expiryOf(f.Forward, now))

@@ -23,6 +23,9 @@ func (f Forward) Canonical() Forward {
 	if f.Balance == "" {
 		f.Balance = BalanceMaglev
 	}
+	if f.Own == "" {
+		f.Own = OwnAuto
+	}
 	if !f.ExpiresAt.IsZero() {
 		f.ExpiresAt = f.ExpiresAt.UTC().Truncate(time.Second)
 	}
@@ -52,6 +55,7 @@ func (f Forward) differences(o Forward) []string {
 		{keySource, f.Source == o.Source},
 		{keyBalance, f.Balance == o.Balance},
 		{keyAffinity, f.Affinity == o.Affinity},
+		{keyOwn, f.Own == o.Own},
 		{keyCheck, f.Check == o.Check},
 		{keyComment, f.Comment == o.Comment},
 		{keyExpiresAt, f.ExpiresAt.Equal(o.ExpiresAt)},

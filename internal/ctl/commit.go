@@ -108,7 +108,7 @@ func (t *transaction) publish(states []*state, frontends maps.FrontendTable) err
 	if err := t.d.Maps.PutPorts(t.ports(states)); err != nil {
 		return err
 	}
-	return t.d.Maps.PutKnownAddresses(t.host.Addresses(), t.targets(states))
+	return t.d.Maps.PutKnownAddresses(t.host.Addresses(), t.host.LoopbackAddresses(), t.targets(states))
 }
 
 // frontends returns where the alive forwards of a state are looked up. A device

@@ -23,7 +23,7 @@ func Difference(have, want []Forward) (added, removed, changed, kept []Forward) 
 		case h.Equal(f) && h.sameHealth(f):
 			stays[key] = true
 			kept = append(kept, f)
-		case h.differsOnlyIn(f, keyBackends, keyCheck, keyExpiresAt):
+		case h.differsOnlyIn(f, keyBackends, keyOwn, keyCheck, keyExpiresAt):
 			stays[key] = true
 			changed = append(changed, f)
 		default:

@@ -96,6 +96,9 @@ func writeEntry(b *bytes.Buffer, f Forward, suffix string) {
 	if f.Affinity != 0 {
 		key(keyAffinity, FormatDuration(f.Affinity))
 	}
+	if f.Own != OwnAuto {
+		key(keyOwn, string(f.Own))
+	}
 	if f.Check != (Check{}) {
 		key(keyCheck, yamlWord(f.Check.String()))
 	}

@@ -92,6 +92,17 @@ const (
 	BalanceSourceHash       Balance = "source-hash"
 )
 
+// Own says which of this host's own connections a forward takes.
+type Own string
+
+// The choices of --own.
+const (
+	// OwnAuto takes all but those to an address at which a process listens by name.
+	OwnAuto   Own = "auto"
+	OwnAlways Own = "always"
+	OwnNever  Own = "never"
+)
+
 // Forward publishes one frontend. `xfwd add 53/tcp+udp …` makes two, of one
 // name.
 type Forward struct {
@@ -106,6 +117,7 @@ type Forward struct {
 	Balance  Balance
 	// Affinity keeps a client with its backend this long; zero is off.
 	Affinity time.Duration
+	Own      Own
 	Comment  string
 	// ExpiresAt is when the forward ends by itself; the zero Time is never.
 	ExpiresAt time.Time

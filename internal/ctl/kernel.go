@@ -20,6 +20,11 @@ var (
 		BalanceLeastConnections: maps.BalanceLeastConnections,
 		BalanceSourceHash:       maps.BalanceSourceHash,
 	}
+	ownNumbers = map[Own]maps.Own{
+		OwnAuto:   maps.OwnAuto,
+		OwnAlways: maps.OwnAlways,
+		OwnNever:  maps.OwnNever,
+	}
 	checkNumbers = map[CheckKind]maps.CheckKind{
 		"":        maps.CheckNone,
 		CheckTCP:  maps.CheckTCP,
@@ -33,6 +38,7 @@ var (
 	}
 	sourceWords  = inverse(sourceNumbers)
 	balanceWords = inverse(balanceNumbers)
+	ownWords     = inverse(ownNumbers)
 	checkWords   = inverse(checkNumbers)
 	healthWords  = inverse(healthNumbers)
 )
@@ -58,6 +64,7 @@ func forwardFromKernel(k maps.Forward, terms maps.Terms) Forward {
 		Source:    sourceWords[k.Source],
 		Balance:   balanceWords[k.Balance],
 		Affinity:  k.Affinity,
+		Own:       ownWords[terms.Own],
 		Comment:   k.Comment,
 		ExpiresAt: terms.ExpiresAt,
 		Check:     checkFromKernel(terms.Check),
@@ -66,7 +73,7 @@ func forwardFromKernel(k maps.Forward, terms maps.Terms) Forward {
 
 // termsToKernel returns the terms of a forward, without its pools.
 func termsToKernel(f Forward) maps.Terms {
-	return maps.Terms{ExpiresAt: f.ExpiresAt, Check: f.Check.toKernel()}
+	return maps.Terms{ExpiresAt: f.ExpiresAt, Check: f.Check.toKernel(), Own: ownNumbers[f.Own]}
 }
 
 // forwardToKernel returns a forward that has neither id nor backends yet.

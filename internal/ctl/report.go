@@ -39,7 +39,7 @@ type UpdateOptions struct {
 // Report says what Update did, or with DryRun would do.
 type Report struct {
 	Added, Removed []Forward
-	// Changed are forwards of which only the backends, the check or the expiry differ,
+	// Changed are forwards of which only the backends, the choice of own connections, the check or the expiry differ,
 	// as they are now. Their flows and counters stay.
 	Changed []Forward
 	Kept    []Forward

@@ -19,6 +19,7 @@ const (
 	keySource    = "source"
 	keyBalance   = "balance"
 	keyAffinity  = "affinity"
+	keyOwn       = "own"
 	keyCheck     = "check"
 	keyAllow     = "allow"
 	keyDeny      = "deny"
@@ -38,6 +39,7 @@ type Spec struct {
 	Balance  string
 	// Affinity is a duration such as 3h.
 	Affinity string
+	Own      string
 	// Check is as ParseCheck reads it.
 	Check string
 	// Allow and Deny are prefixes such as 192.0.2.0/24.
@@ -71,6 +73,9 @@ func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 		return nil, err
 	}
 	if f.Affinity, err = parseDuration(keyAffinity, s.Affinity); err != nil {
+		return nil, err
+	}
+	if f.Own, err = choose(keyOwn, Own(s.Own), Owns()); err != nil {
 		return nil, err
 	}
 	if f.Check, err = s.check(); err != nil {
@@ -108,6 +113,11 @@ func Sources() []Source {
 // Balances returns the choices of --balance, the default first.
 func Balances() []Balance {
 	return []Balance{BalanceMaglev, BalanceRoundRobin, BalanceRandom, BalanceLeastConnections, BalanceSourceHash}
+}
+
+// Owns returns the choices of --own, the default first.
+func Owns() []Own {
+	return []Own{OwnAuto, OwnAlways, OwnNever}
 }
 
 // choose returns the word if it is one of the choices, and the first of these

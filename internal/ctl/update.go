@@ -44,7 +44,8 @@ func (i *Instance) Update(ctx context.Context, change Change, o UpdateOptions) (
 		defer func() { d.Close() }()
 		p.report.Loaded = true
 	}
-	warnings, err := put(d, p, o)
+	listeners := i.loader.Listeners()
+	warnings, err := put(d, p, listeners, o)
 	if err != nil {
 		if p.report.Loaded {
 			err = errors.Join(err, session.Unload())
@@ -52,7 +53,7 @@ func (i *Instance) Update(ctx context.Context, change Change, o UpdateOptions) (
 		return Report{}, classify(err)
 	}
 	p.report.Warnings = append(warnings, p.report.Warnings...)
-	listeners := i.loader.Listeners()
+	p.report.Notes = append(p.report.Notes, ownNotes(p.host, listeners, p.report.Added)...)
 	p.report.Warnings = append(p.report.Warnings, newForwardWarnings(p.host, listeners, p.report.Added)...)
 	p.report.Warnings = append(p.report.Warnings, answerWarnings(p.host, listeners, p.targets)...)
 	return p.report, nil
@@ -126,9 +127,12 @@ func anyElsewhere(host *loader.Host, forwards []Forward) bool {
 
 // put brings the dataplane up to date with this command and the host, then makes
 // the change.
-func put(d *loader.Dataplane, p *plan, o UpdateOptions) (warnings []string, err error) {
+func put(d *loader.Dataplane, p *plan, listeners *loader.Listeners, o UpdateOptions) (warnings []string, err error) {
 	hooks, err := catchUp(d, p, o)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.TellListeners(listeners); err != nil {
 		return nil, err
 	}
 	t, err := carryOut(d, p, o.Existing)

@@ -3,7 +3,6 @@
 package ctl
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +54,9 @@ func (f Forward) Validate() error {
 	if f.Affinity < 0 || f.Affinity > maxAffinity || f.Affinity%time.Second != 0 {
 		return at(keyAffinity, Errorf(ErrSyntax, "affinity %s is not in whole seconds up to a year; write one like 3h", f.Affinity))
 	}
+	if err := f.checkOwn(); err != nil {
+		return at(keyOwn, err)
+	}
 	return at(keyComment, checkComment(f.Comment))
 }
 
@@ -75,8 +77,7 @@ func (f Forward) checkBackend(b Backend) error {
 		return Errorf(ErrSyntax, "%s is %s and backend %s is %s, and xfwd does not translate between them; give both in one family",
 			fe, family(fe.Address.Is4()), b, family(b.Address.Is4()))
 	}
-	onlyOwn := fe.Address.IsLoopback() || slices.Equal(fe.Devices, []string{loopback})
-	if b.Address.IsLoopback() && !onlyOwn {
+	if b.Address.IsLoopback() && !fe.onlyOwn() {
 		return Errorf(ErrSyntax, "backend %s is a loopback address, which the kernel refuses to packets from outside; write %s, and let the program listen on every address",
 			b, Backend{Ports: b.Ports, Weight: b.Weight, State: b.State})
 	}

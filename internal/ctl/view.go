@@ -15,6 +15,7 @@ type ForwardView struct {
 	Source          Source        `json:"source"`
 	Balance         Balance       `json:"balance"`
 	AffinitySeconds int64         `json:"affinitySeconds"`
+	Own             Own           `json:"own"`
 	// Check is null for none.
 	Check   *CheckView `json:"check"`
 	Comment string     `json:"comment"`
@@ -91,6 +92,7 @@ func (f Forward) View() ForwardView {
 		Source:          f.Source,
 		Balance:         f.Balance,
 		AffinitySeconds: int64(f.Affinity / time.Second),
+		Own:             f.Own,
 		Comment:         f.Comment,
 	}
 	for _, b := range f.Backends {

@@ -51,6 +51,7 @@ func TestView(t *testing.T) {
   "source": "auto",
   "balance": "maglev",
   "affinitySeconds": 0,
+  "own": "auto",
   "check": null,
   "comment": "",
   "expiresAt": null
@@ -117,6 +118,7 @@ func TestView(t *testing.T) {
   "source": "auto",
   "balance": "maglev",
   "affinitySeconds": 10800,
+  "own": "auto",
   "check": {
     "kind": "http",
     "path": "/healthz",

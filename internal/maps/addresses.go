@@ -9,11 +9,15 @@ import (
 )
 
 // PutKnownAddresses makes the programs know which addresses are the host's own,
-// and which those of backends that are not this host, and no others.
-func (s *Set) PutKnownAddresses(local, targets []netip.Addr) error {
+// which of these the device lo has, and which are those of backends that are not this
+// host, and no others.
+func (s *Set) PutKnownAddresses(local, onLoopback, targets []netip.Addr) error {
 	want := make(map[bpf.XfwdAddress]uint8, len(local)+len(targets))
 	for _, a := range local {
 		want[addressToKernel(a)] |= uint8(bpf.XfwdAddressFlagADDRESS_LOCAL)
+	}
+	for _, a := range onLoopback {
+		want[addressToKernel(a)] |= uint8(bpf.XfwdAddressFlagADDRESS_ON_LOOPBACK)
 	}
 	for _, a := range targets {
 		want[addressToKernel(a)] |= uint8(bpf.XfwdAddressFlagADDRESS_TARGET)

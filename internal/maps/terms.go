@@ -14,6 +14,7 @@ func termsFromKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version int,
 		Pools:   poolsFromKernel(k, version),
 		Expired: hasExpired(k, version, now),
 		Check:   checkFromKernel(&info.Check[version]),
+		Own:     Own(k.Own[version]),
 	}
 	if at := info.ExpiresAt[version]; at != 0 {
 		t.ExpiresAt = time.Unix(at, 0).UTC()
@@ -24,6 +25,7 @@ func termsFromKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version int,
 func (t Terms) toKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version int, ends ends) {
 	t.Pools.toKernel(k, version)
 	t.Check.toKernel(&info.Check[version])
+	k.Own[version] = uint8(t.Own)
 	k.Expires[version] = ends.of(t.ExpiresAt)
 	if !t.ExpiresAt.IsZero() {
 		info.ExpiresAt[version] = t.ExpiresAt.Unix()
