@@ -17,6 +17,7 @@
 #define NAME_SIZE 64
 #define COMMENT_SIZE 256
 #define MAX_DEVICES 8
+#define MAX_LOOPBACK_LISTENERS 1024
 #define DEVICE_NAME_SIZE 16 /* IFNAMSIZ */
 #define PATH_SIZE 128
 
@@ -156,15 +157,26 @@ struct forward {
 	__u16 port_first;     /* of the frontend, host order */
 	__u16 port_last;
 	__u8 balance; /* enum balance */
+	__u8 own[2];  /* enum own */
 	__u8 pad;
 	__u16 mss[2]; /* at most so much in SYNs of TCP, or one of enum mss */
-	__u8 pad2[6];
+	__u8 pad2[4];
 };
 
 /* The MSS that the ends of a TCP connection may say, if it is no number of bytes. */
 enum mss {
 	MSS_TO_MTU = 0,	  /* what fits the MTUs, and what settings.mss4 or mss6 say */
 	MSS_OFF = 0xffff, /* whatever they say */
+};
+
+/* Which of this host's own connections a forward takes. */
+enum own {
+	/* All but those to an address that a process listens at by name: such a listener beats a frontend
+	 * without an address.
+	 */
+	OWN_AUTO,
+	OWN_ALWAYS,
+	OWN_NEVER,
 };
 
 /* How it is found out whether a backend is alive. */
@@ -300,6 +312,8 @@ enum address_flag {
 	ADDRESS_TARGET =
 		2, /* that of a backend which is not this host and sees its clients' addresses */
 	ADDRESS_BACKEND = 4, /* that of a backend which is not this host */
+	ADDRESS_ON_LOOPBACK =
+		8, /* this host's, on the device lo, and no loopback address: a VIP, mostly */
 };
 
 /* What the control plane may change at run time. */
@@ -375,6 +389,14 @@ struct socket_peer {
 	struct address address; /* as the program asked */
 	__be16 port;
 	__u8 pad[2];
+};
+
+/* A socket that listens on the device lo only, at one address. */
+struct listener {
+	struct address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 pad;
 };
 
 /* Traffic of one forward or one backend on one CPU, as it is on the wire, link-layer headers included. */

@@ -21,9 +21,10 @@ type XfwdAddress struct {
 type XfwdAddressFlag uint32
 
 const (
-	XfwdAddressFlagADDRESS_LOCAL   XfwdAddressFlag = 1
-	XfwdAddressFlagADDRESS_TARGET  XfwdAddressFlag = 2
-	XfwdAddressFlagADDRESS_BACKEND XfwdAddressFlag = 4
+	XfwdAddressFlagADDRESS_LOCAL       XfwdAddressFlag = 1
+	XfwdAddressFlagADDRESS_TARGET      XfwdAddressFlag = 2
+	XfwdAddressFlagADDRESS_BACKEND     XfwdAddressFlag = 4
+	XfwdAddressFlagADDRESS_ON_LOOPBACK XfwdAddressFlag = 8
 )
 
 type XfwdAffinity struct {
@@ -208,9 +209,10 @@ type XfwdForward struct {
 	PortFirst     uint16
 	PortLast      uint16
 	Balance       uint8
+	Own           [2]uint8
 	Pad           uint8
 	Mss           [2]uint16
-	Pad2          [6]uint8
+	Pad2          [4]uint8
 }
 
 type XfwdForwardInfo struct {
@@ -292,6 +294,14 @@ const (
 	XfwdHealthHEALTH_DOWN    XfwdHealth = 2
 )
 
+type XfwdListener struct {
+	_        structs.HostLayout
+	Address  XfwdAddress
+	Port     uint16
+	Protocol uint8
+	Pad      uint8
+}
+
 type XfwdMss uint32
 
 const (
@@ -306,6 +316,14 @@ const (
 	XfwdNextHopWayWAY_DEVICE    XfwdNextHopWay = 1
 	XfwdNextHopWayWAY_ETHERNET  XfwdNextHopWay = 2
 	XfwdNextHopWayWAY_PEER      XfwdNextHopWay = 3
+)
+
+type XfwdOwn uint32
+
+const (
+	XfwdOwnOWN_AUTO   XfwdOwn = 0
+	XfwdOwnOWN_ALWAYS XfwdOwn = 1
+	XfwdOwnOWN_NEVER  XfwdOwn = 2
 )
 
 type XfwdPortFlag uint32
@@ -511,6 +529,7 @@ const (
 	XfwdMapFrontends             = "frontends"
 	XfwdMapGroupBackends         = "group_backends"
 	XfwdMapKnownAddresses        = "known_addresses"
+	XfwdMapLoopbackListeners     = "loopback_listeners"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
@@ -638,6 +657,7 @@ type XfwdMapSpecs struct {
 	Frontends           *ebpf.MapSpec `ebpf:"frontends"`
 	GroupBackends       *ebpf.MapSpec `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
+	LoopbackListeners   *ebpf.MapSpec `ebpf:"loopback_listeners"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
 	Ports               *ebpf.MapSpec `ebpf:"ports"`
 	Reasons             *ebpf.MapSpec `ebpf:"reasons"`
@@ -709,6 +729,7 @@ type XfwdMaps struct {
 	Frontends           *ebpf.Map `ebpf:"frontends"`
 	GroupBackends       *ebpf.Map `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
+	LoopbackListeners   *ebpf.Map `ebpf:"loopback_listeners"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
 	Ports               *ebpf.Map `ebpf:"ports"`
 	Reasons             *ebpf.Map `ebpf:"reasons"`
@@ -743,6 +764,7 @@ func (m *XfwdMaps) Close() error {
 		m.Frontends,
 		m.GroupBackends,
 		m.KnownAddresses,
+		m.LoopbackListeners,
 		m.MoreBackendCounters,
 		m.Ports,
 		m.Reasons,

@@ -54,7 +54,8 @@ func (i *Instance) update(ctx context.Context, change Change, o UpdateOptions) (
 		defer func() { d.Close() }()
 		p.report.Loaded = true
 	}
-	hooks, t, err := put(d, p, o)
+	listeners := i.loader.Listeners()
+	hooks, t, err := put(d, p, listeners, o)
 	if err != nil {
 		if p.report.Loaded {
 			err = errors.Join(err, session.Unload())
@@ -62,7 +63,7 @@ func (i *Instance) update(ctx context.Context, change Change, o UpdateOptions) (
 		return Report{}, nil, classify(err)
 	}
 	p.report.Warnings = append(hookWarnings(hooks), p.report.Warnings...)
-	listeners := i.loader.Listeners()
+	p.report.Notes = append(p.report.Notes, ownNotes(p.host, listeners, p.report.Added)...)
 	p.report.Warnings = append(p.report.Warnings, newForwardWarnings(p.host, listeners, p.report.Added)...)
 	p.report.Warnings = append(p.report.Warnings, answerWarnings(p.host, listeners, p.targets)...)
 	l, err := newLookout(d, t, hooks)
@@ -168,9 +169,12 @@ func anyElsewhere(host *loader.Host, forwards []Forward) bool {
 
 // put brings the dataplane up to date with this command and the host, then makes
 // the change.
-func put(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, *transaction, error) {
+func put(d *loader.Dataplane, p *plan, listeners *loader.Listeners, o UpdateOptions) ([]loader.Hook, *transaction, error) {
 	hooks, err := catchUp(d, p, o)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := d.TellListeners(listeners); err != nil {
 		return nil, nil, err
 	}
 	t, err := carryOut(d, p, o.Existing)

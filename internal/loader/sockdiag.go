@@ -75,6 +75,9 @@ func (id diagID) remote(family uint8) netip.AddrPort {
 	return netip.AddrPortFrom(diagAddress(family, id[20:36]), binary.BigEndian.Uint16(id[2:]))
 }
 
+// device is the number of the device that the socket is bound to; 0 is none.
+func (id diagID) device() uint32 { return binary.NativeEndian.Uint32(id[36:]) }
+
 func (id diagID) cookie() uint64 {
 	return uint64(binary.NativeEndian.Uint32(id[40:])) | uint64(binary.NativeEndian.Uint32(id[44:]))<<32
 }
