@@ -120,8 +120,8 @@ static __always_inline struct flow *decide_leaving(struct __sk_buff *skb, struct
 		return leave(&s->verdict, REASON_NO_FLOW);
 	if ((to & PORT_ELSEWHERE) && meets_target(s)) {
 		holder = flow_find(&answer).flow;
-		/* What a client's own flow has made of its packet when that came. */
-		if (holder && !holder->forward)
+		/* What a client's own flow has made of its packet when that came, or has the tuple of such a packet. */
+		if ((holder && !holder->forward) || flow_find(&s->packet.tuple).flow)
 			return leave(&s->verdict, REASON_DIRECT);
 		flow_begin(s)->leaving = true;
 		reason = create_flow(skb, s);

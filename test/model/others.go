@@ -38,7 +38,8 @@ func (m *Model) decideLeaving(p packet, a arrival, from, to portUse, reopened ui
 	}
 	switch {
 	case to.elsewhere && meets && p.flags&flagRST == 0:
-		if holder, found := m.flows[p.tuple.Reversed()]; found && holder.Forward == nil {
+		_, taken := m.flows[p.tuple]
+		if holder, found := m.flows[p.tuple.Reversed()]; taken || found && holder.Forward == nil {
 			return decision{reason: "direct"}
 		}
 		flow := &Flow{Client: p.tuple, Target: p.tuple, Leaving: true, ownSource: own}

@@ -239,7 +239,7 @@ func TestBesideMasqueradedFlows(t *testing.T) {
 		},
 		{
 			name:     "a direct client's packets are served when they arrive, and left alone when they leave",
-			forwards: []string{"80 pod:8080", "8080 pod:8080"},
+			forwards: []string{"80 pod:8080", "second:8080 pod:8080"},
 			steps: slices.Concat(kept.handshake(), []step{
 				arrives(between(client.at(31000), pod.at(8080), syn(7000))).becomes(between(client.at(chosen), pod.at(8080), syn(7000))).as("direct"),
 				leaves(between(client.at(chosen), pod.at(8080), syn(7000))).stays("direct").on("pod0"),
