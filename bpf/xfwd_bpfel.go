@@ -126,7 +126,7 @@ type XfwdDevice struct {
 	Mtu            uint32
 	Address        [6]uint8
 	Flags          uint8
-	Pad            uint8
+	Mark           uint8
 }
 
 type XfwdDeviceFlag uint32
@@ -160,7 +160,8 @@ type XfwdFlow struct {
 	NextSequence uint32
 	Opened       uint32
 	Flags        uint8
-	Pad          [3]uint8
+	Mark         uint8
+	Pad          [2]uint8
 }
 
 type XfwdFlowFlag uint32
@@ -270,6 +271,13 @@ const (
 	XfwdHealthHEALTH_DOWN    XfwdHealth = 2
 )
 
+type XfwdMark struct {
+	_       structs.HostLayout
+	Value   uint32
+	Mask    uint32
+	Ifindex uint32
+}
+
 type XfwdNextHopWay uint32
 
 const (
@@ -277,6 +285,7 @@ const (
 	XfwdNextHopWayWAY_DEVICE    XfwdNextHopWay = 1
 	XfwdNextHopWayWAY_ETHERNET  XfwdNextHopWay = 2
 	XfwdNextHopWayWAY_PEER      XfwdNextHopWay = 3
+	XfwdNextHopWayWAY_MARK      XfwdNextHopWay = 4
 )
 
 type XfwdPortFlag uint32
@@ -359,11 +368,13 @@ type XfwdScratch struct {
 		Renewed      bool
 		ReopenedPort uint16
 	}
-	_       [4]byte
-	Flow    XfwdFlow
-	Partner XfwdFlow
-	Route   XfwdTuple
-	Hop     struct {
+	_         [4]byte
+	Flow      XfwdFlow
+	Partner   XfwdFlow
+	Route     XfwdTuple
+	RouteMark uint32
+	_         [4]byte
+	Hop       struct {
 		_                  structs.HostLayout
 		Resolved           uint64
 		Generation         uint32
@@ -475,6 +486,7 @@ const (
 	XfwdMapFrontendRanges        = "frontend_ranges"
 	XfwdMapFrontends             = "frontends"
 	XfwdMapKnownAddresses        = "known_addresses"
+	XfwdMapMarks                 = "marks"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
@@ -597,6 +609,7 @@ type XfwdMapSpecs struct {
 	FrontendRanges      *ebpf.MapSpec `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.MapSpec `ebpf:"frontends"`
 	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
+	Marks               *ebpf.MapSpec `ebpf:"marks"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
 	Ports               *ebpf.MapSpec `ebpf:"ports"`
 	Reasons             *ebpf.MapSpec `ebpf:"reasons"`
@@ -667,6 +680,7 @@ type XfwdMaps struct {
 	FrontendRanges      *ebpf.Map `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.Map `ebpf:"frontends"`
 	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
+	Marks               *ebpf.Map `ebpf:"marks"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
 	Ports               *ebpf.Map `ebpf:"ports"`
 	Reasons             *ebpf.Map `ebpf:"reasons"`
@@ -700,6 +714,7 @@ func (m *XfwdMaps) Close() error {
 		m.FrontendRanges,
 		m.Frontends,
 		m.KnownAddresses,
+		m.Marks,
 		m.MoreBackendCounters,
 		m.Ports,
 		m.Reasons,

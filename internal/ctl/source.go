@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/xfwd/xfwd/internal/loader"
 	"github.com/xfwd/xfwd/internal/maps"
@@ -91,6 +92,17 @@ func sourceNotes(host *loader.Host, targets []target) []string {
 	return notes.most("backends")
 }
 
+// markNotes says which rules by marks are followed, if packets leave again.
+func markNotes(host *loader.Host, targets []target) []string {
+	var notes messages
+	if slices.ContainsFunc(targets, func(t target) bool { return elsewhere(host, t.backend.Address) }) {
+		for _, note := range host.MarkNotes() {
+			notes.add("%s", note)
+		}
+	}
+	return notes.most("rules")
+}
+
 // routeWarnings says of new backends what wayWarnings does, and who must see to
 // it that their answers come back.
 func routeWarnings(host *loader.Host, targets []target) []string {
@@ -128,6 +140,11 @@ func wayWarnings(host *loader.Host, targets []target) []string {
 		}
 		for _, sysctl := range host.ForwardingOff(ipv6) {
 			warnings.add("%s is 0, which keeps this host from forwarding: `sysctl -w %s=1` changes that", sysctl, sysctl)
+		}
+	}
+	if len(families) > 0 {
+		for _, warning := range host.MarkWarnings() {
+			warnings.add("%s", warning)
 		}
 	}
 	return warnings.most("backends")

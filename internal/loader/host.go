@@ -18,6 +18,7 @@ type Host struct {
 	byIndex   map[int]*device
 	addresses hostAddresses
 	routes    *routes
+	marks     *marks
 	// known are the routes that Route has found.
 	known map[netip.Addr]Route
 	// ephemeral are the ports that the kernel gives to the host's own sockets.
@@ -41,6 +42,9 @@ func (l *Loader) Host() (*Host, error) {
 			d.peer = d.leadsToOneHost()
 		}
 		if h.routes, err = listRoutes(); err != nil {
+			return err
+		}
+		if h.marks, err = listMarks(h.routes, h.devices); err != nil {
 			return err
 		}
 		if h.addresses, err = listAddresses(h.routes); err != nil {
@@ -99,12 +103,21 @@ func (d *Dataplane) Tell(h *Host) error {
 	if err != nil {
 		return err
 	}
+	marks := make([]maps.Mark, 0, len(h.marks.byDevice))
+	for _, mark := range h.marks.byDevice {
+		marks = append(marks, mark)
+	}
+	keys, err := d.Maps.KeepMarks(marks)
+	if err != nil {
+		return err
+	}
 	devices := make(map[uint32]maps.Device, len(h.devices))
 	for _, device := range h.devices {
 		facts := device.facts()
 		facts.Primary4 = h.addresses.primary4[device.ifindex]
 		facts.Primary6 = h.addresses.primary6[device.ifindex]
 		facts.XDP = slices.Contains(xdp, uint32(device.ifindex))
+		facts.Mark = keys[h.marks.byDevice[device.ifindex]]
 		// What XDP sends to a pair is received at its other end by itself.
 		facts.Peer = facts.Peer && !facts.XDP
 		devices[uint32(device.ifindex)] = facts

@@ -25,6 +25,8 @@ type Device struct {
 	Peer bool
 	// XDP is set if our XDP program is in its driver.
 	XDP bool
+	// Mark is the key of the mark by which routing rules lead there, or 0.
+	Mark uint8
 }
 
 // PutDevices makes the programs know these devices, by ifindex, and no others.
@@ -38,6 +40,7 @@ func (s *Set) PutDevices(devices map[uint32]Device) error {
 			Mtu:            d.MTU,
 			Address:        d.Address,
 			Flags:          d.flags(),
+			Mark:           d.Mark,
 		}
 	}
 	return replace(s.maps.Devices, want)
