@@ -92,6 +92,51 @@ func sourceNotes(host *loader.Host, targets []target) []string {
 	return notes.most("backends")
 }
 
+// sourceChanges says of which backends that stay the source is another one now, or
+// is kept no more, because something has changed on the host.
+func sourceChanges(host *loader.Host, before *state, stay []Forward) []string {
+	staying := make(map[frontendKey]Forward, len(stay))
+	for _, f := range stay {
+		staying[f.Frontend.key()] = f
+	}
+	var notes messages
+	for _, k := range before.valid() {
+		f, stays := staying[forwardFromKernel(k, k.Terms(before.epoch)).Frontend.key()]
+		if !stays {
+			continue
+		}
+		for _, b := range before.members(k) {
+			notes.addSourceChange(host, f, b)
+		}
+	}
+	return notes.most("backends")
+}
+
+// addSourceChange says what the source of a backend becomes, if that is another.
+func (m *messages) addSourceChange(host *loader.Host, f Forward, b backend) {
+	source, address := sourceOf(host, sourceNumbers[f.Source], b.Address)
+	masqueraded := b.Source == maps.BackendMasquerades
+	route, found := host.Route(b.Address)
+	// Where nothing leads there, nobody sees any source. The address matters also to
+	// clients that come by the backend's own device, but they have never been told.
+	if !found || !elsewhere(host, b.Address) {
+		return
+	}
+	to := backendFromKernel(b.Backend, maps.BackendRole{}).PlaceLabel()
+	as := "the address of " + route.Device
+	if address.IsValid() {
+		as = address.String()
+	}
+	switch masquerades := source == maps.BackendMasquerades; {
+	case masquerades && !masqueraded:
+		m.add("%s to %s now masquerades as %s: %s; --source preserve keeps clients' addresses", f.Frontend, to, as, route.Why)
+	case masquerades && address != b.Masquerade:
+		m.add("%s to %s now masquerades as another address, %s: that is this host's on the way there", f.Frontend, to, as)
+	case !masquerades && masqueraded:
+		m.add("%s to %s now keeps clients' addresses: %s; --source masquerade hides them", f.Frontend, to, route.Why)
+	}
+}
+
 // markNotes says which rules by marks are followed, if packets leave again.
 func markNotes(host *loader.Host, targets []target) []string {
 	var notes messages

@@ -62,6 +62,7 @@ func (h *Host) findRoute(to netip.Addr) Route {
 		Gateway: gatewayOf(found[0]),
 		Source:  addrFrom(found[0].Src),
 	}
+	route.Source = h.addresses.lasting(route.Source, route.Ifindex)
 	device := h.byIndex[route.Ifindex]
 	if device == nil {
 		return Route{Why: fmt.Sprintf("the device that leads to %s has gone", to)}
@@ -80,14 +81,18 @@ func (h *Host) findRoute(to netip.Addr) Route {
 }
 
 // leadsInside says whether a device leads to containers and virtual machines of
-// this host only, whose way out is this host.
+// this host only, whose way out is this host. That their default route is this host
+// nothing here can prove; a route of this host that leads to everybody by that
+// device proves that it is not.
 func (h *Host) leadsInside(d *device) bool {
 	if h.routes.uplinks[d.ifindex] {
 		return false
 	}
 	if d.kind != "bridge" {
-		return d.isInside()
+		// A router at the other end leads further, and may not be on this machine.
+		return d.isInside() && !h.routes.gateways[d.ifindex]
 	}
+	// On a bridge a router to some other network may be a container as any other.
 	for _, port := range h.devices {
 		if port.master == d && !port.isInside() {
 			return false
@@ -100,8 +105,11 @@ func (h *Host) leadsInside(d *device) bool {
 // as far as its kind tells.
 func (d *device) isInside() bool {
 	switch d.kind {
-	case "veth", "netkit", "tuntap", "dummy":
+	case "veth", "netkit", "dummy":
 		return true
+	case "tuntap":
+		// Others are tunnels, to machines that have a default route of their own.
+		return d.machine
 	}
 	return false
 }
