@@ -108,7 +108,8 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	p.targets = newTargets(have, r)
 	p.leaves = anyElsewhere(p.host, want)
 	r.Notes = append(expiryNotes(r.Expired), sourceNotes(p.host, p.targets)...)
-	r.Notes = append(r.Notes, sourceChanges(p.host, p.before, slices.Concat(r.Kept, r.Changed))...)
+	r.SourceChanges = sourceChanges(p.host, p.before, slices.Concat(r.Kept, r.Changed))
+	r.Notes = append(r.Notes, r.SourceChanges...)
 	r.Notes = append(r.Notes, markNotes(p.host, p.targets)...)
 	r.Warnings = routeWarnings(p.host, p.targets)
 	p.report = r
