@@ -199,9 +199,11 @@ func TestRulesForAnswers(t *testing.T) {
 	t.Parallel()
 	full := uint32(0xff00)
 	for name, choose := range map[string]func(*netlink.Rule, uplinks, netip.Addr){
-		"by mark":            func(r *netlink.Rule, _ uplinks, _ netip.Addr) { r.Mark = 2 },
-		"by mark and mask":   func(r *netlink.Rule, _ uplinks, _ netip.Addr) { r.Mark, r.Mask = 0x200, &full },
-		"by source":          func(r *netlink.Rule, u uplinks, a netip.Addr) { r.Src = netlink.NewIPNet(u.second.host.Of(a).AsSlice()) },
+		"by mark":          func(r *netlink.Rule, _ uplinks, _ netip.Addr) { r.Mark = 2 },
+		"by mark and mask": func(r *netlink.Rule, _ uplinks, _ netip.Addr) { r.Mark, r.Mask = 0x200, &full },
+		"by source": func(r *netlink.Rule, u uplinks, a netip.Addr) {
+			r.Src = netlink.NewIPNet(u.second.host.Of(a).AsSlice())
+		},
 		"by mark and device": func(r *netlink.Rule, u uplinks, _ netip.Addr) { r.Mark, r.IifName = 2, u.Device },
 	} {
 		for _, place := range []string{"bridge", "machine"} {
