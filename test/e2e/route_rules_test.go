@@ -204,7 +204,6 @@ func TestRulesForAnswers(t *testing.T) {
 		"by source": func(r *netlink.Rule, u uplinks, a netip.Addr) {
 			r.Src = netlink.NewIPNet(u.second.host.Of(a).AsSlice())
 		},
-		"by mark and device": func(r *netlink.Rule, u uplinks, _ netip.Addr) { r.Mark, r.IifName = 2, u.Device },
 	} {
 		for _, place := range []string{"bridge", "machine"} {
 			t.Run(name+", "+place, func(t *testing.T) {
