@@ -95,6 +95,9 @@ func sourceNotes(host *loader.Host, targets []target) []string {
 // sourceChanges says of which backends that stay the source is another one now, or
 // is kept no more, because something has changed on the host.
 func sourceChanges(host *loader.Host, before *state, stay []Forward) []string {
+	if !anySourceDiffers(host, before) {
+		return nil
+	}
 	staying := make(map[frontendKey]Forward, len(stay))
 	for _, f := range stay {
 		staying[f.Frontend.key()] = f
@@ -110,6 +113,21 @@ func sourceChanges(host *loader.Host, before *state, stay []Forward) []string {
 		}
 	}
 	return notes.most("backends")
+}
+
+// anySourceDiffers says whether some backend has another source than it would get now. It
+// costs little where there are many forwards and nothing has changed.
+func anySourceDiffers(host *loader.Host, before *state) bool {
+	for _, b := range before.backends {
+		if !elsewhere(host, b.Address) {
+			continue
+		}
+		source, address := sourceOf(host, before.all[b.info.Forward].Source, b.Address)
+		if source != b.Source || address != b.Masquerade {
+			return true
+		}
+	}
+	return false
 }
 
 // addSourceChange says what the source of a backend becomes, if that is another.

@@ -4,6 +4,7 @@ package loader
 
 import (
 	"cmp"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -15,6 +16,8 @@ import (
 // hostAddresses are the addresses of the current namespace.
 type hostAddresses struct {
 	all []netip.Addr
+	// local has the same.
+	local map[netip.Addr]bool
 	// candidates are the addresses of each device, by ifindex, that packets may
 	// have as source, the best first.
 	candidates map[int][]candidate
@@ -27,34 +30,68 @@ type hostAddresses struct {
 	host4, host6 netip.Addr
 }
 
-// listAddresses reads the addresses of the current namespace.
-func listAddresses(routes *routes) (hostAddresses, error) {
+// listAddresses reads the addresses of the current namespace: of one device by its ifindex,
+// or of all.
+func listAddresses(ifindex int) ([]netlink.Addr, error) {
+	var addresses []netlink.Addr
+	err := dump("addresses", func() error {
+		addresses = nil
+		for _, family := range families {
+			if err := dumpAddresses(family, ifindex, &addresses); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return addresses, err
+}
+
+func dumpAddresses(family uint8, ifindex int, addresses *[]netlink.Addr) error {
+	body := make([]byte, unix.SizeofIfAddrmsg)
+	body[0] = family
+	copy(body[4:], uint32Bytes(ifindex))
+	var failed error
+	err := dumpOf("addresses", unix.RTM_GETADDR, body, func(_ uint16, data []byte) bool {
+		a, err := parseAddress(data)
+		if failed = err; err == nil && (ifindex == 0 || a.LinkIndex == ifindex) {
+			*addresses = append(*addresses, a)
+		}
+		return err == nil
+	})
+	// The device has gone, or the kernel does not have the family.
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		err = nil
+	}
+	return errors.Join(failed, err)
+}
+
+// newHostAddresses computes what is known of the addresses of a namespace.
+func newHostAddresses(addresses []netlink.Addr, routes *routes) hostAddresses {
 	h := hostAddresses{
+		local:      make(map[netip.Addr]bool, len(addresses)),
 		candidates: make(map[int][]candidate),
 		passing:    make(map[netip.Addr]bool),
 		primary4:   make(map[int]netip.Addr),
 		primary6:   make(map[int]netip.Addr),
 	}
-	var addresses []netlink.Addr
-	err := dump("addresses", func() (err error) {
-		addresses, err = netlink.AddrList(nil, netlink.FAMILY_ALL)
-		return err
-	})
-	if err != nil {
-		return h, err
-	}
 	for _, a := range addresses {
+		if a.IPNet == nil {
+			continue
+		}
 		ip := addrFrom(a.IP)
 		if !ip.IsValid() {
 			continue
 		}
-		h.all = append(h.all, ip)
+		if !h.local[ip] {
+			h.local[ip] = true
+			h.all = append(h.all, ip)
+		}
 		h.consider(ip, a)
 	}
 	h.choosePrimaries()
-	h.host4 = hostAddress(routes.ipv4.defaults, h.primary4)
-	h.host6 = hostAddress(routes.ipv6.defaults, h.primary6)
-	return h, nil
+	h.host4 = hostAddress(routes.default4, h.primary4)
+	h.host6 = hostAddress(routes.default6, h.primary6)
+	return h
 }
 
 // candidate is an address that packets may have as source.

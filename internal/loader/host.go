@@ -3,16 +3,21 @@
 package loader
 
 import (
+	gomaps "maps"
 	"net/netip"
 	"slices"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/xfwd/xfwd/internal/maps"
+	"github.com/xfwd/xfwd/internal/netfilter"
 )
 
 // Host is what a command knows of the namespace's addresses, devices and routes.
 // It is not safe for concurrent use.
 type Host struct {
 	namespace *Namespace
+	facts     facts
 	devices   []*device
 	byName    map[string]*device
 	byIndex   map[int]*device
@@ -23,40 +28,99 @@ type Host struct {
 	known map[netip.Addr]Route
 	// ephemeral are the ports that the kernel gives to the host's own sockets.
 	ephemeral maps.PortRange
+	// rules are what those of netfilter do, once they were read, and unreadRules why some
+	// could not be.
+	reader      *netfilter.Reader
+	rules       netfilter.Rules
+	rulesRead   bool
+	unreadRules error
+}
+
+// facts are what the kernel says of a namespace. All else that a Host knows is computed of
+// them, so that those of one device can be asked for anew, and nothing else.
+type facts struct {
+	// By ifindex.
+	links     map[int]netlink.Link
+	addresses map[int][]netlink.Addr
+	// peers says of one of a pair whether its other end, in another namespace, leads to
+	// one host.
+	peers     map[int]bool
+	routes    *routes
+	rules     rules
+	ephemeral maps.PortRange
 }
 
 // Host looks at the namespace. What it returns asks for routes until the loader is
 // closed.
 func (l *Loader) Host() (*Host, error) {
-	h := &Host{
-		namespace: l.namespace,
-		byName:    make(map[string]*device),
-		byIndex:   make(map[int]*device),
-		known:     make(map[netip.Addr]Route),
-	}
+	var f facts
 	err := l.namespace.Do(func() (err error) {
-		if h.devices, err = listDevices(); err != nil {
-			return err
-		}
-		for _, d := range h.devices {
-			d.peer = d.leadsToOneHost()
-		}
-		if h.routes, err = listRoutes(); err != nil {
-			return err
-		}
-		if h.marks, err = listMarks(h.routes, h.devices); err != nil {
-			return err
-		}
-		if h.addresses, err = listAddresses(h.routes); err != nil {
-			return err
-		}
-		h.ephemeral, err = readPortRange(ephemeralPorts)
+		f, err = readFacts()
 		return err
 	})
-	for _, d := range h.devices {
-		h.byName[d.name], h.byIndex[d.ifindex] = d, d
-	}
+	h := newHost(l.namespace, f)
+	h.reader = &l.rules
 	return h, err
+}
+
+// readFacts asks for everything in the current namespace.
+func readFacts() (facts, error) {
+	f := facts{links: make(map[int]netlink.Link), addresses: make(map[int][]netlink.Addr)}
+	links, err := listLinks()
+	if err != nil {
+		return f, err
+	}
+	for _, l := range links {
+		f.links[l.Attrs().Index] = l
+	}
+	err = withAsker(func(a *asker) error {
+		f.peers, err = a.peersOf(newDevices(links))
+		return err
+	})
+	if err != nil {
+		return f, err
+	}
+	addresses, err := listAddresses(0)
+	if err != nil {
+		return f, err
+	}
+	for _, a := range addresses {
+		f.addresses[a.LinkIndex] = append(f.addresses[a.LinkIndex], a)
+	}
+	if f.routes, err = listRoutes(); err != nil {
+		return f, err
+	}
+	if f.rules, err = listRules(); err != nil {
+		return f, err
+	}
+	f.ephemeral, err = readPortRange(ephemeralPorts)
+	return f, err
+}
+
+// newHost computes what is known of a host.
+func newHost(namespace *Namespace, f facts) *Host {
+	h := &Host{
+		namespace: namespace,
+		facts:     f,
+		byName:    make(map[string]*device, len(f.links)),
+		byIndex:   make(map[int]*device, len(f.links)),
+		routes:    f.routes,
+		known:     make(map[netip.Addr]Route),
+		ephemeral: f.ephemeral,
+	}
+	if f.routes == nil {
+		h.routes = &routes{reaches: make(map[int]reach)}
+	}
+	h.devices = newDevices(slices.Collect(gomaps.Values(f.links)))
+	var addresses []netlink.Addr
+	for _, d := range h.devices {
+		d.peer = f.peers[d.ifindex]
+		h.byName[d.name], h.byIndex[d.ifindex] = d, d
+		addresses = append(addresses, f.addresses[d.ifindex]...)
+	}
+	h.addresses = newHostAddresses(addresses, h.routes)
+	h.marks = newMarks(f.rules, h.devices)
+	return h
 }
 
 // Ifindex returns the number of a device.
@@ -80,7 +144,7 @@ func (h *Host) Master(name string) string {
 
 // HasAddress says whether an address is the host's.
 func (h *Host) HasAddress(a netip.Addr) bool {
-	return a.IsLoopback() || slices.Contains(h.addresses.all, a)
+	return a.IsLoopback() || h.addresses.local[a]
 }
 
 // Addresses are the host's own addresses, of all devices and both families.
@@ -98,29 +162,13 @@ func (h *Host) Address(ipv6 bool) netip.Addr {
 // are now, and ends every next hop. The caller has attached before, and tells
 // about addresses by itself.
 func (d *Dataplane) Tell(h *Host) error {
-	// Attach has put them there.
-	xdp, err := d.Maps.XDPDevices()
+	marks, err := d.Maps.KeepMarks(h.marks.all())
 	if err != nil {
 		return err
 	}
-	marks := make([]maps.Mark, 0, len(h.marks.byDevice))
-	for _, mark := range h.marks.byDevice {
-		marks = append(marks, mark)
-	}
-	keys, err := d.Maps.KeepMarks(marks)
+	devices, err := d.deviceFacts(h, marks)
 	if err != nil {
 		return err
-	}
-	devices := make(map[uint32]maps.Device, len(h.devices))
-	for _, device := range h.devices {
-		facts := device.facts()
-		facts.Primary4 = h.addresses.primary4[device.ifindex]
-		facts.Primary6 = h.addresses.primary6[device.ifindex]
-		facts.XDP = slices.Contains(xdp, uint32(device.ifindex))
-		facts.Mark = keys[h.marks.byDevice[device.ifindex]]
-		// What XDP sends to a pair is received at its other end by itself.
-		facts.Peer = facts.Peer && !facts.XDP
-		devices[uint32(device.ifindex)] = facts
 	}
 	if err := d.Maps.PutDevices(devices); err != nil {
 		return err
@@ -128,6 +176,28 @@ func (d *Dataplane) Tell(h *Host) error {
 	d.Settings.Primary4, d.Settings.Primary6 = h.addresses.host4, h.addresses.host6
 	d.Settings.Ephemeral = h.ephemeral
 	return d.EndNextHops()
+}
+
+// deviceFacts are what the programs must know of the devices of a host, by ifindex, where
+// marks have these keys.
+func (d *Dataplane) deviceFacts(h *Host, marks maps.MarkKeys) (map[uint32]maps.Device, error) {
+	// Attach has put them there.
+	xdp, err := d.Maps.XDPDevices()
+	if err != nil {
+		return nil, err
+	}
+	devices := make(map[uint32]maps.Device, len(h.devices))
+	for _, device := range h.devices {
+		facts := device.facts()
+		facts.Primary4 = h.addresses.primary4[device.ifindex]
+		facts.Primary6 = h.addresses.primary6[device.ifindex]
+		facts.XDP = slices.Contains(xdp, uint32(device.ifindex))
+		facts.Mark = marks[h.marks.byDevice[device.ifindex]]
+		// What XDP sends to a pair is received at its other end by itself.
+		facts.Peer = facts.Peer && !facts.XDP
+		devices[uint32(device.ifindex)] = facts
+	}
+	return devices, nil
 }
 
 // EndNextHops has the programs look up every next hop again.

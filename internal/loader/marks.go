@@ -4,7 +4,9 @@ package loader
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	gomaps "maps"
 	"net/netip"
 	"slices"
 
@@ -29,47 +31,146 @@ type marks struct {
 	told, unknown []string
 }
 
-// listMarks reads the routing rules of the current namespace.
-func listMarks(routes *routes, devices []*device) (*marks, error) {
+// newMarks computes what the rules of a namespace say.
+func newMarks(all rules, devices []*device) *marks {
 	m := &marks{byDevice: make(map[int]maps.Mark)}
 	names := make(map[int]string, len(devices))
 	for _, d := range devices {
 		names[d.ifindex] = d.name
 	}
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		var rules []netlink.Rule
+	for _, of := range all {
+		for _, rule := range of.byMark {
+			m.note(rule, of.tables, names)
+		}
+	}
+	return m
+}
+
+// all are the marks of all devices.
+func (m *marks) all() []maps.Mark { return slices.Collect(gomaps.Values(m.byDevice)) }
+
+// rules are the rules by marks of each family, in the order of families, and where they
+// lead.
+type rules []familyRules
+
+// familyRules are those of one family.
+type familyRules struct {
+	// byMark are the rules, by priority.
+	byMark []netlink.Rule
+	// tables are the main table, by its default routes, and those that the rules name, by
+	// number.
+	tables map[int]*tableRoutes
+}
+
+// listRules reads the routing rules by marks of the current namespace.
+func listRules() (rules, error) {
+	all := make(rules, len(families))
+	for i, family := range families {
+		var list []netlink.Rule
 		err := dump("routing rules", func() (err error) {
-			rules, err = netlink.RuleList(family)
+			list, err = netlink.RuleList(int(family))
 			return err
 		})
+		// The kernel does not have the family.
+		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		slices.SortStableFunc(rules, func(a, b netlink.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
-		for _, rule := range rules {
-			m.note(rule, routes.of(family), names)
-		}
+		list = slices.DeleteFunc(list, func(rule netlink.Rule) bool { return !leadsByMark(rule) })
+		slices.SortStableFunc(list, func(a, b netlink.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
+		all[i].byMark = list
 	}
-	return m, nil
+	return all.again()
 }
 
-// note notes what a rule says. Rules that lead to the main table, or nowhere, are
-// about marks which programs give to what they send themselves.
-func (m *marks) note(rule netlink.Rule, routes *familyRoutes, names map[int]string) {
+// again returns the same rules, with the routes that they lead to read anew.
+func (all rules) again() (rules, error) {
+	again := make(rules, len(all))
+	for i, of := range all {
+		again[i].byMark = of.byMark
+		if len(of.byMark) == 0 {
+			continue
+		}
+		tables := map[int]*tableRoutes{unix.RT_TABLE_MAIN: new(tableRoutes)}
+		again[i].tables = tables
+		defaults, err := defaultRoutes(families[i])
+		if err != nil {
+			return nil, err
+		}
+		for _, route := range defaults {
+			tables[unix.RT_TABLE_MAIN].add(route)
+		}
+		for _, rule := range of.byMark {
+			if tables[rule.Table] != nil {
+				continue
+			}
+			table := new(tableRoutes)
+			tables[rule.Table] = table
+			err := dumpRoutes(families[i], rule.Table, 0, func(route netlink.Route) bool {
+				table.add(route)
+				// IPv4 lists its default routes first.
+				return families[i] == unix.AF_INET6 || isDefault(route) || len(table.best) == 0
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return again, nil
+}
+
+// any says whether there are rules by marks.
+func (all rules) any() bool {
+	return slices.ContainsFunc(all, func(of familyRules) bool { return len(of.byMark) > 0 })
+}
+
+// touchedBy says whether a change is about routes that rules by marks lead to.
+func (all rules) touchedBy(c Change) bool {
+	if !all.any() {
+		return c.rules
+	}
+	return c.rules || c.defaults || slices.ContainsFunc(all, func(of familyRules) bool {
+		for table := range of.tables {
+			if table != unix.RT_TABLE_MAIN && c.tables[table] {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// markOf is the mark that a rule asks for.
+func markOf(rule netlink.Rule) maps.Mark {
 	mark := maps.Mark{Value: rule.Mark, Mask: ^uint32(0)}
 	if rule.Mask != nil {
 		mark.Mask = *rule.Mask
 	}
+	return mark
+}
+
+// leadsByMark says whether a rule leads to a table of its own by a mark. Rules that lead to
+// the main table, or nowhere, are about marks which programs give to what they send
+// themselves.
+func leadsByMark(rule netlink.Rule) bool {
+	mark := markOf(rule)
 	// A packet without a mark matches what asks for none.
 	if rule.Invert || mark.Value&mark.Mask == 0 {
-		return
+		return false
 	}
 	switch rule.Table {
-	case unix.RT_TABLE_MAIN, unix.RT_TABLE_DEFAULT, unix.RT_TABLE_LOCAL:
-		return
+	case unix.RT_TABLE_UNSPEC, unix.RT_TABLE_MAIN, unix.RT_TABLE_DEFAULT, unix.RT_TABLE_LOCAL:
+		return false
 	}
-	hops := routes.tables[rule.Table].leadsTo()
-	unmarked := routes.tables[unix.RT_TABLE_MAIN].leadsTo()
+	return true
+}
+
+// note notes what a rule says.
+func (m *marks) note(rule netlink.Rule, tables map[int]*tableRoutes, names map[int]string) {
+	mark := markOf(rule)
+	hops := tables[rule.Table].leadsTo()
+	unmarked := tables[unix.RT_TABLE_MAIN].leadsTo()
 	// What has no mark goes the same way.
 	if len(hops) == 0 || slices.Equal(hops, unmarked) {
 		return
@@ -134,6 +235,17 @@ func (t *tableRoutes) leadsTo() []nextRouter {
 		return t.best
 	}
 	return t.others
+}
+
+// add adds a route of the table.
+func (t *tableRoutes) add(route netlink.Route) {
+	if route.Type != unix.RTN_UNICAST {
+		return
+	}
+	for _, hop := range hopsOf(route) {
+		gateway := gatewayOf(netlink.Route{Gw: hop.Gw, Via: hop.Via})
+		t.note(nextRouter{hop.LinkIndex, gateway}, isDefault(route), route.Priority)
+	}
 }
 
 func (t *tableRoutes) note(hop nextRouter, isDefault bool, metric int) {

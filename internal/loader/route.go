@@ -28,6 +28,8 @@ type Route struct {
 	Down bool
 	// Why says why so, or why there is no route: a clause with no full stop.
 	Why string
+	// borrows is set if the kernel would take the source from another device.
+	borrows bool
 }
 
 // Route asks the kernel for the route to an address. False: there is none that
@@ -41,28 +43,85 @@ func (h *Host) Route(to netip.Addr) (Route, bool) {
 	return route, route.Ifindex != 0
 }
 
-func (h *Host) findRoute(to netip.Addr) Route {
-	var found []netlink.Route
-	err := h.namespace.Do(func() (err error) {
-		found, err = netlink.RouteGet(to.AsSlice())
-		return err
+// Learn finds the routes to many addresses at once, for Route.
+func (h *Host) Learn(addresses []netip.Addr) error {
+	var unknown []netip.Addr
+	var bodies [][]byte
+	asked := make(map[netip.Addr]bool)
+	for _, to := range addresses {
+		if _, known := h.known[to]; known || asked[to] {
+			continue
+		}
+		asked[to] = true
+		unknown = append(unknown, to)
+		bodies = append(bodies, routeBody(to))
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	found, failures := make([]netlink.Route, len(unknown)), make([]error, len(unknown))
+	err := h.namespace.Do(func() error {
+		return withAsker(func(a *asker) error {
+			return a.askEach(unix.RTM_GETROUTE, bodies, func(i int, data []byte, err error) {
+				if err == nil {
+					found[i], err = parseRoute(data)
+				}
+				failures[i] = err
+			})
+		})
 	})
+	if err != nil {
+		return explain("ask for the routes", err)
+	}
+	for i, to := range unknown {
+		h.known[to] = h.judge(to, found[i], failures[i])
+	}
+	return nil
+}
+
+// routeBody is the body of RTM_GETROUTE for an address.
+func routeBody(to netip.Addr) []byte {
+	body := make([]byte, unix.SizeofRtMsg, unix.SizeofRtMsg+unix.SizeofRtAttr+16)
+	body[0], body[1] = unix.AF_INET6, uint8(to.BitLen())
+	if to.Is4() {
+		body[0] = unix.AF_INET
+	}
+	putFlags(body, unix.RTM_F_LOOKUP_TABLE)
+	if to.Is6() {
+		putFlags(body, 0)
+	}
+	return appendAttribute(body, unix.RTA_DST, to.AsSlice())
+}
+
+func (h *Host) findRoute(to netip.Addr) Route {
+	if err := h.Learn([]netip.Addr{to}); err != nil {
+		return Route{Why: fmt.Sprintf("the route to %s cannot be found: %v", to, err)}
+	}
+	return h.known[to]
+}
+
+// judge says what the kernel's answer about the route to an address means.
+func (h *Host) judge(to netip.Addr, found netlink.Route, err error) Route {
 	switch {
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EHOSTUNREACH):
 		return Route{Why: fmt.Sprintf("the route to %s says that it must not be reached", to)}
-	case err != nil, len(found) == 0:
+	case err != nil:
 		return Route{Why: fmt.Sprintf("there is no route to %s", to)}
-	case found[0].Type == unix.RTN_LOCAL:
+	case found.Type == unix.RTN_LOCAL:
 		return Route{Why: fmt.Sprintf("%s is routed to this host itself, though it is no address of a device", to)}
-	case found[0].Type != unix.RTN_UNICAST:
+	case found.Type != unix.RTN_UNICAST:
 		return Route{Why: fmt.Sprintf("%s is not the address of a single host", to)}
 	}
 	route := Route{
-		Ifindex: found[0].LinkIndex,
-		Gateway: gatewayOf(found[0]),
-		Source:  addrFrom(found[0].Src),
+		Ifindex: found.LinkIndex,
+		Gateway: gatewayOf(found),
+		Source:  addrFrom(found.Src),
 	}
-	route.Source = h.addresses.lasting(route.Source, route.Ifindex)
+	kernels := route.Source
+	route.Source = h.addresses.lasting(kernels, route.Ifindex)
+	for _, source := range []netip.Addr{kernels, route.Source} {
+		route.borrows = route.borrows || !source.IsGlobalUnicast() || !h.hasOn(route.Ifindex, source)
+	}
 	device := h.byIndex[route.Ifindex]
 	if device == nil {
 		return Route{Why: fmt.Sprintf("the device that leads to %s has gone", to)}
@@ -85,20 +144,26 @@ func (h *Host) findRoute(to netip.Addr) Route {
 // nothing here can prove; a route of this host that leads to everybody by that
 // device proves that it is not.
 func (h *Host) leadsInside(d *device) bool {
-	if h.routes.uplinks[d.ifindex] {
+	// A router at the other end of a pair leads further, and may not be on this machine.
+	// On a bridge it may be a container as any other.
+	far := toOthers
+	if d.kind == "bridge" {
+		far = toEverybody
+	} else if !d.isInside() {
 		return false
 	}
-	if d.kind != "bridge" {
-		// A router at the other end leads further, and may not be on this machine.
-		return d.isInside() && !h.routes.gateways[d.ifindex]
-	}
-	// On a bridge a router to some other network may be a container as any other.
 	for _, port := range h.devices {
-		if port.master == d && !port.isInside() {
+		if d.kind == "bridge" && port.master == d && !port.isInside() {
 			return false
 		}
 	}
-	return true
+	// Asked last, for it may take long.
+	further := true
+	_ = h.namespace.Do(func() error {
+		further = h.routes.leadsTo(d.ifindex, far)
+		return nil
+	})
+	return !further
 }
 
 // isInside says whether what is at the other end of a device is on this machine,

@@ -344,7 +344,7 @@ func TestRoutesToBackends(t *testing.T) {
 					t.Errorf("found %t, want %t, ifindex %d", ok, found, got.Ifindex)
 				}
 				// What carrier these devices have is nobody's business here.
-				got.Ifindex, got.Down = 0, false
+				got.Ifindex, got.Down, got.borrows = 0, false, false
 				if got != test.want {
 					t.Errorf("\n got %+v\nwant %+v", got, test.want)
 				}

@@ -4,88 +4,183 @@ package loader
 
 import (
 	"errors"
+	"maps"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// routes is what must be known of the routes of a namespace as a whole.
+// routes is what must be known of the routes of a namespace as a whole. A host may have
+// a million of them, so no more are read than are needed: by default those that are first
+// in the kernel's table.
 type routes struct {
-	ipv4, ipv6 familyRoutes
-	// uplinks are the devices by which the host itself reaches everybody, and
-	// gateways those by which it reaches other networks, through a router there.
-	uplinks, gateways map[int]bool
+	// default4 and default6 are the devices of the default routes of the main
+	// table, by ifindex, in their order.
+	default4, default6 []int
+	// reaches are how far devices lead, by ifindex, at least. Those that nobody has asked for
+	// are missing.
+	reaches map[int]reach
 }
 
-// familyRoutes are those of one family.
-type familyRoutes struct {
-	// defaults are the devices of the default routes of the main table, by
-	// ifindex, in their order.
-	defaults []int
-	// tables are the routing tables, by number.
-	tables map[int]*tableRoutes
-}
+// reach is how far a device leads this host.
+type reach int
 
-// of returns those of a family.
-func (r *routes) of(family int) *familyRoutes {
-	if family == unix.AF_INET6 {
-		return &r.ipv6
-	}
-	return &r.ipv4
-}
+const (
+	// toNetwork is to the networks on it only.
+	toNetwork reach = iota
+	// toOthers is to other networks, through a router there.
+	toOthers
+	// toEverybody is what an uplink leads to.
+	toEverybody
+)
 
-// listRoutes reads the routes of the current namespace, of all tables. Of a table
-// that changes all the time it may miss some.
+// mostAsked is how many devices are asked for one by one whether they are uplinks. For
+// each of them the kernel looks through all routes; from then on all are read once.
+const mostAsked = 8
+
+var families = []uint8{unix.AF_INET, unix.AF_INET6}
+
+// listRoutes reads the default routes of the current namespace. Of a table that changes
+// all the time it may miss some.
 func listRoutes() (*routes, error) {
-	r := &routes{uplinks: make(map[int]bool), gateways: make(map[int]bool)}
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		those := r.of(family)
-		those.tables = make(map[int]*tableRoutes)
-		every := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
-		err := netlink.RouteListFilteredIter(family, every, netlink.RT_FILTER_TABLE, func(route netlink.Route) bool {
-			r.note(route, those)
-			return true
-		})
-		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return nil, explain("list the routes", err)
+	r := &routes{reaches: make(map[int]reach)}
+	for _, family := range families {
+		if err := r.readDefaults(family); err != nil {
+			return nil, err
 		}
 	}
 	return r, nil
 }
 
-func (r *routes) note(route netlink.Route, family *familyRoutes) {
+// clone returns a copy that knows what r knows.
+func (r *routes) clone() *routes {
+	return &routes{default4: r.default4, default6: r.default6, reaches: maps.Clone(r.reaches)}
+}
+
+// readDefaults reads the default routes of the main table of a family anew.
+func (r *routes) readDefaults(family uint8) error {
+	found, err := defaultRoutes(family)
+	var defaults []int
+	for _, route := range found {
+		for _, hop := range hopsOf(route) {
+			defaults = append(defaults, hop.LinkIndex)
+		}
+	}
+	if family == unix.AF_INET6 {
+		r.default6 = defaults
+	} else {
+		r.default4 = defaults
+	}
+	return err
+}
+
+// defaultRoutes returns the default routes of the main table of a family, in their order. Of
+// several of IPv6 it may be the best only.
+func defaultRoutes(family uint8) (defaults []netlink.Route, err error) {
+	if family == unix.AF_INET6 {
+		if route, found := onlyDefault6(); found {
+			return []netlink.Route{route}, nil
+		}
+	}
+	err = dumpRoutes(family, unix.RT_TABLE_MAIN, 0, func(route netlink.Route) bool {
+		if isDefault(route) {
+			if route.Type == unix.RTN_UNICAST {
+				defaults = append(defaults, route)
+			}
+			return true
+		}
+		// IPv4 lists its routes by their prefixes in ascending order, IPv6 its default
+		// routes last.
+		return family == unix.AF_INET6
+	})
+	return defaults, err
+}
+
+// onlyDefault6 asks for the default route of IPv6 without a look at all others: by an
+// address that no other route is likely to have. It is not found if there is another one
+// for that address, or if the main table is not the one that is asked.
+func onlyDefault6() (only netlink.Route, found bool) {
+	// 3fff::/20 is for documentation (RFC 9637), so it is in no table.
+	destination := []byte{0x3f, 0xff, 0x0f, 0xff, 15: 1}
+	body := make([]byte, unix.SizeofRtMsg)
+	body[0], body[1] = unix.AF_INET6, 128
+	putFlags(body, unix.RTM_F_FIB_MATCH)
+	body = appendAttribute(body, unix.RTA_DST, destination)
+	_ = withAsker(func(a *asker) error {
+		return a.askEach(unix.RTM_GETROUTE, [][]byte{body}, func(_ int, data []byte, err error) {
+			if err != nil {
+				return
+			}
+			route, err := parseRoute(data)
+			if err == nil && isDefault(route) && route.Table == unix.RT_TABLE_MAIN && route.Type == unix.RTN_UNICAST {
+				only, found = route, true
+			}
+		})
+	})
+	return only, found
+}
+
+// leadsTo says whether a device leads this host so far, or further. To be asked in its
+// namespace.
+func (r *routes) leadsTo(ifindex int, far reach) bool {
+	leads, known := r.reaches[ifindex]
+	if known {
+		return leads >= far
+	}
+	only := ifindex
+	if len(r.reaches) >= mostAsked {
+		only = 0
+	}
+	for _, family := range families {
+		_ = dumpRoutes(family, unix.RT_TABLE_UNSPEC, only, func(route netlink.Route) bool {
+			if r.note(route); only == 0 {
+				return true
+			}
+			return r.reaches[ifindex] < far
+		})
+	}
+	leads = r.reaches[ifindex]
+	r.reaches[ifindex] = leads
+	return leads >= far
+}
+
+// note notes how far a route leads.
+func (r *routes) note(route netlink.Route) {
 	if route.Type != unix.RTN_UNICAST {
 		return
 	}
-	length := prefixLength(route)
-	hops := route.MultiPath
-	if len(hops) == 0 {
-		hops = []*netlink.NexthopInfo{{LinkIndex: route.LinkIndex, Gw: route.Gw, Via: route.Via}}
-	}
-	for _, hop := range hops {
-		gateway := gatewayOf(netlink.Route{Gw: hop.Gw, Via: hop.Via})
-		if length <= widest(route.Family) {
-			r.uplinks[hop.LinkIndex] = true
-		}
-		if gateway.IsValid() {
-			r.gateways[hop.LinkIndex] = true
-		}
-		if length == 0 && route.Table == unix.RT_TABLE_MAIN {
-			family.defaults = append(family.defaults, hop.LinkIndex)
-		}
-		if length == 0 || gateway.IsValid() {
-			table := family.tables[route.Table]
-			if table == nil {
-				table = new(tableRoutes)
-				family.tables[route.Table] = table
-			}
-			table.note(nextRouter{hop.LinkIndex, gateway}, length == 0, route.Priority)
+	for _, hop := range hopsOf(route) {
+		if far := reachOf(route, hop); far > toNetwork {
+			r.reaches[hop.LinkIndex] = max(far, r.reaches[hop.LinkIndex])
 		}
 	}
 }
 
-// widest is the length of prefixes that stand for everybody: the two halves of IPv4,
-// and the eighth of IPv6 that has all global addresses.
+// reachOf is how far a route leads by one of its next hops.
+func reachOf(route netlink.Route, hop *netlink.NexthopInfo) reach {
+	switch {
+	case prefixLength(route) <= widest(route.Family):
+		return toEverybody
+	case hop.Gw != nil, hop.Via != nil:
+		return toOthers
+	}
+	return toNetwork
+}
+
+// hopsOf are the next hops of a route.
+func hopsOf(route netlink.Route) []*netlink.NexthopInfo {
+	if len(route.MultiPath) > 0 {
+		return route.MultiPath
+	}
+	return []*netlink.NexthopInfo{{LinkIndex: route.LinkIndex, Gw: route.Gw, Via: route.Via}}
+}
+
+func isDefault(route netlink.Route) bool {
+	return prefixLength(route) == 0
+}
+
+// widest is the length of prefixes that stand for everybody: the two halves of IPv4, and the
+// eighth of IPv6 that has all global addresses.
 func widest(family int) int {
 	if family == unix.AF_INET6 {
 		return 3
@@ -100,4 +195,35 @@ func prefixLength(route netlink.Route) int {
 	}
 	ones, _ := route.Dst.Mask.Size()
 	return ones
+}
+
+// dumpRoutes calls f for the routes of a table, or of all, by a device, or by all, until
+// it returns false. The kernel does not list the cached ones.
+func dumpRoutes(family uint8, table, ifindex int, f func(netlink.Route) bool) error {
+	body := make([]byte, unix.SizeofRtMsg)
+	body[0] = family
+	if table != unix.RT_TABLE_UNSPEC {
+		body = appendAttribute(body, unix.RTA_TABLE, uint32Bytes(table))
+	}
+	if ifindex != 0 {
+		body = appendAttribute(body, unix.RTA_OIF, uint32Bytes(ifindex))
+	}
+	var failed error
+	err := dumpOf("routes", unix.RTM_GETROUTE, body, func(_ uint16, data []byte) bool {
+		counted.routes.Add(1)
+		route, err := parseRoute(data)
+		switch {
+		case err != nil:
+			failed = err
+			return false
+		case table != unix.RT_TABLE_UNSPEC && route.Table != table, route.Flags&unix.RTM_F_CLONED != 0:
+			return true
+		}
+		return f(route)
+	})
+	// A table or a family that is not there has no routes.
+	if errors.Is(err, netlink.ErrDumpInterrupted) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		err = nil
+	}
+	return errors.Join(failed, explain("list the routes", err))
 }

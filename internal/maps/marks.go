@@ -16,15 +16,47 @@ type Mark struct {
 	Ifindex uint32
 }
 
-// KeepMarks makes the programs know marks, and returns the key of each. Flows have
-// keys, so a mark that is known keeps its key, and one that nothing leads by any more
-// goes only when its place is needed.
-func (s *Set) KeepMarks(want []Mark) (keys map[Mark]uint8, err error) {
+// MarkKeys are the keys of marks.
+type MarkKeys map[Mark]uint8
+
+// HaveAll says whether each of these marks has a key, as far as there are places.
+func (keys MarkKeys) HaveAll(marks []Mark) bool {
+	missing := 0
+	for _, mark := range marks {
+		if _, has := keys[mark]; !has {
+			missing++
+		}
+	}
+	return missing == 0 || len(marks) > mostMarks && len(marks)-missing == mostMarks
+}
+
+// mostMarks is how many there can be: key 0 is none.
+const mostMarks = 255
+
+// Marks returns the marks that the programs know.
+func (s *Set) Marks() (MarkKeys, error) {
 	known, err := entries[uint32, bpf.XfwdMark](s.maps.Marks)
 	if err != nil {
 		return nil, err
 	}
-	keys = make(map[Mark]uint8, len(want))
+	keys := make(MarkKeys)
+	for key, k := range known {
+		if key != 0 && k != (bpf.XfwdMark{}) {
+			keys[Mark{k.Value, k.Mask, k.Ifindex}] = uint8(key)
+		}
+	}
+	return keys, nil
+}
+
+// KeepMarks makes the programs know marks, and returns the key of each. Flows have
+// keys, so a mark that is known keeps its key, and one that nothing leads by any more
+// goes only when its place is needed.
+func (s *Set) KeepMarks(want []Mark) (keys MarkKeys, err error) {
+	known, err := entries[uint32, bpf.XfwdMark](s.maps.Marks)
+	if err != nil {
+		return nil, err
+	}
+	keys = make(MarkKeys, len(want))
 	taken := make(map[uint32]bool)
 	for key, k := range known {
 		mark := Mark{k.Value, k.Mask, k.Ifindex}
