@@ -18,6 +18,7 @@
 #define COMMENT_SIZE 256
 #define MAX_DEVICES 8
 #define MAX_LOOPBACK_LISTENERS 1024
+#define MAX_MARKS 256
 #define DEVICE_NAME_SIZE 16 /* IFNAMSIZ */
 #define PATH_SIZE 128
 
@@ -46,6 +47,7 @@ enum next_hop_way {
 	WAY_DEVICE,    /* there is none, on a device without a link layer */
 	WAY_ETHERNET,  /* its link-layer addresses are known */
 	WAY_PEER, /* so they are, and it is received at the other end of the device, in another namespace */
+	WAY_MARK, /* the kernel looks the route up by the packet's mark, for each packet */
 };
 
 /* Where the packets of one direction of a flow leave this host, as the routing table said. */
@@ -77,7 +79,8 @@ struct flow {
 	__u32 opened;	     /* TCP: setup_clock() of the first packet */
 	__u8 flags;	     /* FLOW_* */
 	__u8 leaving; /* 1: made by a packet that left, of somebody else's conversation: packets like it leave, answers arrive */
-	__u8 pad[2];
+	__u8 mark;    /* that answers have for routing rules: its key in marks; 0: none */
+	__u8 pad;
 };
 
 enum flow_flag {
@@ -294,7 +297,18 @@ struct device {
 	__u32 mtu;	       /* bytes of an IP packet */
 	__u8 address[6];       /* link-layer address of that device, if it has DEVICE_ETHERNET */
 	__u8 flags;	       /* DEVICE_* */
-	__u8 pad;
+	__u8 mark; /* its key in marks, if routing rules lead there by a mark; 0: none */
+};
+
+/*
+ * A mark by which routing rules (`ip rule add fwmark VALUE/MASK`) lead to a device. Who has several uplinks has netfilter
+ * give it to the answers of what came by that device (CONNMARK). Netfilter does not see the packets that leave
+ * again, so the programs ask for routes as if they had the mark.
+ */
+struct mark {
+	__u32 value;
+	__u32 mask;
+	__u32 ifindex;
 };
 
 enum device_flag {

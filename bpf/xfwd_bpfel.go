@@ -131,7 +131,7 @@ type XfwdDevice struct {
 	Mtu            uint32
 	Address        [6]uint8
 	Flags          uint8
-	Pad            uint8
+	Mark           uint8
 }
 
 type XfwdDeviceFlag uint32
@@ -167,7 +167,8 @@ type XfwdFlow struct {
 	Opened       uint32
 	Flags        uint8
 	Leaving      uint8
-	Pad          [2]uint8
+	Mark         uint8
+	Pad          uint8
 }
 
 type XfwdFlowFlag uint32
@@ -302,6 +303,13 @@ type XfwdListener struct {
 	Pad      uint8
 }
 
+type XfwdMark struct {
+	_       structs.HostLayout
+	Value   uint32
+	Mask    uint32
+	Ifindex uint32
+}
+
 type XfwdMss uint32
 
 const (
@@ -316,6 +324,7 @@ const (
 	XfwdNextHopWayWAY_DEVICE    XfwdNextHopWay = 1
 	XfwdNextHopWayWAY_ETHERNET  XfwdNextHopWay = 2
 	XfwdNextHopWayWAY_PEER      XfwdNextHopWay = 3
+	XfwdNextHopWayWAY_MARK      XfwdNextHopWay = 4
 )
 
 type XfwdOwn uint32
@@ -409,10 +418,12 @@ type XfwdScratch struct {
 		ReopenedPort uint16
 		_            [2]byte
 	}
-	Flow    XfwdFlow
-	Partner XfwdFlow
-	Route   XfwdTuple
-	Hop     struct {
+	Flow      XfwdFlow
+	Partner   XfwdFlow
+	Route     XfwdTuple
+	RouteMark uint32
+	_         [4]byte
+	Hop       struct {
 		_                  structs.HostLayout
 		Resolved           uint64
 		Generation         uint32
@@ -530,6 +541,7 @@ const (
 	XfwdMapGroupBackends         = "group_backends"
 	XfwdMapKnownAddresses        = "known_addresses"
 	XfwdMapLoopbackListeners     = "loopback_listeners"
+	XfwdMapMarks                 = "marks"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
@@ -658,6 +670,7 @@ type XfwdMapSpecs struct {
 	GroupBackends       *ebpf.MapSpec `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
 	LoopbackListeners   *ebpf.MapSpec `ebpf:"loopback_listeners"`
+	Marks               *ebpf.MapSpec `ebpf:"marks"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
 	Ports               *ebpf.MapSpec `ebpf:"ports"`
 	Reasons             *ebpf.MapSpec `ebpf:"reasons"`
@@ -730,6 +743,7 @@ type XfwdMaps struct {
 	GroupBackends       *ebpf.Map `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
 	LoopbackListeners   *ebpf.Map `ebpf:"loopback_listeners"`
+	Marks               *ebpf.Map `ebpf:"marks"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
 	Ports               *ebpf.Map `ebpf:"ports"`
 	Reasons             *ebpf.Map `ebpf:"reasons"`
@@ -765,6 +779,7 @@ func (m *XfwdMaps) Close() error {
 		m.GroupBackends,
 		m.KnownAddresses,
 		m.LoopbackListeners,
+		m.Marks,
 		m.MoreBackendCounters,
 		m.Ports,
 		m.Reasons,

@@ -122,10 +122,11 @@ func (l *lookout) dependsOn(host *loader.Host) (bool, error) {
 	return false, nil
 }
 
-// touchedBy says whether a change that is about routes alone may concern a backend.
+// touchedBy says whether a change that is about routes alone may concern a backend, or the
+// way of its answers.
 func (l *lookout) touchedBy(c loader.Change) bool {
 	for a := range l.backends {
-		if elsewhere(l.host, a) && l.host.Touches(c, a) {
+		if elsewhere(l.host, a) && (l.host.TouchesMarks(c) || l.host.Touches(c, a)) {
 			return true
 		}
 	}

@@ -51,6 +51,9 @@ type Report struct {
 	Loaded bool
 	// Warnings are whole sentences for standard error, one line each.
 	Warnings []string
+	// SourceChanges say which backends that stay see another source from now on, and
+	// why; one line each. Notes have them, too.
+	SourceChanges []string
 	// Notes are for standard error too, and no warnings: what was decided for
 	// the user, such as the source that a backend sees.
 	Notes []string

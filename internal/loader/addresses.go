@@ -3,9 +3,11 @@
 package loader
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -18,7 +20,12 @@ type hostAddresses struct {
 	local map[netip.Addr]bool
 	// onLoopback are those of the device lo that are no loopback addresses.
 	onLoopback []netip.Addr
-	// primary are the first global addresses of each device, by ifindex.
+	// candidates are the addresses of each device, by ifindex, that packets may
+	// have as source, the best first.
+	candidates map[int][]candidate
+	// passing are addresses that go away by themselves.
+	passing map[netip.Addr]bool
+	// primary are the first of these of each device, by ifindex.
 	primary4, primary6 map[int]netip.Addr
 	// host4 and host6 are those of the device with the default route, or else
 	// of the first device that has one.
@@ -63,9 +70,11 @@ func dumpAddresses(family uint8, ifindex int, addresses *[]netlink.Addr) error {
 // newHostAddresses computes what is known of the addresses of a namespace.
 func newHostAddresses(addresses []netlink.Addr, routes *routes) hostAddresses {
 	h := hostAddresses{
-		local:    make(map[netip.Addr]bool, len(addresses)),
-		primary4: make(map[int]netip.Addr),
-		primary6: make(map[int]netip.Addr),
+		local:      make(map[netip.Addr]bool, len(addresses)),
+		candidates: make(map[int][]candidate),
+		passing:    make(map[netip.Addr]bool),
+		primary4:   make(map[int]netip.Addr),
+		primary6:   make(map[int]netip.Addr),
 	}
 	for _, a := range addresses {
 		if a.IPNet == nil {
@@ -82,14 +91,9 @@ func newHostAddresses(addresses []netlink.Addr, routes *routes) hostAddresses {
 				h.onLoopback = append(h.onLoopback, ip)
 			}
 		}
-		primary := h.primary4
-		if ip.Is6() {
-			primary = h.primary6
-		}
-		if _, has := primary[a.LinkIndex]; !has && ip.IsGlobalUnicast() {
-			primary[a.LinkIndex] = ip
-		}
+		h.consider(ip, a)
 	}
+	h.choosePrimaries()
 	h.host4 = hostAddress(routes.default4, h.primary4)
 	h.host6 = hostAddress(routes.default6, h.primary6)
 	return h
@@ -97,6 +101,93 @@ func newHostAddresses(addresses []netlink.Addr, routes *routes) hostAddresses {
 
 // loopbackIndex is the number of the device lo in every namespace.
 const loopbackIndex = 1
+
+// candidate is an address that packets may have as source.
+type candidate struct {
+	address netip.Addr
+	network netip.Prefix
+	rank    rank
+}
+
+// rank says how long an address lasts.
+type rank int
+
+const (
+	lasts rank = iota
+	// deprecated: nothing new shall have it (RFC 4862 5.5.4).
+	deprecated
+	// tentative: the kernel is finding out whether another machine has it.
+	tentative
+	// never is a temporary one (RFC 8981), which the kernel replaces every day,
+	// and one that another machine has.
+	never
+)
+
+func rankOf(a netlink.Addr) rank {
+	switch {
+	// The flag of IPv6 has the number of another one of IPv4, of a secondary address.
+	case a.IP.To4() == nil && a.Flags&unix.IFA_F_TEMPORARY != 0, a.Flags&unix.IFA_F_DADFAILED != 0:
+		return never
+	case a.Flags&unix.IFA_F_TENTATIVE != 0:
+		return tentative
+	case a.Flags&unix.IFA_F_DEPRECATED != 0:
+		return deprecated
+	}
+	return lasts
+}
+
+// consider notes what an address may be used for.
+func (h *hostAddresses) consider(ip netip.Addr, a netlink.Addr) {
+	c := candidate{address: ip, rank: rankOf(a)}
+	if c.rank != lasts {
+		h.passing[ip] = true
+	}
+	if c.rank == never || !ip.IsGlobalUnicast() {
+		return
+	}
+	ones, _ := a.Mask.Size()
+	c.network = netip.PrefixFrom(ip, ones).Masked()
+	h.candidates[a.LinkIndex] = append(h.candidates[a.LinkIndex], c)
+}
+
+// choosePrimaries takes the first address of each device that lasts, or the next
+// best.
+func (h *hostAddresses) choosePrimaries() {
+	for ifindex, candidates := range h.candidates {
+		slices.SortStableFunc(candidates, func(a, b candidate) int { return int(a.rank - b.rank) })
+		for _, c := range candidates {
+			primary := h.primary4
+			if c.address.Is6() {
+				primary = h.primary6
+			}
+			if _, has := primary[ifindex]; !has {
+				primary[ifindex] = c.address
+			}
+		}
+	}
+}
+
+// lasting returns the address to use in place of one that the kernel would choose on
+// a device: the same if it lasts, or one of the same network, or the device's, or
+// the host's.
+func (h *hostAddresses) lasting(source netip.Addr, ifindex int) netip.Addr {
+	if !h.passing[source] {
+		return source
+	}
+	for _, c := range h.candidates[ifindex] {
+		if c.rank == lasts && c.network.Contains(source) {
+			return c.address
+		}
+	}
+	host, primary := h.host4, h.primary4[ifindex]
+	if source.Is6() {
+		host, primary = h.host6, h.primary6[ifindex]
+	}
+	if h.passing[primary] && host.IsValid() && !h.passing[host] {
+		return host
+	}
+	return cmp.Or(primary, host)
+}
 
 // hostAddress returns the address of the first of the devices with a default
 // route that has one. If none has one, routers know the host by an address of lo, as

@@ -19,11 +19,15 @@ type Change struct {
 	NextHops bool
 	// anyRoute is set if the change may be about the route to any address.
 	anyRoute bool
+	// rules is set if the rules of routing may have changed.
+	rules bool
+	// tables have other routes by a gateway, or by default; by number.
+	tables map[int]bool
 	// defaults is set if a default route has come or gone, anyUplink if any device may have
 	// become an uplink or none.
 	defaults, anyUplink bool
 	// devices have come, gone or changed; addresses have other addresses; gateways have
-	// other routes by a gateway, or by default. All of them by ifindex.
+	// other routes by a gateway, or to everybody. All of them by ifindex.
 	devices, addresses, gateways map[int]bool
 	// routes are the prefixes of routes that have come or gone.
 	routes map[netip.Prefix]bool
@@ -47,6 +51,8 @@ func (c *Change) Merge(o Change) {
 	c.Everything = c.Everything || o.Everything
 	c.NextHops = c.NextHops || o.NextHops
 	c.anyRoute = c.anyRoute || o.anyRoute
+	c.rules = c.rules || o.rules
+	c.tables = union(c.tables, o.tables)
 	c.defaults = c.defaults || o.defaults
 	c.anyUplink = c.anyUplink || o.anyUplink
 	c.devices = union(c.devices, o.devices)
@@ -85,8 +91,11 @@ func routeChange(data []byte) Change {
 		}
 		// The next hop may be one that routes share, which the message does not describe.
 		c.anyUplink = c.anyUplink || hop.LinkIndex == 0
-		if hop.Gw != nil || hop.Via != nil || isDefault(r) {
+		if reachOf(r, hop) > toNetwork {
 			c.gateways = union(c.gateways, map[int]bool{hop.LinkIndex: true})
+		}
+		if reachOf(r, hop) > toNetwork || hop.LinkIndex == 0 {
+			c.tables = union(c.tables, map[int]bool{r.Table: true})
 		}
 	}
 	c.defaults = isDefault(r)
@@ -109,7 +118,7 @@ func prefixOf(r netlink.Route) (netip.Prefix, bool) {
 
 // ruleChange is that of a rule, or of a next hop that routes share.
 func ruleChange() Change {
-	return Change{NextHops: true, anyRoute: true, defaults: true, anyUplink: true}
+	return Change{NextHops: true, anyRoute: true, rules: true, defaults: true, anyUplink: true}
 }
 
 // touches says whether the route to an address may be another one than before.

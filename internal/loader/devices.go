@@ -40,6 +40,8 @@ type device struct {
 	master *device
 	// down is set for a device that is off or has no carrier.
 	down bool
+	// machine is set for a tap that is a network card of a virtual machine.
+	machine bool
 	// filtersVLANs is set for a bridge that does.
 	filtersVLANs bool
 	// other is the ifindex of the other one of a pair, and otherNamespace, unless it
@@ -115,6 +117,11 @@ func newDevice(l netlink.Link) *device {
 		mtu:     a.MTU,
 		address: a.HardwareAddr,
 		down:    a.RawFlags&unix.IFF_LOWER_UP == 0,
+	}
+	if tap, is := l.(*netlink.Tuntap); is {
+		// Packets have the header of virtio, as QEMU and others of its kind want it;
+		// tunnels have no use for it on a tap.
+		d.machine = tap.Mode == netlink.TUNTAP_MODE_TAP && tap.Flags&netlink.TUNTAP_VNET_HDR != 0
 	}
 	if bridge, is := l.(*netlink.Bridge); is {
 		d.filtersVLANs = bridge.VlanFiltering != nil && *bridge.VlanFiltering

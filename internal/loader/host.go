@@ -23,6 +23,7 @@ type Host struct {
 	byIndex   map[int]*device
 	addresses hostAddresses
 	routes    *routes
+	marks     *marks
 	// known are the routes that Route has found.
 	known map[netip.Addr]Route
 	// ephemeral are the ports that the kernel gives to the host's own sockets.
@@ -45,6 +46,7 @@ type facts struct {
 	// one host.
 	peers     map[int]bool
 	routes    *routes
+	rules     rules
 	ephemeral maps.PortRange
 }
 
@@ -88,6 +90,9 @@ func readFacts() (facts, error) {
 	if f.routes, err = listRoutes(); err != nil {
 		return f, err
 	}
+	if f.rules, err = listRules(); err != nil {
+		return f, err
+	}
 	f.ephemeral, err = readPortRange(ephemeralPorts)
 	return f, err
 }
@@ -104,7 +109,7 @@ func newHost(namespace *Namespace, f facts) *Host {
 		ephemeral: f.ephemeral,
 	}
 	if f.routes == nil {
-		h.routes = &routes{uplinks: make(map[int]bool)}
+		h.routes = &routes{reaches: make(map[int]reach)}
 	}
 	h.devices = newDevices(slices.Collect(gomaps.Values(f.links)))
 	var addresses []netlink.Addr
@@ -114,6 +119,7 @@ func newHost(namespace *Namespace, f facts) *Host {
 		addresses = append(addresses, f.addresses[d.ifindex]...)
 	}
 	h.addresses = newHostAddresses(addresses, h.routes)
+	h.marks = newMarks(f.rules, h.devices)
 	return h
 }
 
@@ -162,7 +168,11 @@ func (h *Host) Address(ipv6 bool) netip.Addr {
 // are now, and ends every next hop. The caller has attached before, and tells
 // about addresses by itself.
 func (d *Dataplane) Tell(h *Host) error {
-	devices, err := d.deviceFacts(h)
+	marks, err := d.Maps.KeepMarks(h.marks.all())
+	if err != nil {
+		return err
+	}
+	devices, err := d.deviceFacts(h, marks)
 	if err != nil {
 		return err
 	}
@@ -174,8 +184,9 @@ func (d *Dataplane) Tell(h *Host) error {
 	return d.EndNextHops()
 }
 
-// deviceFacts are what the programs must know of the devices of a host, by ifindex.
-func (d *Dataplane) deviceFacts(h *Host) (map[uint32]maps.Device, error) {
+// deviceFacts are what the programs must know of the devices of a host, by ifindex, where
+// marks have these keys.
+func (d *Dataplane) deviceFacts(h *Host, marks maps.MarkKeys) (map[uint32]maps.Device, error) {
 	// Attach has put them there.
 	xdp, err := d.Maps.XDPDevices()
 	if err != nil {
@@ -187,6 +198,7 @@ func (d *Dataplane) deviceFacts(h *Host) (map[uint32]maps.Device, error) {
 		facts.Primary4 = h.addresses.primary4[device.ifindex]
 		facts.Primary6 = h.addresses.primary6[device.ifindex]
 		facts.XDP = slices.Contains(xdp, uint32(device.ifindex))
+		facts.Mark = marks[h.marks.byDevice[device.ifindex]]
 		// What XDP sends to a pair is received at its other end by itself.
 		facts.Peer = facts.Peer && !facts.XDP
 		devices[uint32(device.ifindex)] = facts

@@ -17,8 +17,8 @@ type Host struct {
 	Primary [2]netip.Addr
 	// Router: it forwards packets of others.
 	Router bool
-	// Route says where a packet to an address goes.
-	Route func(netip.Addr) Route
+	// Route says where a packet goes.
+	Route func(Question) Route
 	// RuleMSS are the smallest MSS that rules of netfilter set, of IPv4 and IPv6; 0 is none.
 	RuleMSS [2]uint16
 	// Ephemeral are ports that the kernel gives to the host's own sockets,
@@ -38,6 +38,18 @@ type Device struct {
 	Pair bool
 	// XDP: our program is in its driver.
 	XDP bool
+}
+
+// Question is what routes and rules are asked for.
+type Question struct {
+	// Tuple is that of the packet: of a client's, its own source and its target; of a
+	// target's as it leaves.
+	Tuple
+	// Class is the traffic class of IPv6.
+	Class uint8
+	// Answers is, of a target's packet, the device by which its client's first packet
+	// came.
+	Answers string
 }
 
 // Route is what the routing table says of an address.
@@ -74,7 +86,7 @@ func (h *Host) isDestination(t Tuple) bool {
 	if !h.Router || isNeverRouted(t.Source.Addr()) || isNeverRouted(to) {
 		return h.Local[to]
 	}
-	return h.Route(to).Here
+	return h.Route(Question{Tuple: t}).Here
 }
 
 // isNeverRouted says whether IPv6 forwards nothing from or to an address.

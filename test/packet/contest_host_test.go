@@ -40,7 +40,7 @@ func (c *contest) host() (*model.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.Route = func(to netip.Addr) model.Route { return routeOf(h, local, to) }
+	h.Route = func(q model.Question) model.Route { return routeOf(h, local, q) }
 	return h, nil
 }
 
@@ -65,9 +65,15 @@ func (c *contest) localRoutes() (map[netip.Addr]bool, error) {
 }
 
 // routeOf says where a packet goes, by the routes that the world has.
-func routeOf(h *model.Host, local map[netip.Addr]bool, to netip.Addr) model.Route {
+func routeOf(h *model.Host, local map[netip.Addr]bool, q model.Question) model.Route {
+	to := q.Destination.Addr()
 	if local[to] || to.IsLoopback() {
 		return model.Route{Here: true}
+	}
+	for _, r := range contestRules {
+		if r.chooses(q) {
+			return model.Route{Device: r.to.device, Neighbour: [6]byte(r.to.next.mac()), Known: true}
+		}
 	}
 	for _, m := range []machine{nowhere, blackhole} {
 		if to == m.V4 || to == m.V6 {
