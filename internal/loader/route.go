@@ -28,7 +28,8 @@ type Route struct {
 	Down bool
 	// Why says why so, or why there is no route: a clause with no full stop.
 	Why string
-	// borrows is set if the kernel would take the source from another device.
+	// borrows is set if the source may be one of another device, which the kernel prefers
+	// also to one of this device that is deprecated.
 	borrows bool
 }
 
@@ -120,7 +121,7 @@ func (h *Host) judge(to netip.Addr, found netlink.Route, err error) Route {
 	kernels := route.Source
 	route.Source = h.addresses.lasting(kernels, route.Ifindex)
 	for _, source := range []netip.Addr{kernels, route.Source} {
-		route.borrows = route.borrows || !source.IsGlobalUnicast() || !h.hasOn(route.Ifindex, source)
+		route.borrows = route.borrows || !source.IsGlobalUnicast() || h.addresses.passing[source] || !h.hasOn(route.Ifindex, source)
 	}
 	device := h.byIndex[route.Ifindex]
 	if device == nil {
