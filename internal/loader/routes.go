@@ -17,12 +17,15 @@ type routes struct {
 	// uplinks are the devices by which the host itself reaches others: by a
 	// gateway, or by default.
 	uplinks map[int]bool
+	// advertised are the devices with a route of IPv6 that a router advertisement
+	// has made.
+	advertised map[int]bool
 }
 
 // listRoutes reads the routes of the current namespace, of all tables. Of a table
 // that changes all the time it may miss some.
 func listRoutes() (*routes, error) {
-	r := &routes{uplinks: make(map[int]bool)}
+	r := &routes{uplinks: make(map[int]bool), advertised: make(map[int]bool)}
 	for family, defaults := range map[int]*[]int{unix.AF_INET: &r.default4, unix.AF_INET6: &r.default6} {
 		every := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
 		err := netlink.RouteListFilteredIter(family, every, netlink.RT_FILTER_TABLE, func(route netlink.Route) bool {
@@ -46,6 +49,9 @@ func (r *routes) note(route netlink.Route, defaults *[]int) {
 		hops = []*netlink.NexthopInfo{{LinkIndex: route.LinkIndex, Gw: route.Gw, Via: route.Via}}
 	}
 	for _, hop := range hops {
+		if route.Protocol == unix.RTPROT_RA {
+			r.advertised[hop.LinkIndex] = true
+		}
 		if hop.Gw != nil || hop.Via != nil || isDefault {
 			r.uplinks[hop.LinkIndex] = true
 		}
