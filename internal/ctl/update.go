@@ -54,7 +54,7 @@ func (i *Instance) Update(ctx context.Context, change Change, o UpdateOptions) (
 	p.report.Warnings = append(warnings, p.report.Warnings...)
 	listeners := i.loader.Listeners()
 	p.report.Warnings = append(p.report.Warnings, newForwardWarnings(p.host, listeners, p.report.Added)...)
-	p.report.Warnings = append(p.report.Warnings, answerWarnings(p.host, listeners, p.targets)...)
+	p.report.Warnings = append(p.report.Warnings, answerWarnings(p.host, listeners, newFrontendIndex(p.want), p.targets)...)
 	return p.report, nil
 }
 
@@ -65,6 +65,8 @@ type plan struct {
 	before *state
 	// targets are the backends that are new to their forwards.
 	targets []target
+	// want are the forwards that there shall be.
+	want []Forward
 	// leaves is set if some packets leave this host again.
 	leaves bool
 }
@@ -105,8 +107,10 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 			d.Settings.MaxFlows, i.maxFlows)
 	}
 	p.targets = newTargets(have, r)
+	p.want = want
 	p.leaves = anyElsewhere(p.host, want)
 	r.Notes = append(expiryNotes(r.Expired), sourceNotes(p.host, p.targets)...)
+	r.Notes = append(r.Notes, surprises(p.host, want, r.Added, p.targets)...)
 	r.Warnings = routeWarnings(p.host, p.targets)
 	p.report = r
 	return p, nil
