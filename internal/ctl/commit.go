@@ -40,6 +40,7 @@ func prepare(d *loader.Dataplane, p *plan) (*transaction, error) {
 	if err := t.begin(p.report); err != nil {
 		return nil, err
 	}
+	t.rememberDevices()
 	if err := t.decide(p.report); err != nil {
 		return nil, err
 	}
@@ -115,25 +116,32 @@ func (t *transaction) publish(states []*state, frontends maps.FrontendTable) err
 // that is not there now has none; the next command looks again.
 func (t *transaction) frontends(s *state) []maps.Frontend {
 	var frontends []maps.Frontend
-	for _, k := range s.alive() {
-		f := maps.Frontend{
-			Forward:   k.ID,
-			Protocol:  k.Protocol,
-			Address:   k.Address,
-			PortFirst: k.PortFirst,
-			PortLast:  k.PortLast,
-		}
+	var claims []claim
+	alive := s.alive()
+	for i, k := range alive {
 		if len(k.Devices) == 0 {
-			frontends = append(frontends, f)
+			frontends = append(frontends, frontendOf(k, 0))
+			continue
 		}
-		for _, device := range k.Devices {
-			if ifindex, ok := t.host.Ifindex(device); ok {
-				f.Ifindex = uint32(ifindex)
-				frontends = append(frontends, f)
-			}
-		}
+		claims = append(claims, claimsOf(&t.host.Devices, i, forwardFromKernel(k, k.Terms(s.epoch)).Frontend)...)
+	}
+	hold, _ := settleClaims(claims)
+	for _, c := range hold {
+		frontends = append(frontends, frontendOf(alive[c.owner], c.ifindex))
 	}
 	return frontends
+}
+
+// frontendOf is where a forward is looked up by what arrives on a device, or on any.
+func frontendOf(k maps.Forward, ifindex int) maps.Frontend {
+	return maps.Frontend{
+		Forward:   k.ID,
+		Protocol:  k.Protocol,
+		Address:   k.Address,
+		Ifindex:   uint32(ifindex),
+		PortFirst: k.PortFirst,
+		PortLast:  k.PortLast,
+	}
 }
 
 // ports returns the table that serves all of these states.

@@ -100,9 +100,14 @@ func newForwardWarnings(host *loader.Host, listeners *loader.Listeners, added []
 
 // addMissingDevices says to which devices a forward is bound that are not there.
 func (m *messages) addMissingDevices(host *loader.Host, f Forward) {
+	const later = "%s takes effect there when it has come and a command of xfwd has run"
 	for _, device := range f.Frontend.Devices {
-		if _, found := host.Ifindex(device); !found {
-			m.add("there is no device %s: %s takes effect there when it has come and a command of xfwd has run", device, f.Frontend)
+		if prefix, isPattern := pattern(device); isPattern {
+			if len(host.Beginning(prefix)) == 0 {
+				m.add("there is no device whose name begins with %s: "+later, prefix, f.Frontend)
+			}
+		} else if _, found := host.Ifindex(device); !found {
+			m.add("there is no device %s: "+later, device, f.Frontend)
 		}
 	}
 }

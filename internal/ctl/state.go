@@ -21,6 +21,9 @@ type state struct {
 	backends map[uint32]backend
 	// ofForward are the ids of the slots of each forward.
 	ofForward map[uint32][]uint32
+	// renamed are the devices that forwards have followed to another name since the
+	// kernel's maps were written.
+	renamed []renamed
 }
 
 // backend is a slot in use: what packets see of it, and what it is to its forward.
@@ -55,7 +58,21 @@ func readState(d *loader.Dataplane) (*state, error) {
 	for id, info := range infos {
 		s.put(backend{slots[id], info})
 	}
-	return s, nil
+	return s, s.followDevices(d)
+}
+
+// followDevices is follow, where some forward is bound to a device.
+func (s *state) followDevices(d *loader.Dataplane) error {
+	for _, k := range s.all {
+		if len(k.Devices) > 0 {
+			devices, err := d.Devices()
+			if err == nil {
+				s.follow(devices)
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 // last is the highest id.

@@ -95,8 +95,3 @@ func (m *messages) addJoinedNetworks(host *loader.Host, targets []target) {
 		}
 	}
 }
-
-// arrivesBy says whether packets that arrive by a device may be for the frontend.
-func (f Frontend) arrivesBy(device string) bool {
-	return len(f.Devices) == 0 || slices.Contains(f.Devices, device)
-}

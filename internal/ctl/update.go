@@ -90,7 +90,7 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	if p.host, err = i.loader.Host(); err != nil {
 		return p, classify(err)
 	}
-	r := Report{Expired: p.before.known(p.before.expired())}
+	r := Report{Expired: p.before.known(p.before.expired()), Renamed: renameNotes(p.before)}
 	r.Added, r.Removed, r.Changed, r.Kept = Difference(have, want)
 	if err := checkCapacity(len(want)); err != nil {
 		return p, err
@@ -102,6 +102,9 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 			}
 		}
 	}
+	if err := checkClaims(&p.host.Devices, want, r.Added); err != nil {
+		return p, err
+	}
 	if d != nil && i.maxFlows != 0 && i.maxFlows != d.Settings.MaxFlows {
 		return p, Errorf(ErrConflict, "the flow table is made for %d flows and cannot be resized; `xfwd save`, `xfwd unload`, then `xfwd restore --max-flows %d`",
 			d.Settings.MaxFlows, i.maxFlows)
@@ -109,7 +112,8 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	p.targets = newTargets(have, r)
 	p.want = want
 	p.leaves = anyElsewhere(p.host, want)
-	r.Notes = append(expiryNotes(r.Expired), sourceNotes(p.host, p.targets)...)
+	r.Notes = append(expiryNotes(r.Expired), r.Renamed...)
+	r.Notes = append(r.Notes, sourceNotes(p.host, p.targets)...)
 	r.Notes = append(r.Notes, surprises(p.host, want, r.Added, p.targets)...)
 	r.Warnings = routeWarnings(p.host, p.targets)
 	p.report = r

@@ -12,10 +12,8 @@ import (
 // Host is what a command knows of the namespace's addresses, devices and routes.
 // It is not safe for concurrent use.
 type Host struct {
+	Devices
 	namespace *Namespace
-	devices   []*device
-	byName    map[string]*device
-	byIndex   map[int]*device
 	addresses hostAddresses
 	routes    *routes
 	// known are the routes that Route has found.
@@ -29,14 +27,14 @@ type Host struct {
 func (l *Loader) Host() (*Host, error) {
 	h := &Host{
 		namespace: l.namespace,
-		byName:    make(map[string]*device),
-		byIndex:   make(map[int]*device),
 		known:     make(map[netip.Addr]Route),
 	}
 	err := l.namespace.Do(func() (err error) {
-		if h.devices, err = listDevices(); err != nil {
+		list, err := listDevices()
+		if err != nil {
 			return err
 		}
+		h.Devices = newDevices(list)
 		for _, d := range h.devices {
 			d.peer = d.leadsToOneHost()
 		}
@@ -49,29 +47,7 @@ func (l *Loader) Host() (*Host, error) {
 		h.ephemeral, err = readPortRange(ephemeralPorts)
 		return err
 	})
-	for _, d := range h.devices {
-		h.byName[d.name], h.byIndex[d.ifindex] = d, d
-	}
 	return h, err
-}
-
-// Ifindex returns the number of a device.
-func (h *Host) Ifindex(name string) (ifindex int, ok bool) {
-	d, ok := h.byName[name]
-	if !ok {
-		return 0, false
-	}
-	return d.ifindex, true
-}
-
-// Master returns the bridge, bond or team whose port a device is: that is where
-// packets have arrived, as far as forwards are concerned. It is empty for other
-// devices.
-func (h *Host) Master(name string) string {
-	if d := h.byName[name]; d != nil && d.master != nil {
-		return d.master.name
-	}
-	return ""
 }
 
 // HasAddress says whether an address is the host's.

@@ -16,7 +16,10 @@ const (
 	// MaxForwards is the number of forward ids, of which 0 is none.
 	MaxForwards = 16384
 	// MaxDevices is how many devices a forward can be bound to.
-	MaxDevices = len(bpf.XfwdForwardInfo{}.Devices)
+	MaxDevices = len(bpf.XfwdForwardInfo{}.DeviceIfindexes)
+	// DevicesSize is how many bytes the names of a forward's devices may have, each with
+	// one more.
+	DevicesSize = len(bpf.XfwdForwardInfo{}.Devices)
 	// MaxComment is the longest comment, in bytes.
 	MaxComment = len(bpf.XfwdForwardInfo{}.Comment)
 )
@@ -60,10 +63,13 @@ type Forward struct {
 	Address             netip.Addr
 	PortFirst, PortLast uint16
 	Devices             []string
-	Name                string
-	Comment             string
-	Source              Source
-	Balance             Balance
+	// Known are what the devices were when a command last saw them, in the order of
+	// Devices. It may be shorter, and is zero for what was not there and for patterns.
+	Known   []KnownDevice
+	Name    string
+	Comment string
+	Source  Source
+	Balance Balance
 	// Affinity is how long a client stays with its backend, in whole seconds;
 	// zero is off.
 	Affinity time.Duration
@@ -128,11 +134,7 @@ func (s *Set) Forwards() (map[uint32]Forward, error) {
 			Balance:   Balance(k.Balance),
 			Affinity:  time.Duration(k.Affinity) * time.Second,
 		}
-		for i := range info.Devices {
-			if name := text(info.Devices[i][:]); name != "" {
-				f.Devices = append(f.Devices, name)
-			}
-		}
+		f.Devices, f.Known = devicesFromKernel(&info)
 		forwards[id] = f
 	}
 	return forwards, nil
@@ -184,9 +186,7 @@ func (s *Set) PutForwards(forwards []Forward) error {
 		}
 		copy(infos[i].Name[:], f.Name)
 		copy(infos[i].Comment[:], f.Comment)
-		for n, device := range f.Devices {
-			copy(infos[i].Devices[n][:], device)
-		}
+		devicesToKernel(&infos[i], f.Devices, f.Known)
 		packetParts[i] = bpf.XfwdForward{
 			Born:      f.Born,
 			Dies:      f.Dies,

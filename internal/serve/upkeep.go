@@ -90,6 +90,9 @@ func (u *upkeep) Reconciled(took time.Duration, r ctl.Report, err error) {
 		return
 	}
 	u.expired(r.Expired)
+	for _, note := range r.Renamed {
+		fmt.Fprintf(u.log, "note: %s\n", oneLine(note))
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if all := strings.Join(r.Warnings, "\n"); all != u.warnings {

@@ -111,7 +111,7 @@ func TestAddSaysThatTargetIsOnLoopbackOnly(t *testing.T) {
 			t.Errorf("port 13000 of %v: %v, want a refusal", host, err)
 		}
 	}
-	net.Host.Echo("tcp", ":3000")
+	net.Host.Echo("tcp", net.HostAddr.V4.String()+":3000")
 	mustNotTell(t, x.Add("81", "3000").Stderr, "listens on")
 	mustNotTell(t, x.Add("127.0.0.1:82", "127.0.0.1:3001").Stderr, "listens on")
 }
