@@ -31,6 +31,7 @@ type environment struct {
 // dataplane is what commands use of a ctl.Instance.
 type dataplane interface {
 	Update(context.Context, ctl.Change, ctl.UpdateOptions) (ctl.Report, error)
+	AwaitDevices(context.Context, []ctl.Forward) ([]string, error)
 	Forwards(context.Context) ([]ctl.Forward, error)
 	Counters(context.Context) ([]ctl.ForwardCounters, error)
 	Flows(context.Context, ctl.FlowFilter) iter.Seq2[ctl.Flow, error]
