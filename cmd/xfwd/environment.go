@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 // environment is everything that commands use of the world around them.
@@ -84,7 +85,9 @@ func deviceNames() []string {
 	}
 	var names []string
 	for _, i := range interfaces {
-		names = append(names, i.Name)
+		if figures.Printable(i.Name) == i.Name {
+			names = append(names, i.Name)
+		}
 	}
 	return names
 }

@@ -52,7 +52,7 @@ func (s *state) follow(devices *loader.Devices) {
 }
 
 // renameDevices returns a forward whose devices have the names that they have now, and
-// which of them are new.
+// which of them are new. A name that no forward can be given is not followed to.
 func renameDevices(devices *loader.Devices, k maps.Forward) (next maps.Forward, changes []renamed) {
 	next = k
 	for i, word := range k.Devices {
@@ -60,7 +60,8 @@ func renameDevices(devices *loader.Devices, k maps.Forward) (next maps.Forward, 
 			break
 		}
 		name, found := devices.Recognise(k.Known[i])
-		if !found || devices.Know(word) == k.Known[i] {
+		_, isPattern := pattern(name)
+		if !found || devices.Know(word) == k.Known[i] || isPattern || checkMainName(name) != nil {
 			continue
 		}
 		if len(changes) == 0 {

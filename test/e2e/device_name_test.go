@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/xfwd/xfwd/test/lab"
 )
@@ -300,4 +301,38 @@ func fileOf(t *testing.T, content string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// Names of devices can have any bytes, which reach no terminal.
+func TestNamesOfDevicesArePrintable(t *testing.T) {
+	t.Parallel()
+	net := lab.New(t).Direct()
+	net.SecondLink()
+	x := net.Host.XFWD()
+	x.Add("80", "30080", "--device", "eth1")
+	net.Host.Rename("eth1", "e\x1b[2Jth\xff")
+	var all string
+	for _, command := range [][]string{
+		{"status"}, {"list"}, {"show", "80"}, {"save", "-"}, {"status", "-o", "json"}, {"status", "-o", "yaml"},
+		{"add", "81", "30081", "--device", "e\x1b[2Jth"}, {"add", "82", "198.18.4.2:80"},
+	} {
+		result := x.Run(command...)
+		all += result.Stdout + result.Stderr
+	}
+	for _, r := range all {
+		if r < ' ' && r != '\n' || r == 0x7f {
+			t.Errorf("%q is printed in:\n%q", r, all)
+			break
+		}
+	}
+	if !utf8.ValidString(all) {
+		t.Errorf("some of this is no text:\n%q", all)
+	}
+	if !strings.Contains(all, `e\x1b[2Jth\xff`) {
+		t.Errorf("the device is not shown:\n%s", all)
+	}
+	// A name that no forward can be given is not followed to.
+	if got := devices(x); !strings.HasPrefix(got, "80/tcp on eth1") {
+		t.Errorf("the forwards are %s", got)
+	}
 }
