@@ -32,8 +32,8 @@ func (i *Instance) AwaitDevices(ctx context.Context, forwards []Forward) (missin
 			stop()
 		}
 	}
-	failed := i.loader.Events(ctx, look, func(e loader.Event) {
-		if e == loader.HostChanged {
+	failed := i.loader.Events(ctx, look, func(c loader.Change) {
+		if c.HasHost() {
 			look()
 		}
 	})

@@ -40,13 +40,11 @@ func claimsOf(devices *loader.Devices, owner int, f Frontend) []claim {
 	best := make(map[int]claim)
 	for _, word := range f.Devices {
 		prefix, isPattern := pattern(word)
-		rank, found := len(prefix), []int(nil)
-		if isPattern {
-			found = devices.Beginning(prefix)
-		} else if ifindex, is := devices.Ifindex(word); is {
-			rank, found = byName, []int{ifindex}
+		rank := len(prefix)
+		if !isPattern {
+			rank = byName
 		}
-		for _, ifindex := range found {
+		for _, ifindex := range devicesOf(devices, word) {
 			if other, has := best[ifindex]; !has || other.rank < rank {
 				best[ifindex] = claim{claimPlace{f.Protocol, f.Address, f.Ports.Single()}, ifindex, f.Ports, rank, owner, word}
 			}
@@ -120,6 +118,9 @@ func checkClaims(devices *loader.Devices, want, added []Forward) error {
 	}
 	var claims []claim
 	for i, f := range want {
+		if len(f.Frontend.Devices) == 0 {
+			continue
+		}
 		claims = append(claims, claimsOf(devices, i, f.Frontend)...)
 	}
 	_, lose := settleClaims(claims)
@@ -148,13 +149,11 @@ func checkClaims(devices *loader.Devices, want, added []Forward) error {
 // its packets by another name of that device, which it got after both were added.
 func lostDeviceWarnings(host *loader.Host, s *state) []string {
 	var warnings messages
-	alive := s.alive()
-	frontend := func(owner int) Frontend { return forwardFromKernel(alive[owner], alive[owner].Terms(s.epoch)).Frontend }
+	bound := s.bound()
+	frontend := func(owner int) Frontend { return forwardFromKernel(bound[owner], bound[owner].Terms(s.epoch)).Frontend }
 	var claims []claim
-	for i, k := range alive {
-		if len(k.Devices) > 0 {
-			claims = append(claims, claimsOf(&host.Devices, i, frontend(i))...)
-		}
+	for i := range bound {
+		claims = append(claims, claimsOf(&host.Devices, i, frontend(i))...)
 	}
 	_, lose := settleClaims(claims)
 	for _, pair := range lose {

@@ -96,8 +96,14 @@ func writeEntry(b *bytes.Buffer, f Forward, suffix string) {
 	if f.Affinity != 0 {
 		key(keyAffinity, FormatDuration(f.Affinity))
 	}
+	if f.AffinityGroup != "" {
+		key(keyGroup, yamlWord(f.AffinityGroup))
+	}
 	if f.Check != (Check{}) {
 		key(keyCheck, yamlWord(f.Check.String()))
+	}
+	if f.MSS != MSSAuto {
+		key(keyMSS, yamlWord(f.MSS.String()))
 	}
 	if f.Comment != "" {
 		key(keyComment, yamlWord(f.Comment))

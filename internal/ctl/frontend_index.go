@@ -17,16 +17,16 @@ type frontendIndex struct {
 
 // indexedForward is a forward, in the order of first ports.
 type indexedForward struct {
-	Forward
+	*Forward
 	// highest is the last port that this forward, or one before it, has.
 	highest uint16
 }
 
 func newFrontendIndex(forwards []Forward) *frontendIndex {
 	x := &frontendIndex{byProtocol: make(map[Protocol][]indexedForward)}
-	for _, f := range forwards {
-		p := f.Frontend.Protocol
-		x.byProtocol[p] = append(x.byProtocol[p], indexedForward{Forward: f})
+	for i := range forwards {
+		p := forwards[i].Frontend.Protocol
+		x.byProtocol[p] = append(x.byProtocol[p], indexedForward{Forward: &forwards[i]})
 	}
 	for _, sorted := range x.byProtocol {
 		slices.SortStableFunc(sorted, func(a, b indexedForward) int { return a.Frontend.Ports.Compare(b.Frontend.Ports) })
@@ -49,7 +49,7 @@ func (x *frontendIndex) covering(host *loader.Host, t target) (Forward, bool) {
 	for i := behind - 1; i >= 0 && sorted[i].highest >= ports.First; i-- {
 		f := sorted[i].Forward
 		if f.Frontend.Ports.Overlaps(ports) && !f.Frontend.Equal(t.forward.Frontend) && f.Frontend.meets(host, t.backend) {
-			return f, true
+			return *f, true
 		}
 	}
 	return Forward{}, false

@@ -37,6 +37,9 @@ func (m *messages) addForeignAddresses(host *loader.Host, added []Forward) {
 // addChains says which forwards lead to another one. Packets are translated once, so the
 // second does not apply to what the first has translated.
 func (m *messages) addChains(host *loader.Host, forwards, added []Forward) {
+	if len(added) == 0 {
+		return
+	}
 	all, fresh := newFrontendIndex(forwards), newFrontendIndex(added)
 	isNew := make(map[frontendKey]bool, len(added))
 	for _, f := range added {

@@ -53,9 +53,13 @@ const advertisedOnlyToHosts = "1"
 func (h *Host) AcceptRouters() []string {
 	var settings []string
 	_ = h.namespace.Do(func() error {
+		advertised := advertised()
 		for _, d := range h.devices {
+			if !advertised[d.ifindex] {
+				continue
+			}
 			name := "net.ipv6.conf." + dotsAndSlashes.Replace(d.name) + ".accept_ra"
-			if value, err := readSysctl(name, shortSysctl); err == nil && value == advertisedOnlyToHosts && h.routes.advertised[d.ifindex] {
+			if value, err := readSysctl(name, shortSysctl); err == nil && value == advertisedOnlyToHosts {
 				settings = append(settings, name+"=2")
 			}
 		}

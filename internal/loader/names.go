@@ -18,8 +18,8 @@ type Devices struct {
 	byIndex map[int]*device
 }
 
-func newDevices(list []*device) Devices {
-	d := Devices{devices: list, byName: make(map[string]*device), byIndex: make(map[int]*device)}
+func indexDevices(list []*device) Devices {
+	d := Devices{devices: list, byName: make(map[string]*device, len(list)), byIndex: make(map[int]*device, len(list))}
 	for _, device := range list {
 		for _, name := range device.otherNames {
 			d.byName[name] = device
@@ -42,7 +42,7 @@ func (n *Namespace) devices() (*Devices, error) {
 		list, err = listDevices()
 		return err
 	})
-	devices := newDevices(list)
+	devices := indexDevices(list)
 	return &devices, err
 }
 

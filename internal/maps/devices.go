@@ -17,6 +17,9 @@ type KnownDevice struct {
 }
 
 func devicesFromKernel(info *bpf.XfwdForwardInfo) (names []string, known []KnownDevice) {
+	if info.Devices[0] == 0 {
+		return nil, nil // as most forwards
+	}
 	rest := string(info.Devices[:])
 	for i := range MaxDevices {
 		name, after, _ := strings.Cut(rest, "\x00")

@@ -19,6 +19,8 @@ type Host struct {
 	Router bool
 	// Route says where a packet to an address goes.
 	Route func(netip.Addr) Route
+	// RuleMSS are the smallest MSS that rules of netfilter set, of IPv4 and IPv6; 0 is none.
+	RuleMSS [2]uint16
 	// Ephemeral are ports that the kernel gives to the host's own sockets,
 	// Masquerade those that masqueraded flows get.
 	Ephemeral, Masquerade maps.PortRange
@@ -86,12 +88,14 @@ func isLinkLocal(a netip.Addr) bool { return a.IsLinkLocalUnicast() }
 // isLoopback: 127.0.0.0/8 (RFC 1122 3.2.1.3) and ::1 (RFC 4291 2.5.3).
 func isLoopback(a netip.Addr) bool { return a.IsLoopback() }
 
-// isNobodys says whether no single machine has an address: multicast, the class E
-// with the broadcast address, and the unspecified address.
+// isNobodys says whether no single machine has an address: multicast, broadcast and
+// the unspecified address.
 func isNobodys(a netip.Addr) bool {
 	return isMulticast(a) || a.IsUnspecified()
 }
 
+// isMulticast: 224.0.0.0/4, ff00::/8 and the broadcast address. The rest of
+// 240.0.0.0/4 is unicast, as Linux has it.
 func isMulticast(a netip.Addr) bool {
-	return a.IsMulticast() || a.Is4() && a.As4()[0] >= 240
+	return a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }

@@ -100,12 +100,14 @@ func (c *contest) changeRoutes() error {
 		c.model.Host.Router = on
 		return nil
 	}
-	c.note(noted("the routes have changed"))
+	c.note(noted("the routes and the rules of netfilter have changed"))
 	settings, err := c.set.Settings()
 	if err != nil {
 		return err
 	}
 	settings.RouteGeneration++
 	c.model.RouteGeneration++
+	settings.MSS4, settings.MSS6 = one(c.dice, uint16(0), 1280), one(c.dice, uint16(0), 1220)
+	c.model.Host.RuleMSS = [2]uint16{settings.MSS4, settings.MSS6}
 	return c.set.PutSettings(settings)
 }
