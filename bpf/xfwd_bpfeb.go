@@ -21,8 +21,10 @@ type XfwdAddress struct {
 type XfwdAddressFlag uint32
 
 const (
-	XfwdAddressFlagADDRESS_LOCAL  XfwdAddressFlag = 1
-	XfwdAddressFlagADDRESS_TARGET XfwdAddressFlag = 2
+	XfwdAddressFlagADDRESS_LOCAL       XfwdAddressFlag = 1
+	XfwdAddressFlagADDRESS_TARGET      XfwdAddressFlag = 2
+	XfwdAddressFlagADDRESS_BACKEND     XfwdAddressFlag = 4
+	XfwdAddressFlagADDRESS_ON_LOOPBACK XfwdAddressFlag = 8
 )
 
 type XfwdAffinity struct {
@@ -138,6 +140,7 @@ const (
 	XfwdDeviceFlagDEVICE_ETHERNET XfwdDeviceFlag = 1
 	XfwdDeviceFlagDEVICE_PEER     XfwdDeviceFlag = 2
 	XfwdDeviceFlagDEVICE_XDP      XfwdDeviceFlag = 4
+	XfwdDeviceFlagDEVICE_STACKED  XfwdDeviceFlag = 8
 )
 
 type XfwdFlow struct {
@@ -163,7 +166,8 @@ type XfwdFlow struct {
 	NextSequence uint32
 	Opened       uint32
 	Flags        uint8
-	Pad          [3]uint8
+	Leaving      uint8
+	Pad          [2]uint8
 }
 
 type XfwdFlowFlag uint32
@@ -205,9 +209,10 @@ type XfwdForward struct {
 	PortFirst     uint16
 	PortLast      uint16
 	Balance       uint8
+	Own           [2]uint8
 	Pad           uint8
 	Mss           [2]uint16
-	Pad2          [6]uint8
+	Pad2          [4]uint8
 }
 
 type XfwdForwardInfo struct {
@@ -291,6 +296,14 @@ const (
 	XfwdHealthHEALTH_DOWN    XfwdHealth = 2
 )
 
+type XfwdListener struct {
+	_        structs.HostLayout
+	Address  XfwdAddress
+	Port     uint16
+	Protocol uint8
+	Pad      uint8
+}
+
 type XfwdMss uint32
 
 const (
@@ -305,6 +318,14 @@ const (
 	XfwdNextHopWayWAY_DEVICE    XfwdNextHopWay = 1
 	XfwdNextHopWayWAY_ETHERNET  XfwdNextHopWay = 2
 	XfwdNextHopWayWAY_PEER      XfwdNextHopWay = 3
+)
+
+type XfwdOwn uint32
+
+const (
+	XfwdOwnOWN_AUTO   XfwdOwn = 0
+	XfwdOwnOWN_ALWAYS XfwdOwn = 1
+	XfwdOwnOWN_NEVER  XfwdOwn = 2
 )
 
 type XfwdPortFlag uint32
@@ -385,9 +406,11 @@ type XfwdScratch struct {
 		Mtu          uint32
 		Reverse      bool
 		Renewed      bool
+		OwnSource    bool
+		_            [1]byte
 		ReopenedPort uint16
+		_            [2]byte
 	}
-	_       [4]byte
 	Flow    XfwdFlow
 	Partner XfwdFlow
 	Route   XfwdTuple
@@ -463,9 +486,10 @@ const (
 )
 
 type XfwdTableAccount struct {
-	_       structs.HostLayout
-	Deleted uint64
-	Evicted uint64
+	_        structs.HostLayout
+	Deleted  uint64
+	Evicted  uint64
+	Inserted uint64
 }
 
 type XfwdTableChanges struct {
@@ -507,6 +531,7 @@ const (
 	XfwdMapFrontends             = "frontends"
 	XfwdMapGroupBackends         = "group_backends"
 	XfwdMapKnownAddresses        = "known_addresses"
+	XfwdMapLoopbackListeners     = "loopback_listeners"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
@@ -634,6 +659,7 @@ type XfwdMapSpecs struct {
 	Frontends           *ebpf.MapSpec `ebpf:"frontends"`
 	GroupBackends       *ebpf.MapSpec `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
+	LoopbackListeners   *ebpf.MapSpec `ebpf:"loopback_listeners"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
 	Ports               *ebpf.MapSpec `ebpf:"ports"`
 	Reasons             *ebpf.MapSpec `ebpf:"reasons"`
@@ -705,6 +731,7 @@ type XfwdMaps struct {
 	Frontends           *ebpf.Map `ebpf:"frontends"`
 	GroupBackends       *ebpf.Map `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
+	LoopbackListeners   *ebpf.Map `ebpf:"loopback_listeners"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
 	Ports               *ebpf.Map `ebpf:"ports"`
 	Reasons             *ebpf.Map `ebpf:"reasons"`
@@ -739,6 +766,7 @@ func (m *XfwdMaps) Close() error {
 		m.Frontends,
 		m.GroupBackends,
 		m.KnownAddresses,
+		m.LoopbackListeners,
 		m.MoreBackendCounters,
 		m.Ports,
 		m.Reasons,

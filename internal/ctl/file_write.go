@@ -99,6 +99,9 @@ func writeEntry(b *bytes.Buffer, f Forward, suffix string) {
 	if f.AffinityGroup != "" {
 		key(keyGroup, yamlWord(f.AffinityGroup))
 	}
+	if f.Own != OwnAuto {
+		key(keyOwn, string(f.Own))
+	}
 	if f.Check != (Check{}) {
 		key(keyCheck, yamlWord(f.Check.String()))
 	}

@@ -16,6 +16,8 @@ type hostAddresses struct {
 	all []netip.Addr
 	// local has the same.
 	local map[netip.Addr]bool
+	// onLoopback are those of the device lo that are no loopback addresses.
+	onLoopback []netip.Addr
 	// primary are the first global addresses of each device, by ifindex.
 	primary4, primary6 map[int]netip.Addr
 	// host4 and host6 are those of the device with the default route, or else
@@ -76,6 +78,9 @@ func newHostAddresses(addresses []netlink.Addr, routes *routes) hostAddresses {
 		if !h.local[ip] {
 			h.local[ip] = true
 			h.all = append(h.all, ip)
+			if a.LinkIndex == loopbackIndex && !ip.IsLoopback() {
+				h.onLoopback = append(h.onLoopback, ip)
+			}
 		}
 		primary := h.primary4
 		if ip.Is6() {
@@ -90,17 +95,26 @@ func newHostAddresses(addresses []netlink.Addr, routes *routes) hostAddresses {
 	return h
 }
 
+// loopbackIndex is the number of the device lo in every namespace.
+const loopbackIndex = 1
+
 // hostAddress returns the address of the first of the devices with a default
-// route that has one, or else of the first device of all.
+// route that has one. If none has one, routers know the host by an address of lo, as
+// in networks without addresses on links. A host without default routes is known by
+// the address of its first device, and lo comes last: an address there is a VIP.
 func hostAddress(defaults []int, primary map[int]netip.Addr) netip.Addr {
 	for _, ifindex := range defaults {
 		if a, ok := primary[ifindex]; ok {
 			return a
 		}
 	}
-	first := 0
+	onLoopback := primary[loopbackIndex]
+	if onLoopback.IsValid() && len(defaults) > 0 {
+		return onLoopback
+	}
+	first := loopbackIndex
 	for ifindex := range primary {
-		if first == 0 || ifindex < first {
+		if ifindex != loopbackIndex && (first == loopbackIndex || ifindex < first) {
 			first = ifindex
 		}
 	}

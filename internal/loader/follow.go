@@ -23,6 +23,10 @@ import (
 // Follow returns the host as it is after a change: it asks for the devices, addresses and
 // routes that the change is about, and takes all else from before.
 func (l *Loader) Follow(before *Host, c Change) (*Host, error) {
+	// What the programs know of lo's addresses is written with those of backends.
+	if c.addresses[loopbackIndex] || c.devices[loopbackIndex] {
+		return nil, ErrWhole
+	}
 	if c.Everything {
 		return l.Host()
 	}

@@ -141,7 +141,7 @@ func TestFollowingIsLookingAnew(t *testing.T) {
 		if _, err := d.AttachTo(host); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(d.Tell(host), d.Maps.PutKnownAddresses(maps.NewKnownAddresses(host.Addresses(), nil), nil)); err != nil {
+		if err := errors.Join(d.Tell(host), d.Maps.PutKnownAddresses(maps.NewKnownAddresses(host.Addresses(), host.LoopbackAddresses(), nil, nil), nil)); err != nil {
 			t.Fatal(err)
 		}
 		targets := []netip.Addr{netip.MustParseAddr("10.9.1.77"), netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8:9::77")}

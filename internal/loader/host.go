@@ -112,6 +112,9 @@ func newHost(namespace *Namespace, f facts) *Host {
 	return h
 }
 
+// Ephemeral are the ports that the kernel gives to the host's own sockets.
+func (h *Host) Ephemeral() maps.PortRange { return h.ephemeral }
+
 // HasAddress says whether an address is the host's.
 func (h *Host) HasAddress(a netip.Addr) bool {
 	return a.IsLoopback() || h.addresses.local[a]
@@ -119,6 +122,9 @@ func (h *Host) HasAddress(a netip.Addr) bool {
 
 // Addresses are the host's own addresses, of all devices and both families.
 func (h *Host) Addresses() []netip.Addr { return h.addresses.all }
+
+// LoopbackAddresses are those of the device lo that are no loopback addresses.
+func (h *Host) LoopbackAddresses() []netip.Addr { return h.addresses.onLoopback }
 
 // Address is the host's own address of the family of an address, or the zero Addr.
 func (h *Host) Address(ipv6 bool) netip.Addr {

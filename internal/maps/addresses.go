@@ -13,12 +13,19 @@ import (
 // KnownAddresses are addresses that the programs know something of.
 type KnownAddresses map[bpf.XfwdAddress]uint8
 
-// NewKnownAddresses says which addresses are the host's own, and which those of backends
-// that are not this host.
-func NewKnownAddresses(local, targets []netip.Addr) KnownAddresses {
-	known := make(KnownAddresses, len(local)+len(targets))
+// NewKnownAddresses says which addresses are the host's own, which of these the device lo
+// has, which those of backends that are not this host, and which of these see their
+// clients' addresses.
+func NewKnownAddresses(local, onLoopback, backends, targets []netip.Addr) KnownAddresses {
+	known := make(KnownAddresses, len(local)+len(backends))
 	for _, a := range local {
 		known[addressToKernel(a)] |= uint8(bpf.XfwdAddressFlagADDRESS_LOCAL)
+	}
+	for _, a := range backends {
+		known[addressToKernel(a)] |= uint8(bpf.XfwdAddressFlagADDRESS_BACKEND)
+	}
+	for _, a := range onLoopback {
+		known[addressToKernel(a)] |= uint8(bpf.XfwdAddressFlagADDRESS_ON_LOOPBACK)
 	}
 	for _, a := range targets {
 		known[addressToKernel(a)] |= uint8(bpf.XfwdAddressFlagADDRESS_TARGET)

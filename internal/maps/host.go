@@ -25,6 +25,8 @@ type Device struct {
 	Peer bool
 	// XDP is set if our XDP program is in its driver.
 	XDP bool
+	// Stacked is set for a device that hands its packets as they are to one below.
+	Stacked bool
 }
 
 // PutDevices makes the programs know these devices, by ifindex, and no others.
@@ -85,6 +87,9 @@ func (d Device) flags() uint8 {
 	}
 	if d.XDP {
 		flags |= bpf.XfwdDeviceFlagDEVICE_XDP
+	}
+	if d.Stacked {
+		flags |= bpf.XfwdDeviceFlagDEVICE_STACKED
 	}
 	return uint8(flags)
 }
