@@ -17,9 +17,9 @@
 #define NAME_SIZE 64
 #define COMMENT_SIZE 256
 #define MAX_DEVICES 8
+#define DEVICES_SIZE 256
 #define MAX_LOOPBACK_LISTENERS 1024
 #define MAX_MARKS 256
-#define DEVICE_NAME_SIZE 16 /* IFNAMSIZ */
 #define PATH_SIZE 128
 
 /* An IPv6 address, or an IPv4 address mapped into IPv6 (::ffff:a.b.c.d, RFC 4291 2.5.5.2), in
@@ -212,7 +212,13 @@ struct forward_info {
 	__u8 name[NAME_SIZE];
 	__u8 comment[COMMENT_SIZE];
 	__u8 affinity_group[NAME_SIZE];
-	__u8 devices[MAX_DEVICES][DEVICE_NAME_SIZE];
+	/* Names of devices, alternative names (up to 127 bytes), and patterns such as ppp+; a zero ends each. */
+	__u8 devices[DEVICES_SIZE];
+	/* What the device of each name was when a command last saw it, so that a renamed device is found again. The identity is
+	 * a hash of what an index that another device has got does not have; an index of 0 is no device.
+	 */
+	__u64 device_identities[MAX_DEVICES];
+	__u32 device_ifindexes[MAX_DEVICES];
 	__u8 protocol;
 	__u8 source; /* SOURCE_* */
 	__u8 pad[6];

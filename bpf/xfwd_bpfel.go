@@ -217,17 +217,19 @@ type XfwdForward struct {
 }
 
 type XfwdForwardInfo struct {
-	_             structs.HostLayout
-	Address       XfwdAddress
-	ExpiresAt     [2]int64
-	Check         [2]XfwdCheck
-	Name          [64]uint8
-	Comment       [256]uint8
-	AffinityGroup [64]uint8
-	Devices       [8][16]uint8
-	Protocol      uint8
-	Source        uint8
-	Pad           [6]uint8
+	_                structs.HostLayout
+	Address          XfwdAddress
+	ExpiresAt        [2]int64
+	Check            [2]XfwdCheck
+	Name             [64]uint8
+	Comment          [256]uint8
+	AffinityGroup    [64]uint8
+	Devices          [256]uint8
+	DeviceIdentities [8]uint64
+	DeviceIfindexes  [8]uint32
+	Protocol         uint8
+	Source           uint8
+	Pad              [6]uint8
 }
 
 type XfwdForwardReasonKey struct {

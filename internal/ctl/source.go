@@ -3,8 +3,10 @@
 package ctl
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/xfwd/xfwd/internal/loader"
 	"github.com/xfwd/xfwd/internal/maps"
@@ -201,8 +203,13 @@ func wayWarnings(host *loader.Host, targets []target) []string {
 		if !families[ipv6] {
 			continue
 		}
-		for _, sysctl := range host.ForwardingOff(ipv6) {
-			warnings.add("%s is 0, which keeps this host from forwarding: `sysctl -w %s=1` changes that", sysctl, sysctl)
+		off := host.ForwardingOff(ipv6)
+		var keep []string
+		if ipv6 && len(off) > 0 {
+			keep = host.AcceptRouters()
+		}
+		for _, sysctl := range off {
+			warnings.add("%s", forwardingAdvice(sysctl, keep))
 		}
 	}
 	if len(families) > 0 {
@@ -211,4 +218,15 @@ func wayWarnings(host *loader.Host, targets []target) []string {
 		}
 	}
 	return warnings.most("backends")
+}
+
+// forwardingAdvice says how to make this host forward. keep are settings that must come
+// first, or the kernel removes the routes that it has from router advertisements.
+func forwardingAdvice(sysctl string, keep []string) string {
+	settings := append(slices.Clone(keep), sysctl+"=1")
+	advice := fmt.Sprintf("%s is 0, which keeps this host from forwarding: `sysctl -w %s` changes that", sysctl, strings.Join(settings, " "))
+	if len(keep) > 0 {
+		advice += "; accept_ra=2 comes first, or the kernel removes the routes that it has from router advertisements"
+	}
+	return advice
 }

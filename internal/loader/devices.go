@@ -30,6 +30,8 @@ const (
 type device struct {
 	name    string
 	ifindex int
+	// otherNames are its alternative names.
+	otherNames []string
 	// kind is what rtnetlink calls it, such as veth, or hardwareKind.
 	kind    string
 	layer   linkLayer
@@ -110,13 +112,14 @@ func newDevices(links []netlink.Link) []*device {
 func newDevice(l netlink.Link) *device {
 	a := l.Attrs()
 	d := &device{
-		name:    a.Name,
-		ifindex: a.Index,
-		kind:    l.Type(),
-		layer:   linkLayerOf(a.EncapType),
-		mtu:     a.MTU,
-		address: a.HardwareAddr,
-		down:    a.RawFlags&unix.IFF_LOWER_UP == 0,
+		name:       a.Name,
+		ifindex:    a.Index,
+		otherNames: a.AltNames,
+		kind:       l.Type(),
+		layer:      linkLayerOf(a.EncapType),
+		mtu:        a.MTU,
+		address:    a.HardwareAddr,
+		down:       a.RawFlags&unix.IFF_LOWER_UP == 0,
 	}
 	if tap, is := l.(*netlink.Tuntap); is {
 		// Packets have the header of virtio, as QEMU and others of its kind want it;

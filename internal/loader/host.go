@@ -16,11 +16,9 @@ import (
 // Host is what a command knows of the namespace's addresses, devices and routes.
 // It is not safe for concurrent use.
 type Host struct {
+	Devices
 	namespace *Namespace
 	facts     facts
-	devices   []*device
-	byName    map[string]*device
-	byIndex   map[int]*device
 	addresses hostAddresses
 	routes    *routes
 	marks     *marks
@@ -102,8 +100,6 @@ func newHost(namespace *Namespace, f facts) *Host {
 	h := &Host{
 		namespace: namespace,
 		facts:     f,
-		byName:    make(map[string]*device, len(f.links)),
-		byIndex:   make(map[int]*device, len(f.links)),
 		routes:    f.routes,
 		known:     make(map[netip.Addr]Route),
 		ephemeral: f.ephemeral,
@@ -111,35 +107,15 @@ func newHost(namespace *Namespace, f facts) *Host {
 	if f.routes == nil {
 		h.routes = &routes{reaches: make(map[int]reach)}
 	}
-	h.devices = newDevices(slices.Collect(gomaps.Values(f.links)))
+	h.Devices = indexDevices(newDevices(slices.Collect(gomaps.Values(f.links))))
 	var addresses []netlink.Addr
 	for _, d := range h.devices {
 		d.peer = f.peers[d.ifindex]
-		h.byName[d.name], h.byIndex[d.ifindex] = d, d
 		addresses = append(addresses, f.addresses[d.ifindex]...)
 	}
 	h.addresses = newHostAddresses(addresses, h.routes)
 	h.marks = newMarks(f.rules, h.devices)
 	return h
-}
-
-// Ifindex returns the number of a device.
-func (h *Host) Ifindex(name string) (ifindex int, ok bool) {
-	d, ok := h.byName[name]
-	if !ok {
-		return 0, false
-	}
-	return d.ifindex, true
-}
-
-// Master returns the bridge, bond or team whose port a device is: that is where
-// packets have arrived, as far as forwards are concerned. It is empty for other
-// devices.
-func (h *Host) Master(name string) string {
-	if d := h.byName[name]; d != nil && d.master != nil {
-		return d.master.name
-	}
-	return ""
 }
 
 // Ephemeral are the ports that the kernel gives to the host's own sockets.

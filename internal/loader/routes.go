@@ -208,6 +208,30 @@ func dumpRoutes(family uint8, table, ifindex int, f func(netlink.Route) bool) er
 	if ifindex != 0 {
 		body = appendAttribute(body, unix.RTA_OIF, uint32Bytes(ifindex))
 	}
+	return dumpRoutesLike(body, table, f)
+}
+
+// advertised returns the devices, by ifindex, with a route of IPv6 that a router
+// advertisement has made. To be asked in their namespace.
+func advertised() map[int]bool {
+	devices := make(map[int]bool)
+	body := make([]byte, unix.SizeofRtMsg)
+	body[0], body[5] = unix.AF_INET6, unix.RTPROT_RA
+	_ = dumpRoutesLike(body, unix.RT_TABLE_UNSPEC, func(route netlink.Route) bool {
+		if route.Protocol != unix.RTPROT_RA {
+			return true
+		}
+		for _, hop := range hopsOf(route) {
+			devices[hop.LinkIndex] = true
+		}
+		return true
+	})
+	return devices
+}
+
+// dumpRoutesLike calls f for the routes, of a table or of all, that a request describes,
+// until it returns false.
+func dumpRoutesLike(body []byte, table int, f func(netlink.Route) bool) error {
 	var failed error
 	err := dumpOf("routes", unix.RTM_GETROUTE, body, func(_ uint16, data []byte) bool {
 		counted.routes.Add(1)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -103,8 +104,8 @@ func (u *upkeep) looked(took time.Duration, r ctl.Report, err error) {
 		return
 	}
 	u.expired(r.Expired)
-	for _, change := range r.SourceChanges {
-		fmt.Fprintf(u.log, "note: %s\n", oneLine(change))
+	for _, note := range slices.Concat(r.Renamed, r.SourceChanges) {
+		fmt.Fprintf(u.log, "note: %s\n", oneLine(note))
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
