@@ -19,6 +19,7 @@
 #define MAX_DEVICES 8
 #define DEVICE_NAME_SIZE 16 /* IFNAMSIZ */
 #define PATH_SIZE 128
+#define MAX_LOCAL_PREFIXES 4096
 
 /* An IPv6 address, or an IPv4 address mapped into IPv6 (::ffff:a.b.c.d, RFC 4291 2.5.5.2), in
  * network order. All zero where "none" or "any" is meant.
@@ -279,13 +280,40 @@ enum device_flag {
 	DEVICE_PEER =
 		2, /* veth or netkit, whose other end is in another namespace, and leads to that only */
 	DEVICE_XDP = 4, /* has our XDP program in its driver */
+	/* Packets of a family that arrive by it have a route whatever their destination, and no device holds addresses
+	 * of services. So an address that the routing table does not forward to is this host's.
+	 */
+	DEVICE_ROUTES_ALL4 = 8,
+	DEVICE_ROUTES_ALL6 = 16,
 };
 
-/* What an address is to us; the value of known_addresses. */
+/* What an address is to us. */
 enum address_flag {
 	ADDRESS_LOCAL = 1, /* this host's, when the control plane last looked */
 	ADDRESS_TARGET =
 		2, /* that of a backend which is not this host and sees its clients' addresses */
+	/* Beside ADDRESS_LOCAL: it is on a device that holds addresses of services, such as that of IPVS. Only a
+	 * frontend that names it means it.
+	 */
+	ADDRESS_SERVICE = 4,
+	ADDRESS_BROADCAST = 8, /* the broadcast address of a network of this host */
+};
+
+/* The value of known_addresses. */
+struct known_address {
+	/* Of ADDRESS_LOCAL: the address from which the kernel answers clients in its network, which has a prefix of so
+	 * many bits, if a program leaves the choice to it.
+	 */
+	struct address answers;
+	__u8 network_bits;
+	__u8 flags; /* ADDRESS_* */
+	__u8 pad[2];
+};
+
+/* A prefix whose addresses are all this host's, by a route of type local. */
+struct local_prefix_key {
+	__u32 prefix_length; /* bits */
+	struct address address;
 };
 
 /* What the control plane may change at run time. */

@@ -104,7 +104,7 @@ static __always_inline bool redirect_remote(struct bpf_sock_addr *ctx, struct re
 	if (select_target(forward, &asking, protocol == IPPROTO_UDP, target) != REASON_NONE)
 		return false;
 	loopback = address_is_loopback(&to->address) || address_is_unspecified(&to->address);
-	if (!with_address && !loopback && !address_is_known_local(&to->address))
+	if (!with_address && !loopback && !address_flags_are_public(address_flags(&to->address)))
 		return false;
 
 	to->port = target->port;

@@ -21,8 +21,10 @@ type XfwdAddress struct {
 type XfwdAddressFlag uint32
 
 const (
-	XfwdAddressFlagADDRESS_LOCAL  XfwdAddressFlag = 1
-	XfwdAddressFlagADDRESS_TARGET XfwdAddressFlag = 2
+	XfwdAddressFlagADDRESS_LOCAL     XfwdAddressFlag = 1
+	XfwdAddressFlagADDRESS_TARGET    XfwdAddressFlag = 2
+	XfwdAddressFlagADDRESS_SERVICE   XfwdAddressFlag = 4
+	XfwdAddressFlagADDRESS_BROADCAST XfwdAddressFlag = 8
 )
 
 type XfwdAffinity struct {
@@ -132,9 +134,11 @@ type XfwdDevice struct {
 type XfwdDeviceFlag uint32
 
 const (
-	XfwdDeviceFlagDEVICE_ETHERNET XfwdDeviceFlag = 1
-	XfwdDeviceFlagDEVICE_PEER     XfwdDeviceFlag = 2
-	XfwdDeviceFlagDEVICE_XDP      XfwdDeviceFlag = 4
+	XfwdDeviceFlagDEVICE_ETHERNET    XfwdDeviceFlag = 1
+	XfwdDeviceFlagDEVICE_PEER        XfwdDeviceFlag = 2
+	XfwdDeviceFlagDEVICE_XDP         XfwdDeviceFlag = 4
+	XfwdDeviceFlagDEVICE_ROUTES_ALL4 XfwdDeviceFlag = 8
+	XfwdDeviceFlagDEVICE_ROUTES_ALL6 XfwdDeviceFlag = 16
 )
 
 type XfwdFlow struct {
@@ -269,6 +273,20 @@ const (
 	XfwdHealthHEALTH_UP      XfwdHealth = 1
 	XfwdHealthHEALTH_DOWN    XfwdHealth = 2
 )
+
+type XfwdKnownAddress struct {
+	_           structs.HostLayout
+	Answers     XfwdAddress
+	NetworkBits uint8
+	Flags       uint8
+	Pad         [2]uint8
+}
+
+type XfwdLocalPrefixKey struct {
+	_            structs.HostLayout
+	PrefixLength uint32
+	Address      XfwdAddress
+}
 
 type XfwdNextHopWay uint32
 
@@ -475,6 +493,7 @@ const (
 	XfwdMapFrontendRanges        = "frontend_ranges"
 	XfwdMapFrontends             = "frontends"
 	XfwdMapKnownAddresses        = "known_addresses"
+	XfwdMapLocalPrefixes         = "local_prefixes"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
@@ -597,6 +616,7 @@ type XfwdMapSpecs struct {
 	FrontendRanges      *ebpf.MapSpec `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.MapSpec `ebpf:"frontends"`
 	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
+	LocalPrefixes       *ebpf.MapSpec `ebpf:"local_prefixes"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
 	Ports               *ebpf.MapSpec `ebpf:"ports"`
 	Reasons             *ebpf.MapSpec `ebpf:"reasons"`
@@ -667,6 +687,7 @@ type XfwdMaps struct {
 	FrontendRanges      *ebpf.Map `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.Map `ebpf:"frontends"`
 	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
+	LocalPrefixes       *ebpf.Map `ebpf:"local_prefixes"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
 	Ports               *ebpf.Map `ebpf:"ports"`
 	Reasons             *ebpf.Map `ebpf:"reasons"`
@@ -700,6 +721,7 @@ func (m *XfwdMaps) Close() error {
 		m.FrontendRanges,
 		m.Frontends,
 		m.KnownAddresses,
+		m.LocalPrefixes,
 		m.MoreBackendCounters,
 		m.Ports,
 		m.Reasons,

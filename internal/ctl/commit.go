@@ -108,7 +108,9 @@ func (t *transaction) publish(states []*state, frontends maps.FrontendTable) err
 	if err := t.d.Maps.PutPorts(t.ports(states)); err != nil {
 		return err
 	}
-	return t.d.Maps.PutKnownAddresses(t.host.Addresses(), t.targets(states))
+	known := t.host.KnownAddresses()
+	known.Targets = t.targets(states)
+	return t.d.Maps.PutKnownAddresses(known)
 }
 
 // frontends returns where the alive forwards of a state are looked up. A device

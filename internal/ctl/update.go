@@ -107,6 +107,7 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	p.targets = newTargets(have, r)
 	p.leaves = anyElsewhere(p.host, want)
 	r.Notes = append(expiryNotes(r.Expired), sourceNotes(p.host, p.targets)...)
+	r.Notes = append(r.Notes, serviceNotes(p.host, r.Added)...)
 	r.Warnings = routeWarnings(p.host, p.targets)
 	p.report = r
 	return p, nil

@@ -7,11 +7,18 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/xfwd/xfwd/internal/maps"
 )
 
 // hostAddresses are the addresses of the current namespace.
 type hostAddresses struct {
-	all []netip.Addr
+	// local are all, those included that are the host's by a route only; services are
+	// those that only a frontend which names them means, by the number of their device.
+	local    map[netip.Addr]maps.LocalAddress
+	services map[int][]netip.Addr
+	// prefixes are the host's by a route.
+	prefixes []netip.Prefix
 	// primary are the first global addresses of each device, by ifindex.
 	primary4, primary6 map[int]netip.Addr
 	// host4 and host6 are those of the device with the default route, or else
@@ -20,8 +27,8 @@ type hostAddresses struct {
 }
 
 // listAddresses reads the addresses of the current namespace.
-func listAddresses(routes *routes) (hostAddresses, error) {
-	h := hostAddresses{primary4: make(map[int]netip.Addr), primary6: make(map[int]netip.Addr)}
+func listAddresses(routes *routes, service serviceTest) (hostAddresses, error) {
+	h := hostAddresses{local: make(map[netip.Addr]maps.LocalAddress), primary4: make(map[int]netip.Addr), primary6: make(map[int]netip.Addr)}
 	var addresses []netlink.Addr
 	err := dump("addresses", func() (err error) {
 		addresses, err = netlink.AddrList(nil, netlink.FAMILY_ALL)
@@ -30,12 +37,24 @@ func listAddresses(routes *routes) (hostAddresses, error) {
 	if err != nil {
 		return h, err
 	}
+	var services []netlink.Addr
+	first := make(map[netip.Prefix]netip.Addr)
 	for _, a := range addresses {
 		ip := addrFrom(a.IP)
 		if !ip.IsValid() {
 			continue
 		}
-		h.all = append(h.all, ip)
+		bits, _ := a.Mask.Size()
+		if service(a.LinkIndex, bits, ip) {
+			services = append(services, a)
+			continue
+		}
+		// The kernel answers a network from the first address that it has there.
+		network := netip.PrefixFrom(ip, bits).Masked()
+		if _, has := first[network]; !has {
+			first[network] = ip
+		}
+		h.local[ip] = maps.LocalAddress{Network: network, Answers: first[network]}
 		primary := h.primary4
 		if ip.Is6() {
 			primary = h.primary6
@@ -44,6 +63,10 @@ func listAddresses(routes *routes) (hostAddresses, error) {
 			primary[a.LinkIndex] = ip
 		}
 	}
+	for _, a := range services {
+		h.noteService(a.LinkIndex, addrFrom(a.IP))
+	}
+	h.noteRoutes(routes.local, service)
 	h.host4 = hostAddress(routes.default4, h.primary4)
 	h.host6 = hostAddress(routes.default6, h.primary6)
 	return h, nil
@@ -59,12 +82,17 @@ func hostAddress(defaults []int, primary map[int]netip.Addr) netip.Addr {
 	}
 	first := 0
 	for ifindex := range primary {
-		if first == 0 || ifindex < first {
+		// Loopback has addresses that others know the host by, such as those of anycast, but
+		// none that is its own.
+		if first == 0 || first == loopbackIfindex || ifindex < first && ifindex != loopbackIfindex {
 			first = ifindex
 		}
 	}
 	return primary[first]
 }
+
+// loopbackIfindex is the number of lo, the first device of every namespace.
+const loopbackIfindex = 1
 
 // addrFrom returns an address as the rest of xfwd has it, or the zero Addr.
 func addrFrom(ip net.IP) netip.Addr {

@@ -16,10 +16,10 @@ import (
 type Event int
 
 const (
-	// NextHopsChanged: a route, a rule, or the link-layer address of a neighbour.
+	// NextHopsChanged: a route, or the link-layer address of a neighbour.
 	NextHopsChanged Event = iota
-	// HostChanged: devices or addresses, or so much at once that the kernel could
-	// not tell all of it.
+	// HostChanged: devices, addresses, rules or default routes, or so much at once that
+	// the kernel could not tell all of it.
 	HostChanged
 )
 
@@ -67,11 +67,30 @@ func (l *Loader) Events(ctx context.Context, begun func(), yield func(Event)) er
 				if n, err := netlink.NeighDeserialize(m.Data); err == nil && heard(neighbours, n, m.Header.Type == unix.RTM_DELNEIGH) {
 					yield(NextHopsChanged)
 				}
+			case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+				if tellsOfHost(m.Data) {
+					yield(HostChanged)
+				} else {
+					yield(NextHopsChanged)
+				}
+			case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+				// Whether every packet finds a route depends on them.
+				yield(HostChanged)
 			default:
 				yield(NextHopsChanged)
 			}
 		}
 	}
+}
+
+// tellsOfHost says whether a message about a route is about the host's own addresses, or
+// about a default route.
+func tellsOfHost(data []byte) bool {
+	if len(data) < unix.SizeofRtMsg {
+		return false
+	}
+	route := nl.DeserializeRtMsg(data)
+	return route.Table == unix.RT_TABLE_LOCAL || route.Dst_len == 0
 }
 
 // neighbour is how neighbours are told apart.

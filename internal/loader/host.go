@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/xfwd/xfwd/internal/maps"
 )
 
@@ -18,6 +20,7 @@ type Host struct {
 	byIndex   map[int]*device
 	addresses hostAddresses
 	routes    *routes
+	rules     rules
 	// known are the routes that Route has found.
 	known map[netip.Addr]Route
 	// ephemeral are the ports that the kernel gives to the host's own sockets.
@@ -38,20 +41,21 @@ func (l *Loader) Host() (*Host, error) {
 			return err
 		}
 		for _, d := range h.devices {
+			h.byName[d.name], h.byIndex[d.ifindex] = d, d
 			d.peer = d.leadsToOneHost()
 		}
 		if h.routes, err = listRoutes(); err != nil {
 			return err
 		}
-		if h.addresses, err = listAddresses(h.routes); err != nil {
+		if h.rules, err = listRules(h.routes); err != nil {
+			return err
+		}
+		if h.addresses, err = listAddresses(h.routes, h.holdsService); err != nil {
 			return err
 		}
 		h.ephemeral, err = readPortRange(ephemeralPorts)
 		return err
 	})
-	for _, d := range h.devices {
-		h.byName[d.name], h.byIndex[d.ifindex] = d, d
-	}
 	return h, err
 }
 
@@ -76,11 +80,8 @@ func (h *Host) Master(name string) string {
 
 // HasAddress says whether an address is the host's.
 func (h *Host) HasAddress(a netip.Addr) bool {
-	return a.IsLoopback() || slices.Contains(h.addresses.all, a)
+	return h.addresses.has(a)
 }
-
-// Addresses are the host's own addresses, of all devices and both families.
-func (h *Host) Addresses() []netip.Addr { return h.addresses.all }
 
 // Address is the host's own address of the family of an address, or the zero Addr.
 func (h *Host) Address(ipv6 bool) netip.Addr {
@@ -104,6 +105,7 @@ func (d *Dataplane) Tell(h *Host) error {
 		facts := device.facts()
 		facts.Primary4 = h.addresses.primary4[device.ifindex]
 		facts.Primary6 = h.addresses.primary6[device.ifindex]
+		facts.RoutesAll4, facts.RoutesAll6 = h.routesAll(device, unix.AF_INET), h.routesAll(device, unix.AF_INET6)
 		facts.XDP = slices.Contains(xdp, uint32(device.ifindex))
 		// What XDP sends to a pair is received at its other end by itself.
 		facts.Peer = facts.Peer && !facts.XDP

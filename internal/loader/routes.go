@@ -4,6 +4,7 @@ package loader
 
 import (
 	"errors"
+	"net/netip"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -17,12 +18,25 @@ type routes struct {
 	// uplinks are the devices by which the host itself reaches others: by a
 	// gateway, or by default.
 	uplinks map[int]bool
+	// local are the destinations that the host takes for itself, with the devices
+	// that its local table names; broadcast and anycast are the other addresses there.
+	local              map[netip.Prefix]int
+	broadcast, anycast []netip.Addr
+	// defaults are the tables that have a route for every destination, by family.
+	defaults map[routeTable]bool
 }
+
+// routeTable is the table of a family.
+type routeTable struct{ family, table int }
 
 // listRoutes reads the routes of the current namespace, of all tables. Of a table
 // that changes all the time it may miss some.
 func listRoutes() (*routes, error) {
-	r := &routes{uplinks: make(map[int]bool)}
+	r := &routes{
+		uplinks:  make(map[int]bool),
+		local:    make(map[netip.Prefix]int),
+		defaults: make(map[routeTable]bool),
+	}
 	for family, defaults := range map[int]*[]int{unix.AF_INET: &r.default4, unix.AF_INET6: &r.default6} {
 		every := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
 		err := netlink.RouteListFilteredIter(family, every, netlink.RT_FILTER_TABLE, func(route netlink.Route) bool {
@@ -37,6 +51,7 @@ func listRoutes() (*routes, error) {
 }
 
 func (r *routes) note(route netlink.Route, defaults *[]int) {
+	r.noteLocal(route)
 	if route.Type != unix.RTN_UNICAST {
 		return
 	}

@@ -25,6 +25,9 @@ type Device struct {
 	Peer bool
 	// XDP is set if our XDP program is in its driver.
 	XDP bool
+	// RoutesAll4 and RoutesAll6 say of packets that arrive by it that an address
+	// to which the routing table does not forward is the host's.
+	RoutesAll4, RoutesAll6 bool
 }
 
 // PutDevices makes the programs know these devices, by ifindex, and no others.
@@ -53,6 +56,12 @@ func (d Device) flags() uint8 {
 	}
 	if d.XDP {
 		flags |= bpf.XfwdDeviceFlagDEVICE_XDP
+	}
+	if d.RoutesAll4 {
+		flags |= bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL4
+	}
+	if d.RoutesAll6 {
+		flags |= bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL6
 	}
 	return uint8(flags)
 }

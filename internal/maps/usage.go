@@ -42,7 +42,8 @@ func (s *Set) Usage(yield func(Flow) bool) ([]Use, error) {
 		{"frontend_ranges", s.maps.FrontendRanges, countRanges},
 		{"frontends", s.maps.Frontends, count[bpf.XfwdFrontendKey, bpf.XfwdFrontend]},
 		{"more_backend_counters", s.maps.MoreBackendCounters, countKeys},
-		{"known_addresses", s.maps.KnownAddresses, count[bpf.XfwdAddress, uint8]},
+		{"known_addresses", s.maps.KnownAddresses, count[bpf.XfwdAddress, bpf.XfwdKnownAddress]},
+		{"local_prefixes", s.maps.LocalPrefixes, countPrefixes},
 		{"setup_times", s.maps.SetupTimes, countKeys},
 		{"socket_peers", s.maps.SocketPeers, count[bpf.XfwdSocketPeerKey, bpf.XfwdSocketPeer]},
 		{"xdp_devices", s.maps.XdpDevices, countKeys},
@@ -68,6 +69,11 @@ func count[K comparable, V any](m *ebpf.Map) (uint64, error) {
 
 func countRanges(m *ebpf.Map) (uint64, error) {
 	all, err := entries[bpf.XfwdFrontendRangeKey, bpf.XfwdFrontend](m)
+	return uint64(len(all)), err
+}
+
+func countPrefixes(m *ebpf.Map) (uint64, error) {
+	all, err := entries[bpf.XfwdLocalPrefixKey, uint8](m)
 	return uint64(len(all)), err
 }
 
