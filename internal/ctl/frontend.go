@@ -86,10 +86,14 @@ func (f Frontend) Conflicts(o Frontend) bool {
 		shareDevice(f.Devices, o.Devices)
 }
 
-// samePlace reports whether the frontends differ in nothing but the protocol,
-// as the two of tcp+udp do.
+// samePlace reports whether the frontends may be those of one entry of a file, whose
+// forwards share a name: they differ in nothing but the protocol, as the two of tcp+udp
+// do, and the address, if both have one.
 func (f Frontend) samePlace(o Frontend) bool {
 	f.Protocol = o.Protocol
+	if f.Address.IsValid() && o.Address.IsValid() {
+		f.Address = o.Address
+	}
 	return f.Equal(o)
 }
 
