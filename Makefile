@@ -5,6 +5,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 PREFIX ?= /usr/local
 FUZZTIME ?= 30s
 STEPS ?= 10000000
+# Which kernels of test/vm/kernels, as a regular expression; all if empty.
+KERNELS ?=
 
 # sudo where root is needed and we are not: with root's own caches, but with our Go and settings.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E -H env "PATH=$(PATH)")
@@ -53,14 +55,14 @@ e2e: root ## Run the tests of the whole, with real clients and servers
 
 # Those of the core that do not wait for anybody else.
 .PHONY: test-kernels
-test-kernels: root ## Run the programs, what attaches them, packets and the model on every kernel of test/vm/kernels, in QEMU
+test-kernels: root ## Run the programs, what attaches them, packets and the model on the KERNELS of test/vm/kernels, in QEMU
 	@hack/setup.sh build vm
-	$(SUDO) $(GO) run ./test/vm -core -again -timeout 15m ./test/vm/programs ./internal/loader ./test/packet
+	$(SUDO) $(GO) run ./test/vm -kernel '$(KERNELS)' -core -again -timeout 15m ./test/vm/programs ./internal/loader ./test/packet
 
 .PHONY: test-vm
-test-vm: root ## Run the tests of test/vm/core in QEMU, on every kernel of test/vm/kernels
+test-vm: root ## Run the tests of test/vm/core in QEMU, on the KERNELS of test/vm/kernels
 	@hack/setup.sh build vm
-	$(SUDO) $(GO) run ./test/vm -core -again -timeout 15m
+	$(SUDO) $(GO) run ./test/vm -kernel '$(KERNELS)' -core -again -timeout 15m
 
 .PHONY: test-vm-all
 test-vm-all: root ## Run all that depends on the kernel in QEMU; takes hours

@@ -151,11 +151,20 @@ struct forward {
 	__u64 changed;
 	__u64 expires[2]; /* now() from which on it takes no new flows; all ones: never */
 	struct pool pools[2][POOL_FAMILIES];
-	__u32 affinity;	  /* seconds that a client stays with its backend; 0: off */
-	__u16 port_first; /* of the frontend, host order */
+	__u32 affinity;	      /* seconds that a client stays with its backend; 0: off */
+	__u32 affinity_group; /* id of the group of forwards that share a client's machine; 0: none */
+	__u16 port_first;     /* of the frontend, host order */
 	__u16 port_last;
 	__u8 balance; /* enum balance */
-	__u8 pad[7];
+	__u8 pad;
+	__u16 mss[2]; /* at most so much in SYNs of TCP, or one of enum mss */
+	__u8 pad2[6];
+};
+
+/* The MSS that the ends of a TCP connection may say, if it is no number of bytes. */
+enum mss {
+	MSS_TO_MTU = 0,	  /* what fits the MTUs, and what settings.mss4 or mss6 say */
+	MSS_OFF = 0xffff, /* whatever they say */
 };
 
 /* How it is found out whether a backend is alive. */
@@ -187,6 +196,7 @@ struct forward_info {
 	struct check check[2];
 	__u8 name[NAME_SIZE];
 	__u8 comment[COMMENT_SIZE];
+	__u8 affinity_group[NAME_SIZE];
 	__u8 devices[MAX_DEVICES][DEVICE_NAME_SIZE];
 	__u8 protocol;
 	__u8 source; /* SOURCE_* */
@@ -330,7 +340,8 @@ struct settings {
 	__u16 masquerade_last;
 	__u16 ephemeral_first; /* ports that the kernel gives to the host's own sockets; host order */
 	__u16 ephemeral_last;
-	__u8 pad[4];
+	__u16 mss4; /* the smallest MSS that a rule of netfilter sets in packets of IPv4; 0: none */
+	__u16 mss6; /* of IPv6 */
 };
 
 /* A fragment's datagram (RFC 791, RFC 8200 4.5). */
@@ -348,14 +359,30 @@ struct fragment {
 	__u64 seen; /* now() */
 };
 
-/* The backend that a client stays with, of a forward that has an affinity. */
+/* What a client stays with: the backend of a forward, or the machine of a group of forwards. */
 struct affinity_key {
 	struct address client;
-	__u32 forward;
+	__u32 owner; /* id of the forward, or that of the group with AFFINITY_OF_GROUP */
 };
+
+#define AFFINITY_OF_GROUP (1U << 31)
 
 struct affinity {
 	__u64 last_used; /* now() when a flow was made */
+	__u32 backend;
+	__u32 generation;
+	__u32 forward; /* whose backend that is */
+	__u8 pad[4];
+	struct address machine; /* the address of the backend; zero: this host */
+};
+
+/* Key and value of group_backends: where a client of a group comes to by a forward that has a backend at its machine. */
+struct group_backend_key {
+	struct address machine;
+	__u32 forward;
+};
+
+struct group_backend {
 	__u32 backend;
 	__u32 generation;
 };

@@ -49,19 +49,14 @@ static __always_inline bool address_is_link_local(const struct address *a)
 	return bpf_ntohl(a->word[0]) >> 22 == 0xfe80 >> 6;
 }
 
-/* 224.0.0.0/4, 240.0.0.0/4 with its broadcast address, and ff00::/8. */
+/*
+ * An address that several hosts have: 224.0.0.0/4 and ff00::/8, and the broadcast address 255.255.255.255. The rest of
+ * 240.0.0.0/4 is unicast, as Linux has it.
+ */
 static __always_inline bool address_is_multicast(const struct address *a)
 {
 	if (address_is_ipv4(a))
-		return bpf_ntohl(a->word[3]) >> 29 == 7;
-	return bpf_ntohl(a->word[0]) >> 24 == 0xff;
-}
-
-/* 224.0.0.0/4, 255.255.255.255 (RFC 919) and ff00::/8: addresses of several machines, or of all. */
-static __always_inline bool address_is_of_many(const struct address *a)
-{
-	if (address_is_ipv4(a))
-		return bpf_ntohl(a->word[3]) >> 28 == 14 || a->word[3] == 0xffffffff;
+		return bpf_ntohl(a->word[3]) >> 28 == 0xe || a->word[3] == 0xffffffff;
 	return bpf_ntohl(a->word[0]) >> 24 == 0xff;
 }
 

@@ -302,7 +302,7 @@ __noinline int answer_skb(struct __sk_buff *skb, __u32 answer, __u32 mtu, int ra
 	    (!raw && swap_link_layer(skb)))
 		return TCX_DROP;
 	/* Our own program is not to translate it on its way out. */
-	skb->tc_index = served_mark;
+	skb->tc_index = served_mark | SERVED_LEAVING;
 	return bpf_redirect(skb->ifindex, 0);
 }
 

@@ -5,6 +5,7 @@
 
 #include "answer.h"
 #include "decide.h"
+#include "mss.h"
 #include "rewrite_skb.h"
 
 #define PACKET_HOST 0
@@ -63,7 +64,7 @@ static __always_inline int send_skb(struct __sk_buff *skb, struct scratch *s, st
 		return drop(s->verdict.forward, REASON_REWRITE);
 	/* Our egress program there has nothing to do with it. A peer's device has none of ours. */
 	if (!to_peer)
-		skb->tc_index = served_mark;
+		skb->tc_index = served_mark | SERVED_LEAVING;
 	if (hop->way == WAY_DEVICE)
 		return bpf_redirect(hop->ifindex, 0);
 	/* No neighbour is asked on the way to a peer, so none need be kept fresh. */
@@ -78,13 +79,18 @@ static __always_inline int send_skb(struct __sk_buff *skb, struct scratch *s, st
 	return to_peer ? bpf_redirect_peer(hop->ifindex, 0) : bpf_redirect(hop->ifindex, 0);
 }
 
-/* Gives the packet in scratch the tuple of its flow, and sends it on if the flow's other end is elsewhere. */
+/*
+ * Gives the packet in scratch the tuple of its flow, and sends it on if the flow's other end is elsewhere. `mark` is for
+ * the next program of ours that sees it; 0: there is none.
+ */
 static __always_inline int apply_skb(struct __sk_buff *skb, struct scratch *s, struct flow *flow,
-				     bool raw, bool arriving)
+				     __u32 ifindex, bool raw, bool arriving, __u16 mark)
 {
 	const struct packet *p = &s->packet;
 	bool elsewhere = arriving && (flow->flags & FLOW_ELSEWHERE);
 
+	if (unlikely(p->tcp_flags & TCP_FLAG_SYN) && elsewhere && clamp_mss(skb, flow, ifindex))
+		return drop(s->verdict.forward, REASON_REWRITE);
 	if (unlikely(p->kind == PACKET_ICMP_ERROR)) {
 		if (rewrite_icmp_error(skb, p, &flow->to) || (elsewhere && decrement_ttl(skb, p)))
 			return drop(s->verdict.forward, REASON_REWRITE);
@@ -97,8 +103,11 @@ static __always_inline int apply_skb(struct __sk_buff *skb, struct scratch *s, s
 		else
 			count_reason(REASON_DIRECT);
 	}
-	if (!elsewhere)
+	if (!elsewhere) {
+		if (mark)
+			skb->tc_index = mark;
 		return TCX_NEXT;
+	}
 	return send_skb(skb, s, &flow->hop, raw);
 }
 
@@ -155,9 +164,10 @@ static __always_inline int dismiss_skb(struct __sk_buff *skb, const struct verdi
 
 /*
  * Serves an skb that `ifindex` has as its IP layer, at ingress (arriving) or egress. `raw`: it begins with its IP header.
- * TCX_NEXT lets other programs see the packet; for a clsact filter the same number means the same.
+ * `mark`: see apply_skb. TCX_NEXT lets other programs see the packet; for a clsact filter the same number means the same.
  */
-static __always_inline int serve_skb(struct __sk_buff *skb, __u32 ifindex, bool raw, bool arriving)
+static __always_inline int serve_skb(struct __sk_buff *skb, __u32 ifindex, bool raw, bool arriving,
+				     __u16 mark)
 {
 	struct scratch *s = scratch();
 	struct flow *flow;
@@ -178,34 +188,56 @@ static __always_inline int serve_skb(struct __sk_buff *skb, __u32 ifindex, bool 
 	flow = decide(skb, s, ifindex, arriving);
 	if (unlikely(!flow))
 		return dismiss_skb(skb, &s->verdict, raw, arriving);
-	return apply_skb(skb, s, flow, raw, arriving);
+	return apply_skb(skb, s, flow, ifindex, raw, arriving, mark);
 }
 
-/* Whether a program of ours has served the skb already, on its way here from another device. Asked once. */
-static __always_inline bool was_served(struct __sk_buff *skb)
+/*
+ * Takes the mark of a program of ours from the skb that has served it on its way here from another device. Returns it; 0:
+ * there is none. A packet that was served on its way in is served again on its way out: netfilter may have translated it
+ * since. One that comes in with the mark of the way out has been in another namespace, so that mark means nothing any more.
+ */
+static __always_inline __u32 take_mark(struct __sk_buff *skb)
 {
-	if (likely(skb->tc_index != served_mark))
-		return false;
+	__u32 mark = skb->tc_index;
+
+	if (likely((mark & ~SERVED_LEAVING) != served_mark))
+		return 0;
 	skb->tc_index = 0;
-	return true;
+	return mark;
 }
 
 static __always_inline int serve_ingress(struct __sk_buff *skb, bool raw)
 {
-	if (was_served(skb))
+	if (take_mark(skb) == served_mark)
 		return TCX_NEXT;
 	if (skb->pkt_type != PACKET_HOST) {
 		count_reason(REASON_NOT_THIS_HOST);
 		return TCX_NEXT;
 	}
-	return serve_skb(skb, skb->ifindex, raw, true);
+	return serve_skb(skb, skb->ifindex, raw, true, 0);
 }
 
 static __always_inline int serve_egress(struct __sk_buff *skb, bool raw)
 {
-	if (was_served(skb))
+	if (take_mark(skb) == (served_mark | SERVED_LEAVING))
 		return TCX_NEXT;
-	return serve_skb(skb, skb->ifindex, raw, false);
+	return serve_skb(skb, skb->ifindex, raw, false, 0);
+}
+
+/*
+ * Serves what leaves by a bridge whose ports have programs of ours at their egress, too. These must leave alone what
+ * follows a flow here. The bridge's netfilter may not have translated the rest yet: what it sends from port to port comes
+ * by here if it must find out the neighbour first.
+ */
+static __always_inline int serve_bridge_egress(struct __sk_buff *skb)
+{
+	const __u16 mark = served_mark | SERVED_LEAVING;
+
+	if (take_mark(skb) == mark) {
+		skb->tc_index = mark;
+		return TCX_NEXT;
+	}
+	return serve_skb(skb, skb->ifindex, false, false, mark);
 }
 
 /*
@@ -220,16 +252,26 @@ static __always_inline int serve_port(struct __sk_buff *skb)
 	__u8 destination[6];
 	int action;
 
+	take_mark(skb);
 	if (!device || bpf_skb_load_bytes(skb, 0, destination, sizeof(destination)) ||
 	    __builtin_memcmp(destination, device->address, sizeof(destination)))
 		return TCX_NEXT;
 	/* The port took it for another's, by its own address. */
 	if (bpf_skb_change_type(skb, PACKET_HOST))
 		return TCX_NEXT;
-	action = serve_skb(skb, device->network_ifindex, false, true);
+	action = serve_skb(skb, device->network_ifindex, false, true, 0);
 	if (action == TCX_NEXT)
 		skb->tc_index = served_mark;
 	return action;
+}
+
+/*
+ * Serves what leaves by the port of a bridge and follows no flow at the bridge itself. The bridge's netfilter translates
+ * the answers of a target to which it led on the same bridge, and sends them on from port to port.
+ */
+static __always_inline int serve_port_egress(struct __sk_buff *skb)
+{
+	return serve_egress(skb, false);
 }
 
 #endif

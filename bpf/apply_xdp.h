@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * XDP serves packets of known flows that leave this host again, by the next hop that tc has found for them. All
- * others go up to tc as they came: new flows, fragments, ICMP errors, tagged frames, and now and then a packet that
- * renews the next hop.
+ * others go up to tc as they came: SYNs, new flows, fragments, ICMP errors, tagged frames, and now and then a packet
+ * that renews the next hop.
  */
 #ifndef XFWD_APPLY_XDP_H
 #define XFWD_APPLY_XDP_H
@@ -34,9 +34,9 @@ static __always_inline struct flow *xdp_flow(const struct xdp_md *ctx, const str
 	entry = flow_find(&p->tuple);
 	if (!entry.flow || !(entry.flow->flags & FLOW_ELSEWHERE) ||
 	    (entry.flow->flags & FLOW_SHADOW) || !flow_is_current(&entry, time) ||
-	    reopens(entry.flow, p) || !hop_is_fresh(&entry.flow->hop, time) ||
-	    !entry.flow->hop.xdp || entry.flow->hop.way != WAY_ETHERNET ||
-	    !frame_is_to_us(ctx, &entry.flow->hop) || p->size > entry.flow->hop.mtu || p->ttl <= 1)
+	    !hop_is_fresh(&entry.flow->hop, time) || !entry.flow->hop.xdp ||
+	    entry.flow->hop.way != WAY_ETHERNET || !frame_is_to_us(ctx, &entry.flow->hop) ||
+	    p->size > entry.flow->hop.mtu || p->ttl <= 1)
 		return NULL;
 	return unlikely(flow_track(&entry, p, time)) ? NULL : entry.flow;
 }
@@ -112,7 +112,8 @@ static __always_inline int serve_xdp(struct xdp_md *ctx, __u32 length)
 	if (!s || parse_frame(ctx, length) != REASON_NONE)
 		return leave_to_tc();
 	p = &s->packet;
-	if (p->kind != PACKET_TRANSPORT || p->first_fragment || p->network != sizeof(struct ethhdr))
+	if (p->kind != PACKET_TRANSPORT || p->first_fragment ||
+	    p->network != sizeof(struct ethhdr) || (p->tcp_flags & TCP_FLAG_SYN))
 		return leave_to_tc();
 	flow = xdp_flow(ctx, s);
 	if (!flow || !rewrite_frame(ctx, p, flow))

@@ -50,9 +50,11 @@ const volatile bool coarse_clock = false;
 const volatile __u64 netns_cookie = 0;
 
 /* Written into skb->tc_index where a second program of ours may see a packet that one has served. Other values than
- * another instance's, for the field is kept from one namespace to the next.
+ * another instance's, for the field is kept from one namespace to the next. Even.
  */
 const volatile __u16 served_mark = 0x7866;
+/* Beside it, of a packet that was served on its way out. Without it, on its way in. */
+#define SERVED_LEAVING 1
 
 static __always_inline __u64 now(void)
 {

@@ -114,7 +114,8 @@ static __noinline bool destination_is_here(void *ctx, const struct tuple *t, __u
 	if (!ctx || !t)
 		return false;
 	flags = address_flags(&t->destination);
-	if (address_is_of_many(&t->destination) || (flags & (ADDRESS_SERVICE | ADDRESS_BROADCAST)))
+	if (address_is_multicast(&t->destination) ||
+	    (flags & (ADDRESS_SERVICE | ADDRESS_BROADCAST)))
 		return false;
 	known = flags & ADDRESS_LOCAL;
 	if (address_is_never_routed(&t->source) || address_is_never_routed(&t->destination))

@@ -116,6 +116,15 @@ struct {
 	__type(value, struct affinity);
 } affinities SEC(".maps");
 
+/* The backends of the forwards that are in a group, one for each machine. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_BACKENDS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct group_backend_key);
+	__type(value, struct group_backend);
+} group_backends SEC(".maps");
+
 /* Keyed by the index of the device in its namespace. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

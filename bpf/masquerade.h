@@ -11,8 +11,13 @@
 #define SOURCE_PORT_TRIES 32
 /* The last of these may take the port of a flow that has just closed. */
 #define SOURCE_PORT_REUSES 8
-/* Source ports given instead are never well-known ones (RFC 4787, REQ-3). */
+/*
+ * Source ports given instead of one above are above, too (RFC 4787, REQ-3). A client below comes from a privileged port, on
+ * which some servers insist (NFS), and gets one from the part in which it has its own: the ranges are those of netfilter.
+ */
 #define FIRST_SOURCE_PORT 1024
+#define SECOND_PRIVILEGED_PART 512
+#define FIRST_OF_SECOND_PART 600
 
 /* Ports in host order, both included. */
 struct port_range {
@@ -59,15 +64,19 @@ static __always_inline bool may_keep_source_port(const struct scratch *s)
 	if (!is_masqueraded(s))
 		return true;
 	set = current_settings();
-	return set && port >= FIRST_SOURCE_PORT &&
-	       (port < set->ephemeral_first || port > set->ephemeral_last);
+	return set && (port < set->ephemeral_first || port > set->ephemeral_last);
 }
 
 /* The ports from which the flow in scratch gets one, if not the client's. */
 static __always_inline struct port_range source_ports(const struct scratch *s)
 {
+	__u16 port = bpf_ntohs(s->packet.tuple.source_port);
 	struct settings *set = current_settings();
 
+	if (port < SECOND_PRIVILEGED_PART)
+		return (struct port_range){ 1, SECOND_PRIVILEGED_PART - 1 };
+	if (port < FIRST_SOURCE_PORT)
+		return (struct port_range){ FIRST_OF_SECOND_PART, FIRST_SOURCE_PORT - 1 };
 	if (!set || !is_masqueraded(s))
 		return (struct port_range){ FIRST_SOURCE_PORT, 65535 };
 	return (struct port_range){ set->masquerade_first, set->masquerade_last };

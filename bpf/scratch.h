@@ -9,6 +9,10 @@
 
 #include "parse.h"
 
+#define LONGEST_TCP_OPTIONS \
+	40 /* the header has at most 15 words, 5 without options (RFC 9293 3.1) */
+#define TCP_OPTIONS_MASK 0x3f /* for the verifier: LONGEST_TCP_OPTIONS is less */
+
 /* What is decided about a packet, beside what its tuple becomes. */
 struct verdict {
 	enum reason reason; /* if it becomes nothing else */
@@ -28,6 +32,8 @@ struct scratch {
 	struct tuple route;  /* of what a route is asked for */
 	struct next_hop hop; /* the answer */
 	struct bpf_redir_neigh neighbour; /* whom the kernel is to hand the packet to */
+	__u32 tcp_option;		  /* offset in tcp_options */
+	__u8 tcp_options[TCP_OPTIONS_MASK + 1 + sizeof(__u32)];
 };
 
 struct {

@@ -139,56 +139,128 @@ __noinline __u32 choose_from_table(__u32 forward, __u32 key, __u32 size, __u32 b
 
 /*
  * The id of the backend that the pool gives a new flow of `forward` with the tuple of its first packet; 0: none.
- * `by_hash`: what has the same tuple must come to the same backend, whatever the balance.
+ * `by_hash`: what has the same tuple must come to the same backend, whatever the balance. With affinity a hash is of the
+ * client's address alone, so that another host that knows nothing of the client chooses alike for all of its flows.
  */
-static __always_inline __u32 choose_backend(__u32 forward, __u8 balance, const struct pool *pool,
-					    const struct tuple *t, bool by_hash)
+static __always_inline __u32 choose_backend(__u32 forward, const struct forward *f,
+					    const struct pool *pool, const struct tuple *t,
+					    bool by_hash)
 {
-	__u32 hash;
+	__u8 balance = by_hash ? BALANCE_MAGLEV : f->balance;
+	bool by_client = balance == BALANCE_SOURCE_HASH || f->affinity;
 
 	if (!pool->table)
 		return pool->backend;
-	if (by_hash)
-		balance = BALANCE_MAGLEV;
-	hash = balance == BALANCE_SOURCE_HASH ? hash_of_source(t) : hash_of_tuple(t);
-	return choose_from_table(forward, pool->table, pool->size, balance, hash);
+	return choose_from_table(forward, pool->table, pool->size, balance,
+				 by_client ? hash_of_source(t) : hash_of_tuple(t));
+}
+
+/* Whether a backend is still the one of this generation, and takes new flows. */
+static __always_inline bool backend_takes(__u32 id, __u32 generation)
+{
+	struct backend *b = backend_find(id);
+
+	return b && b->state == BACKEND_ACTIVE && b->generation == generation;
+}
+
+/* What a client stays with, if it has come within `duration`. */
+static __always_inline struct affinity *recall(const struct affinity_key *key, __u64 duration,
+					       __u64 time)
+{
+	struct affinity *a = bpf_map_lookup_elem(&affinities, key);
+
+	return a && elapsed(time, a->last_used) <= duration ? a : NULL;
 }
 
 /* The backend that a client stays with, if that still takes new flows; 0: none. */
 static __always_inline __u32 recall_backend(const struct affinity_key *key, __u64 duration,
 					    __u64 time)
 {
-	struct affinity *a = bpf_map_lookup_elem(&affinities, key);
-	struct backend *b;
+	struct affinity *a = recall(key, duration, time);
 
-	if (!a || elapsed(time, a->last_used) > duration)
-		return 0;
-	b = backend_find(a->backend);
-	if (!b || b->state != BACKEND_ACTIVE || b->generation != a->generation)
+	if (!a || !backend_takes(a->backend, a->generation))
 		return 0;
 	a->last_used = time;
 	return a->backend;
 }
 
+/* The backend of `forward` at the machine that a client of its group stays with; 0: it has none there. No part of its
+ * caller, whose stack is short.
+ */
+static __noinline __u32 recall_machine(const struct affinity_key *key, __u32 forward,
+				       __u64 duration, __u64 time)
+{
+	struct group_backend_key there = { .forward = forward };
+	struct group_backend *b;
+	struct affinity *a;
+
+	if (!key)
+		return 0;
+	a = recall(key, duration, time);
+	if (!a)
+		return 0;
+	/* Of several backends at one machine the forward that chose it keeps its own. */
+	if (a->forward == forward && backend_takes(a->backend, a->generation)) {
+		a->last_used = time;
+		return a->backend;
+	}
+	there.machine = a->machine;
+	b = bpf_map_lookup_elem(&group_backends, &there);
+	if (!b || !backend_takes(b->backend, b->generation))
+		return 0;
+	a->last_used = time;
+	return b->backend;
+}
+
+/* The client stays with a backend of `forward` from now on. No part of its caller either. */
+static __noinline int stay_with(const struct affinity_key *key, __u32 forward, __u32 backend,
+				__u64 time)
+{
+	struct backend *b = backend_find(backend);
+	struct affinity fresh = { .last_used = time, .backend = backend, .forward = forward };
+
+	if (!key || !b)
+		return 0;
+	fresh.generation = b->generation;
+	fresh.machine = b->address;
+	bpf_map_update_elem(&affinities, key, &fresh, BPF_ANY);
+	return 0;
+}
+
+/*
+ * The backend that a client stays with, or one that it stays with from now on. In a group the machine decides that some
+ * forward of the group has chosen. Where `forward` has no backend at it, the client stays with what it has had by this
+ * forward, and the others of the group follow.
+ */
 static __always_inline __u32 choose_with_affinity(__u32 forward, const struct forward *f,
 						  const struct pool *pool, const struct tuple *t,
 						  bool by_hash)
 {
-	struct affinity_key key = { .client = t->source, .forward = forward };
+	struct affinity_key key = { .client = t->source };
+	__u32 group = f->affinity_group ? f->affinity_group | AFFINITY_OF_GROUP : 0;
 	__u64 duration = f->affinity * SECOND;
-	struct affinity fresh = { .last_used = now() };
-	struct backend *b;
+	__u64 time = now();
+	__u32 backend;
 
-	fresh.backend = recall_backend(&key, duration, fresh.last_used);
-	if (fresh.backend)
-		return fresh.backend;
-	fresh.backend = choose_backend(forward, f->balance, pool, t, by_hash);
-	b = backend_find(fresh.backend);
-	if (b) {
-		fresh.generation = b->generation;
-		bpf_map_update_elem(&affinities, &key, &fresh, BPF_ANY);
+	if (group) {
+		key.owner = group;
+		backend = recall_machine(&key, forward, duration, time);
+		if (backend)
+			return backend;
 	}
-	return fresh.backend;
+	key.owner = forward;
+	backend = recall_backend(&key, duration, time);
+	if (!backend) {
+		backend = choose_backend(forward, f, pool, t, by_hash);
+		if (!backend)
+			return 0;
+		stay_with(&key, forward, backend, time);
+	}
+	if (group) {
+		key.owner = group;
+		stay_with(&key, forward, backend, time);
+	}
+	return backend;
 }
 
 /* The port of a target for a port of the frontend: the same place in a range of equal length, or the one
@@ -233,7 +305,7 @@ static __noinline int select_target(__u32 forward, const struct tuple *t, bool b
 	if (f->affinity)
 		target->backend = choose_with_affinity(forward, f, pool, t, by_hash);
 	else
-		target->backend = choose_backend(forward, f->balance, pool, t, by_hash);
+		target->backend = choose_backend(forward, f, pool, t, by_hash);
 	b = target->backend ? backend_find(target->backend) : NULL;
 	if (!b)
 		return REASON_NO_BACKEND;

@@ -24,6 +24,7 @@ const struct {
 	enum check_kind check_kind;
 	enum health health;
 	enum flow_table flow_table;
+	enum mss mss;
 } *abi_enums __attribute__((unused));
 
 SEC("tc")
@@ -54,6 +55,18 @@ SEC("tc")
 int xfwd_port(struct __sk_buff *skb)
 {
 	return serve_port(skb);
+}
+
+SEC("tc")
+int xfwd_port_egress(struct __sk_buff *skb)
+{
+	return serve_port_egress(skb);
+}
+
+SEC("tc")
+int xfwd_bridge_egress(struct __sk_buff *skb)
+{
+	return serve_bridge_egress(skb);
 }
 
 SEC("xdp")

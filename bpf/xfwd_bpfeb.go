@@ -32,12 +32,15 @@ type XfwdAffinity struct {
 	LastUsed   uint64
 	Backend    uint32
 	Generation uint32
+	Forward    uint32
+	Pad        [4]uint8
+	Machine    XfwdAddress
 }
 
 type XfwdAffinityKey struct {
-	_       structs.HostLayout
-	Client  XfwdAddress
-	Forward uint32
+	_      structs.HostLayout
+	Client XfwdAddress
+	Owner  uint32
 }
 
 type XfwdBackend struct {
@@ -201,24 +204,28 @@ type XfwdForward struct {
 		Size    uint32
 		Serves  uint32
 	}
-	Affinity  uint32
-	PortFirst uint16
-	PortLast  uint16
-	Balance   uint8
-	Pad       [7]uint8
+	Affinity      uint32
+	AffinityGroup uint32
+	PortFirst     uint16
+	PortLast      uint16
+	Balance       uint8
+	Pad           uint8
+	Mss           [2]uint16
+	Pad2          [6]uint8
 }
 
 type XfwdForwardInfo struct {
-	_         structs.HostLayout
-	Address   XfwdAddress
-	ExpiresAt [2]int64
-	Check     [2]XfwdCheck
-	Name      [64]uint8
-	Comment   [256]uint8
-	Devices   [8][16]uint8
-	Protocol  uint8
-	Source    uint8
-	Pad       [6]uint8
+	_             structs.HostLayout
+	Address       XfwdAddress
+	ExpiresAt     [2]int64
+	Check         [2]XfwdCheck
+	Name          [64]uint8
+	Comment       [256]uint8
+	AffinityGroup [64]uint8
+	Devices       [8][16]uint8
+	Protocol      uint8
+	Source        uint8
+	Pad           [6]uint8
 }
 
 type XfwdForwardReasonKey struct {
@@ -266,6 +273,18 @@ type XfwdFrontendRangeKey struct {
 	Port         uint16
 }
 
+type XfwdGroupBackend struct {
+	_          structs.HostLayout
+	Backend    uint32
+	Generation uint32
+}
+
+type XfwdGroupBackendKey struct {
+	_       structs.HostLayout
+	Machine XfwdAddress
+	Forward uint32
+}
+
 type XfwdHealth uint32
 
 const (
@@ -287,6 +306,13 @@ type XfwdLocalPrefixKey struct {
 	PrefixLength uint32
 	Address      XfwdAddress
 }
+
+type XfwdMss uint32
+
+const (
+	XfwdMssMSS_TO_MTU XfwdMss = 0
+	XfwdMssMSS_OFF    XfwdMss = 65535
+)
 
 type XfwdNextHopWay uint32
 
@@ -400,7 +426,9 @@ type XfwdScratch struct {
 		Ipv4Nh   uint32
 		_        [12]byte
 	}
-	_ [4]byte
+	TcpOption  uint32
+	TcpOptions [68]uint8
+	_          [4]byte
 }
 
 type XfwdSettings struct {
@@ -417,7 +445,8 @@ type XfwdSettings struct {
 	MasqueradeLast  uint16
 	EphemeralFirst  uint16
 	EphemeralLast   uint16
-	Pad             [4]uint8
+	Mss4            uint16
+	Mss6            uint16
 }
 
 type XfwdSetupTimes struct {
@@ -492,6 +521,7 @@ const (
 	XfwdMapFragments             = "fragments"
 	XfwdMapFrontendRanges        = "frontend_ranges"
 	XfwdMapFrontends             = "frontends"
+	XfwdMapGroupBackends         = "group_backends"
 	XfwdMapKnownAddresses        = "known_addresses"
 	XfwdMapLocalPrefixes         = "local_prefixes"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
@@ -505,6 +535,7 @@ const (
 	XfwdMapTableChanges          = "table_changes"
 	XfwdMapTurns                 = "turns"
 	XfwdMapXdpDevices            = "xdp_devices"
+	XfwdProgXfwdBridgeEgress     = "xfwd_bridge_egress"
 	XfwdProgXfwdConnect4         = "xfwd_connect4"
 	XfwdProgXfwdConnect6         = "xfwd_connect6"
 	XfwdProgXfwdEgress           = "xfwd_egress"
@@ -514,6 +545,7 @@ const (
 	XfwdProgXfwdIngress          = "xfwd_ingress"
 	XfwdProgXfwdIngressRaw       = "xfwd_ingress_raw"
 	XfwdProgXfwdPort             = "xfwd_port"
+	XfwdProgXfwdPortEgress       = "xfwd_port_egress"
 	XfwdProgXfwdRecvmsg4         = "xfwd_recvmsg4"
 	XfwdProgXfwdRecvmsg6         = "xfwd_recvmsg6"
 	XfwdProgXfwdSendmsg4         = "xfwd_sendmsg4"
@@ -577,6 +609,7 @@ type XfwdSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type XfwdProgramSpecs struct {
+	XfwdBridgeEgress *ebpf.ProgramSpec `ebpf:"xfwd_bridge_egress"`
 	XfwdConnect4     *ebpf.ProgramSpec `ebpf:"xfwd_connect4"`
 	XfwdConnect6     *ebpf.ProgramSpec `ebpf:"xfwd_connect6"`
 	XfwdEgress       *ebpf.ProgramSpec `ebpf:"xfwd_egress"`
@@ -586,6 +619,7 @@ type XfwdProgramSpecs struct {
 	XfwdIngress      *ebpf.ProgramSpec `ebpf:"xfwd_ingress"`
 	XfwdIngressRaw   *ebpf.ProgramSpec `ebpf:"xfwd_ingress_raw"`
 	XfwdPort         *ebpf.ProgramSpec `ebpf:"xfwd_port"`
+	XfwdPortEgress   *ebpf.ProgramSpec `ebpf:"xfwd_port_egress"`
 	XfwdRecvmsg4     *ebpf.ProgramSpec `ebpf:"xfwd_recvmsg4"`
 	XfwdRecvmsg6     *ebpf.ProgramSpec `ebpf:"xfwd_recvmsg6"`
 	XfwdSendmsg4     *ebpf.ProgramSpec `ebpf:"xfwd_sendmsg4"`
@@ -615,6 +649,7 @@ type XfwdMapSpecs struct {
 	Fragments           *ebpf.MapSpec `ebpf:"fragments"`
 	FrontendRanges      *ebpf.MapSpec `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.MapSpec `ebpf:"frontends"`
+	GroupBackends       *ebpf.MapSpec `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
 	LocalPrefixes       *ebpf.MapSpec `ebpf:"local_prefixes"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
@@ -686,6 +721,7 @@ type XfwdMaps struct {
 	Fragments           *ebpf.Map `ebpf:"fragments"`
 	FrontendRanges      *ebpf.Map `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.Map `ebpf:"frontends"`
+	GroupBackends       *ebpf.Map `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
 	LocalPrefixes       *ebpf.Map `ebpf:"local_prefixes"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
@@ -720,6 +756,7 @@ func (m *XfwdMaps) Close() error {
 		m.Fragments,
 		m.FrontendRanges,
 		m.Frontends,
+		m.GroupBackends,
 		m.KnownAddresses,
 		m.LocalPrefixes,
 		m.MoreBackendCounters,
@@ -759,6 +796,7 @@ type XfwdVariables struct {
 //
 // It can be passed to LoadXfwdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type XfwdPrograms struct {
+	XfwdBridgeEgress *ebpf.Program `ebpf:"xfwd_bridge_egress"`
 	XfwdConnect4     *ebpf.Program `ebpf:"xfwd_connect4"`
 	XfwdConnect6     *ebpf.Program `ebpf:"xfwd_connect6"`
 	XfwdEgress       *ebpf.Program `ebpf:"xfwd_egress"`
@@ -768,6 +806,7 @@ type XfwdPrograms struct {
 	XfwdIngress      *ebpf.Program `ebpf:"xfwd_ingress"`
 	XfwdIngressRaw   *ebpf.Program `ebpf:"xfwd_ingress_raw"`
 	XfwdPort         *ebpf.Program `ebpf:"xfwd_port"`
+	XfwdPortEgress   *ebpf.Program `ebpf:"xfwd_port_egress"`
 	XfwdRecvmsg4     *ebpf.Program `ebpf:"xfwd_recvmsg4"`
 	XfwdRecvmsg6     *ebpf.Program `ebpf:"xfwd_recvmsg6"`
 	XfwdSendmsg4     *ebpf.Program `ebpf:"xfwd_sendmsg4"`
@@ -778,6 +817,7 @@ type XfwdPrograms struct {
 
 func (p *XfwdPrograms) Close() error {
 	return _XfwdClose(
+		p.XfwdBridgeEgress,
 		p.XfwdConnect4,
 		p.XfwdConnect6,
 		p.XfwdEgress,
@@ -787,6 +827,7 @@ func (p *XfwdPrograms) Close() error {
 		p.XfwdIngress,
 		p.XfwdIngressRaw,
 		p.XfwdPort,
+		p.XfwdPortEgress,
 		p.XfwdRecvmsg4,
 		p.XfwdRecvmsg6,
 		p.XfwdSendmsg4,

@@ -30,6 +30,7 @@ commands() {
 	test) echo curl=curl iperf3=iperf3 dig=bind9-dnsutils tracepath=iputils-tracepath ip=iproute2 tc=iproute2 \
 		ipvsadm=ipvsadm wg=wireguard-tools wrk=wrk psql=postgresql-client pg_ctlcluster=postgresql \
 		ssh=openssh-client sshd=openssh-server prometheus=prometheus promtool=prometheus tmux=tmux \
+		dockerd=docker.io docker=docker.io \
 		"bpftool=$(bpftool_package)" && commands bench ;;
 	# A browser without a window, a terminal without one, and what fetches what checks pages, unless that is there.
 	page) browser && echo nsenter=util-linux tmux=tmux && { [ -e "$axe" ] || echo npm=npm; } ;;
@@ -214,6 +215,7 @@ for group in "$@"; do
 		nginx | haproxy | ipvsadm | prometheus) services[$command]=1 ;;
 		pg_ctlcluster) services[postgresql]=1 ;;
 		sshd) services[ssh]=1 ;;
+		dockerd) services[docker]=1 services[containerd]=1 ;;
 		esac
 	done
 done

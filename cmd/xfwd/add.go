@@ -31,6 +31,10 @@ Of several backends each gets its share of the new connections, by weight.
 same), round-robin, random, least-connections or source-hash (the client's
 address).
 
+--affinity brings a client back to its backend. Forwards that have the same
+--affinity-group bring it to the same machine: a client of 443 goes where it
+went by 80, if a backend there has that address.
+
 A backend sees the client's address where its answers must come back through
 this host, and otherwise an address of this host; --source preserve or
 masquerade forces either.
@@ -42,8 +46,13 @@ One that is down gets no new connections.
 --expires ends the forward in time, though no process of xfwd runs: as after
 ` + "`xfwd del`" + `, new connections are refused and established ones live on.
 
-Adding what is there with another check or expiry changes only these; adding it
-without them ends the check, and the forward lasts.
+--mss lowers the maximum segment size that TCP clients and backends elsewhere
+announce to each other: auto to what fits the MTUs of the routes between them,
+and to what a rule of netfilter on this host sets; a number to so many bytes at
+most; off not at all.
+
+Adding what is there with another check, MSS or expiry changes only these;
+adding it without them ends the check, clamps as by auto, and the forward lasts.
 
 XDP serves what leaves this host again, where a device can. --xdp eth0=off sets
 the mode of a device, --xdp off that of all others; it is native, generic, off
@@ -72,9 +81,11 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
 	f.StringVar(&spec.Source, "source", "", "the `source` that a backend sees: auto, preserve or masquerade (default auto)")
 	f.StringVar(&spec.Balance, "balance", "", "the `way` a new connection chooses its backend (default maglev)")
 	f.StringVar(&spec.Affinity, "affinity", "", "send a client to the backend that it had within this `duration`")
+	f.StringVar(&spec.AffinityGroup, "affinity-group", "", "share the affinity with the other forwards of the group `name`")
 	f.StringVar(&spec.Check, "check", "", "look after the backends by this `check`: tcp, http or udp, with options")
 	f.StringArrayVar(&spec.Allow, "allow", nil, "only clients of this `prefix`; repeatable")
 	f.StringArrayVar(&spec.Deny, "deny", nil, "no clients of this `prefix`; repeatable")
+	f.StringVar(&spec.MSS, "mss", "", "clamp the MSS of TCP to so many `bytes` for backends elsewhere; off, or auto (default auto)")
 	f.StringVar(&spec.Expires, "expires", "", "end the forward after this `duration` (default never)")
 	f.StringVar(&spec.Comment, "comment", "", "remember this `text`")
 	f.BoolVar(&flags.replace, "replace", false, "take the frontend or the name from what has it")
@@ -86,6 +97,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
 	complete(cmd, "source", ctl.Sources())
 	complete(cmd, "balance", ctl.Balances())
 	complete(cmd, "check", ctl.CheckKinds())
+	complete(cmd, "mss", []string{ctl.MSSAuto.String(), ctl.MSSOff.String()})
 	complete(cmd, "existing", existings())
 	a.completeDevices(cmd)
 	hideNotYet(cmd)

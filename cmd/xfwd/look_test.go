@@ -49,8 +49,19 @@ forwards:
 	f.status = ctl.Status{
 		Loaded: true, Kernel: "6.1.0", Pins: "/sys/fs/bpf/xfwd/1", Forwards: 2,
 		Hooks: []ctl.HookStatus{
-			{Device: "eth0", Hook: "ingress", Mode: "tcx", Why: "the kernel has tcx links"},
+			{Device: "eth0", Kind: "device", Hook: "ingress", Mode: "tcx", Why: "the kernel has tcx links"},
+			{Device: "eth0", Kind: "device", Hook: "egress", Mode: "tcx", Why: "the kernel has tcx links"},
+			{Device: "a", Kind: "veth", Hook: "ingress", Mode: "tcx", Why: "the kernel has tcx links"},
+			{Device: "a", Kind: "veth", Hook: "egress", Mode: "tcx", Why: "the kernel has tcx links"},
+			{Device: "a", Kind: "veth", Hook: "xdp", Mode: "none", Why: "tc alone"},
+			{Device: "b", Kind: "veth", Hook: "ingress", Mode: "tcx", Why: "the kernel has tcx links"},
+			{Device: "b", Kind: "veth", Hook: "egress", Mode: "tcx", Why: "the kernel has tcx links"},
+			{Device: "b", Kind: "veth", Hook: "xdp", Mode: "none", Why: "tc alone"},
+			{Device: "c", Kind: "veth", Hook: "ingress", Mode: "none", Why: "it has come just now", Missing: true},
+			{Device: "c", Kind: "veth", Hook: "egress", Mode: "tcx", Why: "the kernel has tcx links"},
+			{Device: "c", Kind: "veth", Hook: "xdp", Mode: "none", Why: "tc alone"},
 			{Hook: "connect4", Mode: "none", Why: "no cgroup v2"},
+			{Hook: "connect6", Mode: "none", Why: "no cgroup v2"},
 		},
 		Flows:    ctl.FlowTable{MaxFlows: 65536, Established: 5, Transitory: 2, Evicted: ctl.Evicted{Established: 3}},
 		Passes:   map[string]uint64{"not-ours": 100},
@@ -77,6 +88,7 @@ func TestLook(t *testing.T) {
   balance      maglev
   affinity     none
   check        none
+  mss          auto
   comment      the web
   expires      never
   forward      1234 packets, 98765432 bytes
@@ -135,7 +147,28 @@ tcp    198.51.100.9:40000  192.0.2.1:80  192.0.2.1:30080  established    3m  198
   state: "established"
   idleSeconds: 180
 `},
-		{"status", `dataplane  loaded
+		{"status", `warning: connections of this host; are not forwarded
+dataplane  loaded
+version    v0.1
+kernel     6.1.0
+pins       /sys/fs/bpf/xfwd/1
+forwards   2
+flows      5 established, 2 transitory, room for 65536
+evicted    3 established entries, for want of room
+passed     not-ours 100
+dropped    nothing
+
+DEVICE    HOOK               MODE  WHY
+eth0      ingress,egress     tcx   the kernel has tcx links
+veth (2)  ingress,egress     tcx   the kernel has tcx links
+veth (2)  xdp                none  tc alone
+c         ingress            none  it has come just now
+c         egress             tcx   the kernel has tcx links
+c         xdp                none  tc alone
+-         connect4,connect6  none  no cgroup v2
+`},
+		{"status -o wide", `warning: connections of this host; are not forwarded
+dataplane  loaded
 version    v0.1
 kernel     6.1.0
 pins       /sys/fs/bpf/xfwd/1
@@ -147,8 +180,18 @@ dropped    nothing
 
 DEVICE  HOOK      MODE  WHY
 eth0    ingress   tcx   the kernel has tcx links
+eth0    egress    tcx   the kernel has tcx links
+a       ingress   tcx   the kernel has tcx links
+a       egress    tcx   the kernel has tcx links
+a       xdp       none  tc alone
+b       ingress   tcx   the kernel has tcx links
+b       egress    tcx   the kernel has tcx links
+b       xdp       none  tc alone
+c       ingress   none  it has come just now
+c       egress    tcx   the kernel has tcx links
+c       xdp       none  tc alone
 -       connect4  none  no cgroup v2
-warning: connections of this host; are not forwarded
+-       connect6  none  no cgroup v2
 `},
 	} {
 		t.Run(test.args, func(t *testing.T) {

@@ -63,8 +63,12 @@ func describe(w io.Writer, f ctl.ForwardCounters, now time.Time) error {
 	if f.Affinity != 0 {
 		affinity = ctl.FormatDuration(f.Affinity)
 	}
+	if f.AffinityGroup != "" {
+		affinity += ", shared in the group " + f.AffinityGroup
+	}
 	line("affinity", affinity)
 	line("check", checkOf(f.Forward))
+	line("mss", f.MSS.String())
 	line("comment", cmp.Or(f.Comment, "none"))
 	line("expires", expiryOf(f.Forward, now))
 	c := f.Counters

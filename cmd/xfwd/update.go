@@ -132,6 +132,9 @@ func changeOf(was, is ctl.Forward) string {
 	default:
 		parts = append(parts, "check "+is.Check.String())
 	}
+	if is.MSS != was.MSS {
+		parts = append(parts, "mss "+is.MSS.String())
+	}
 	return strings.Join(parts, ", ")
 }
 

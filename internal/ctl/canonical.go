@@ -52,7 +52,9 @@ func (f Forward) differences(o Forward) []string {
 		{keySource, f.Source == o.Source},
 		{keyBalance, f.Balance == o.Balance},
 		{keyAffinity, f.Affinity == o.Affinity},
+		{keyGroup, f.AffinityGroup == o.AffinityGroup},
 		{keyCheck, f.Check == o.Check},
+		{keyMSS, f.MSS == o.MSS},
 		{keyComment, f.Comment == o.Comment},
 		{keyExpiresAt, f.ExpiresAt.Equal(o.ExpiresAt)},
 	} {

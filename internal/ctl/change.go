@@ -66,7 +66,7 @@ func merge(have, fresh []Forward, replace bool) ([]Forward, error) {
 		rival, found := x.rival(h)
 		if !found {
 			want = append(want, h)
-		} else if f := x.forwards[rival]; !replace && !f.differsOnlyIn(h, keyCheck, keyExpiresAt) {
+		} else if f := x.forwards[rival]; !replace && !f.differsOnlyIn(h, keyCheck, keyMSS, keyExpiresAt) {
 			return nil, takenError(f, h)
 		}
 	}

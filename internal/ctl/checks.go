@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"syscall"
 
@@ -16,6 +17,8 @@ type Revision struct {
 	// Dataplane is the kernel's number of it.
 	Dataplane uint32
 	Epoch     uint64
+	// Primary4 and Primary6 are the host's own addresses, where it is asked itself.
+	Primary4, Primary6 netip.Addr
 }
 
 // CheckedBackend is a backend of a forward that has a check.
@@ -30,13 +33,12 @@ type CheckedBackend struct {
 // addresses are, or may be, others than at the revision. Otherwise it costs next to
 // nothing.
 func (i *Instance) Checked(ctx context.Context, since Revision) (backends []CheckedBackend, now Revision, err error) {
+	if now, err = i.revision(ctx); err != nil || now == since {
+		return nil, now, err
+	}
 	err = i.read(ctx, func(d *loader.Dataplane) error {
-		id, err := d.Maps.ID()
-		if err != nil {
+		if now, err = revisionOf(d); err != nil {
 			return err
-		}
-		if now = (Revision{id, d.Settings.Epoch}); now == since {
-			return nil
 		}
 		s, err := readState(d)
 		if err != nil {
@@ -61,6 +63,29 @@ func (i *Instance) Checked(ctx context.Context, since Revision) (backends []Chec
 		return nil
 	})
 	return backends, now, err
+}
+
+// revision reads no more than a dataplane's settings. It is zero if none is loaded.
+func (i *Instance) revision(ctx context.Context) (Revision, error) {
+	session, err := i.loader.Read(ctx)
+	if err != nil {
+		return Revision{}, classify(err)
+	}
+	defer session.Close()
+	d, err := session.OpenPart(false)
+	if errors.Is(err, loader.ErrNotLoaded) {
+		return Revision{}, nil
+	}
+	if err != nil {
+		return Revision{}, classify(err)
+	}
+	defer d.Close()
+	return revisionOf(d)
+}
+
+func revisionOf(d *loader.Dataplane) (Revision, error) {
+	id, err := d.Maps.ID()
+	return Revision{id, d.Settings.Epoch, d.Settings.Primary4, d.Settings.Primary6}, err
 }
 
 // checkTargets returns where a backend is looked for. On this host it answers where

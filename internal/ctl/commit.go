@@ -25,6 +25,9 @@ type transaction struct {
 	tables map[uint32]bool
 	// The ids that were given last; 0 is none.
 	lastForward, lastBackend, lastTable uint32
+	// frontendsPut and knownPut are what this transaction has written, if it has.
+	frontendsPut *maps.FrontendTable
+	knownPut     maps.KnownAddresses
 	// recount is set if connections must be counted anew.
 	recount bool
 }
@@ -46,7 +49,7 @@ func prepare(d *loader.Dataplane, p *plan) (*transaction, error) {
 	if err := t.draft.write(d.Maps); err != nil {
 		return nil, err
 	}
-	return t, t.publish([]*state{t.before, t.after}, maps.NewFrontendTable(t.frontends(t.before), t.frontends(t.after)))
+	return t, t.publish(t.before, t.after)
 }
 
 // undo takes back what a killed command has prepared and not committed.
@@ -99,25 +102,40 @@ func (t *transaction) commit() error {
 	return nil
 }
 
-// publish tells the programs what to look at for the forwards of these states,
-// and for the flows of what is gone in them.
-func (t *transaction) publish(states []*state, frontends maps.FrontendTable) error {
-	if err := t.d.Maps.PutFrontends(frontends); err != nil {
+// publish tells the programs what to look at for the forwards of these states, the
+// second of which may be missing, and for the flows of what is gone in them.
+func (t *transaction) publish(states ...*state) error {
+	var tables [2][]maps.Frontend
+	for i, s := range states {
+		tables[i] = t.frontends(s)
+	}
+	frontends := maps.NewFrontendTable(tables[0], tables[1])
+	if err := t.d.Maps.PutFrontends(frontends, t.frontendsPut); err != nil {
 		return err
 	}
+	t.frontendsPut = &frontends
 	if err := t.d.Maps.PutPorts(t.ports(states)); err != nil {
 		return err
 	}
-	known := t.host.KnownAddresses()
-	known.Targets = t.targets(states)
-	return t.d.Maps.PutKnownAddresses(known)
+	if err := t.d.Maps.PutGroupBackends(groupBackends(states)); err != nil {
+		return err
+	}
+	known := maps.NewKnownAddresses(t.host.LocalAddresses(), t.targets(states))
+	if err := t.d.Maps.PutKnownAddresses(known, t.knownPut); err != nil {
+		return err
+	}
+	t.knownPut = known
+	return nil
 }
 
 // frontends returns where the alive forwards of a state are looked up. A device
 // that is not there now has none; the next command looks again.
 func (t *transaction) frontends(s *state) []maps.Frontend {
-	var frontends []maps.Frontend
-	for _, k := range s.alive() {
+	frontends := make([]maps.Frontend, 0, len(s.all))
+	for _, k := range s.all {
+		if !k.Alive(s.epoch) {
+			continue
+		}
 		f := maps.Frontend{
 			Forward:   k.ID,
 			Protocol:  k.Protocol,

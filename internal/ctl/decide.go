@@ -82,6 +82,7 @@ func (t *transaction) bear(f Forward) (err error) {
 	if k.ID, err = freeID(t.after.all, &t.lastForward, maps.MaxForwards, "forwards"); err != nil {
 		return err
 	}
+	k.AffinityGroupID = t.after.groupID(k.AffinityGroup)
 	t.after.all[k.ID] = k
 	for position, b := range f.Backends {
 		if err := t.takeSlot(k, b, roleToKernel(b, position)); err != nil {

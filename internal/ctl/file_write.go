@@ -133,8 +133,14 @@ func (e fileEntry) write(b *bytes.Buffer) {
 	if f.Affinity != 0 {
 		key(keyAffinity, FormatDuration(f.Affinity))
 	}
+	if f.AffinityGroup != "" {
+		key(keyGroup, yamlWord(f.AffinityGroup))
+	}
 	if f.Check != (Check{}) {
 		key(keyCheck, yamlWord(f.Check.String()))
+	}
+	if f.MSS != MSSAuto {
+		key(keyMSS, yamlWord(f.MSS.String()))
 	}
 	if f.Comment != "" {
 		key(keyComment, yamlWord(f.Comment))

@@ -106,9 +106,15 @@ type Forward struct {
 	Balance  Balance
 	// Affinity keeps a client with its backend this long; zero is off.
 	Affinity time.Duration
-	Comment  string
+	// AffinityGroup is the name of the forwards that share the machine of a client, by
+	// affinity; empty for none.
+	AffinityGroup string
+	Comment       string
 	// ExpiresAt is when the forward ends by itself; the zero Time is never.
 	ExpiresAt time.Time
 	// Check is how backends are looked after; the zero Check is not at all.
 	Check Check
+	// MSS is the most that ends of TCP connections may announce, where a backend is
+	// another machine.
+	MSS MSS
 }

@@ -39,6 +39,9 @@ func (i *Instance) SetHealth(ctx context.Context, found []BackendHealth) (record
 		if p.host, err = i.loader.Host(); err != nil {
 			return classify(err)
 		}
+		if err := learnRoutes(p.host, before, want); err != nil {
+			return classify(err)
+		}
 		p.report.Added, p.report.Removed, p.report.Changed, p.report.Kept = Difference(have, want)
 		_, err = carryOut(d, p, ExistingKeep)
 		return err

@@ -55,18 +55,22 @@ func forwardFromKernel(k maps.Forward, terms maps.Terms) Forward {
 			Ports:    PortRange{k.PortFirst, k.PortLast},
 			Devices:  k.Devices,
 		},
-		Source:    sourceWords[k.Source],
-		Balance:   balanceWords[k.Balance],
-		Affinity:  k.Affinity,
+		Source:   sourceWords[k.Source],
+		Balance:  balanceWords[k.Balance],
+		Affinity: k.Affinity,
+
+		AffinityGroup: k.AffinityGroup,
+
 		Comment:   k.Comment,
 		ExpiresAt: terms.ExpiresAt,
 		Check:     checkFromKernel(terms.Check),
+		MSS:       MSS(terms.MSS),
 	}
 }
 
 // termsToKernel returns the terms of a forward, without its pools.
 func termsToKernel(f Forward) maps.Terms {
-	return maps.Terms{ExpiresAt: f.ExpiresAt, Check: f.Check.toKernel()}
+	return maps.Terms{ExpiresAt: f.ExpiresAt, Check: f.Check.toKernel(), MSS: uint16(f.MSS)}
 }
 
 // forwardToKernel returns a forward that has neither id nor backends yet.
@@ -83,7 +87,10 @@ func forwardToKernel(f Forward) maps.Forward {
 		Source:    sourceNumbers[f.Source],
 		Balance:   balanceNumbers[f.Balance],
 		Affinity:  f.Affinity,
-		After:     termsToKernel(f),
+
+		AffinityGroup: f.AffinityGroup,
+
+		After: termsToKernel(f),
 	}
 }
 

@@ -3,6 +3,8 @@
 package ctl
 
 import (
+	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/xfwd/xfwd/internal/maps"
@@ -52,14 +54,30 @@ func (t *transaction) pools(k maps.Forward, old []backend) (maps.Pools, error) {
 // takers returns those of a forward's backends that take new flows of a family.
 func (s *state) takers(members []backend, family int) []taker {
 	var takers []taker
+	ranks := ranks(members)
 	for _, b := range members {
 		role := s.role(b)
 		if role.Serves() == maps.BackendActive && inFamily(b, family) {
-			place := backendFromKernel(b.Backend, role).Place()
-			takers = append(takers, taker{b.ID, maps.Member{Identity: place, Weight: role.Weight}})
+			identity := maps.Identity(b.Address, ranks[b.ID])
+			takers = append(takers, taker{b.ID, maps.Member{Identity: identity, Weight: role.Weight}})
 		}
 	}
 	return takers
+}
+
+// ranks returns the rank of each backend of a forward, by id: how many others with its address have lower ports. Backends
+// that take no new flows count, so that the others keep their ranks when one is drained.
+func ranks(members []backend) map[uint32]int {
+	sorted := slices.SortedFunc(slices.Values(members), func(a, b backend) int {
+		return cmp.Or(cmp.Compare(a.PortFirst, b.PortFirst), cmp.Compare(a.PortLast, b.PortLast))
+	})
+	ranks := make(map[uint32]int, len(members))
+	count := make(map[netip.Addr]int, len(members))
+	for _, b := range sorted {
+		ranks[b.ID] = count[b.Address]
+		count[b.Address]++
+	}
+	return ranks
 }
 
 // inFamily says whether a backend serves packets of a family. This host itself

@@ -153,3 +153,71 @@ func TestTables(t *testing.T) {
 		}
 	}
 }
+
+// machines returns the addresses of the backends in a table, which has their ids, by the
+// last byte of theirs.
+func machines(t *testing.T, balance maps.Balance, backends ...string) []string {
+	t.Helper()
+	_, _, tables := poolsOf(t, balance, nil, backends)
+	if len(tables) != 1 {
+		t.Fatalf("%v have %d tables", backends, len(tables))
+	}
+	addresses := map[uint32]string{}
+	for _, word := range backends {
+		b, err := ParseBackend(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses[uint32(b.Ports.First)] = b.Address.String()
+	}
+	var machines []string
+	for _, table := range tables {
+		for _, id := range table {
+			machines = append(machines, addresses[id])
+		}
+	}
+	return machines
+}
+
+// Two forwards to other ports of the same machines choose the same machine by the same
+// number, in whatever order their users name them.
+func TestTablesKnowMachines(t *testing.T) {
+	web := machines(t, maps.BalanceMaglev, "192.0.2.1:8080", "192.0.2.2:8081", "192.0.2.3:8082")
+	for name, other := range map[string][]string{
+		"another port":           machines(t, maps.BalanceMaglev, "192.0.2.1:8443", "192.0.2.2:8444", "192.0.2.3:8445"),
+		"another order":          machines(t, maps.BalanceMaglev, "192.0.2.3:9001", "192.0.2.1:9003", "192.0.2.2:9002"),
+		"another balance":        machines(t, maps.BalanceSourceHash, "192.0.2.2:1", "192.0.2.3:2", "192.0.2.1:3"),
+		"one that drains beside": machines(t, maps.BalanceMaglev, "192.0.2.1:1", "192.0.2.2:2", "192.0.2.3:3", "192.0.2.4:4,state=draining"),
+	} {
+		if !slices.Equal(web, other) {
+			t.Errorf("%s: the tables differ", name)
+		}
+	}
+	if slices.Equal(web, machines(t, maps.BalanceMaglev, "192.0.2.1:8080", "192.0.2.2:8081", "192.0.2.4:8082")) {
+		t.Error("the tables do not depend on the machines")
+	}
+}
+
+// Several backends of one machine are told apart by their ports, and one that drains
+// leaves the others their flows.
+func TestTablesTellPortsApart(t *testing.T) {
+	for _, address := range []string{"192.0.2.1:", ""} {
+		words := []string{address + "10", address + "20", address + "30"}
+		_, _, tables := poolsOf(t, maps.BalanceMaglev, nil, words)
+		before := tables[1]
+		if drawn := slices.Compact(slices.Sorted(slices.Values(before))); len(drawn) != 3 {
+			t.Errorf("%v: the table has %v", words, drawn)
+		}
+		words[0] += ",state=draining"
+		_, _, tables = poolsOf(t, maps.BalanceMaglev, nil, words)
+		moved := 0
+		for i, id := range tables[1] {
+			if before[i] != 10 && before[i] != id {
+				moved++
+			}
+		}
+		if moved > len(before)/50 {
+			t.Errorf("%v: %d of %d entries have moved from the backends that stay", words, moved, len(before))
+		}
+	}
+}

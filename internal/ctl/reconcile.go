@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"context"
+	"errors"
 
 	"github.com/xfwd/xfwd/internal/loader"
 )
@@ -13,17 +14,37 @@ import (
 // devices anew, and has all next hops looked up again. Forwards that have not expired,
 // flows and counters stay, and so do the programs, of whichever version they are.
 func (i *Instance) Reconcile(ctx context.Context) (Report, error) {
-	if loaded, err := i.Loaded(ctx); err != nil || !loaded {
-		return Report{}, err
+	r, _, err := i.reconcile(ctx)
+	return r, err
+}
+
+// reconcile is Reconcile, and returns what the next changes of the host are followed from;
+// nothing if no dataplane is loaded.
+func (i *Instance) reconcile(ctx context.Context) (Report, *lookout, error) {
+	if loaded, err := i.loader.Loaded(ctx); err != nil || !loaded {
+		return Report{}, nil, classify(err)
 	}
 	same := func(have []Forward) ([]Forward, error) { return have, nil }
-	return i.Update(ctx, same, UpdateOptions{KeepPrograms: true})
+	return i.update(ctx, same, UpdateOptions{KeepPrograms: true})
 }
 
 // EndNextHops has all next hops of flows looked up again, with their next packets.
 func (i *Instance) EndNextHops(ctx context.Context) error {
-	if loaded, err := i.Loaded(ctx); err != nil || !loaded {
-		return err
+	if loaded, err := i.loader.Loaded(ctx); err != nil || !loaded {
+		return classify(err)
 	}
-	return i.during(ctx, i.loader.Write, (*loader.Dataplane).EndNextHops)
+	session, err := i.loader.Write(ctx)
+	if err != nil {
+		return classify(err)
+	}
+	defer session.Close()
+	d, err := session.OpenPart(false)
+	if errors.Is(err, loader.ErrNotLoaded) {
+		return nil
+	}
+	if err != nil {
+		return classify(err)
+	}
+	defer d.Close()
+	return d.EndNextHops()
 }

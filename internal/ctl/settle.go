@@ -36,7 +36,7 @@ func (t *transaction) settle(existing Existing) error {
 	if err := t.forget(gone, survey.lingering); err != nil {
 		return err
 	}
-	if err := t.publish([]*state{t.after}, maps.NewFrontendTable(t.frontends(t.after), nil)); err != nil {
+	if err := t.publish(t.after); err != nil {
 		return err
 	}
 	return t.deleteTables()
@@ -137,7 +137,13 @@ func (t *transaction) forget(gone map[uint32]backend, lingering map[uint32]bool)
 // deleteTables removes the tables that no pool has in this epoch: those that the
 // change has replaced, and what killed commands have left.
 func (t *transaction) deleteTables() error {
-	for _, k := range t.after.alive() {
+	if len(t.tables) == 0 {
+		return nil
+	}
+	for _, k := range t.after.all {
+		if !k.Alive(t.after.epoch) {
+			continue
+		}
 		for _, pool := range k.Terms(t.after.epoch).Pools {
 			delete(t.tables, pool.Table)
 		}

@@ -20,7 +20,9 @@ const (
 	keySource    = "source"
 	keyBalance   = "balance"
 	keyAffinity  = "affinity"
+	keyGroup     = "affinityGroup"
 	keyCheck     = "check"
+	keyMSS       = "mss"
 	keyAllow     = "allow"
 	keyDeny      = "deny"
 	keyComment   = "comment"
@@ -41,8 +43,12 @@ type Spec struct {
 	Balance  string
 	// Affinity is a duration such as 3h.
 	Affinity string
+	// AffinityGroup is the name of the forwards that share the affinity of a client.
+	AffinityGroup string
 	// Check is as ParseCheck reads it.
 	Check string
+	// MSS is as ParseMSS reads it.
+	MSS string
 	// Allow and Deny are prefixes such as 192.0.2.0/24.
 	Allow, Deny []string
 	Comment     string
@@ -62,7 +68,7 @@ func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 	if frontends, err = s.atAddresses(frontends); err != nil {
 		return nil, err
 	}
-	f := Forward{Name: s.Name, Comment: s.Comment}
+	f := Forward{Name: s.Name, Comment: s.Comment, AffinityGroup: s.AffinityGroup}
 	for i, word := range s.Backends {
 		b, err := ParseBackend(word)
 		if err != nil {
@@ -81,6 +87,9 @@ func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 	}
 	if f.Check, err = s.check(); err != nil {
 		return nil, err
+	}
+	if f.MSS, err = ParseMSS(s.MSS); err != nil {
+		return nil, at(keyMSS, err)
 	}
 	if f.ExpiresAt, err = s.expiry(now); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"cmp"
+	gomaps "maps"
 	"slices"
 
 	"github.com/xfwd/xfwd/internal/loader"
@@ -52,6 +53,8 @@ func readState(d *loader.Dataplane) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.backends = make(map[uint32]backend, len(infos))
+	s.ofForward = make(map[uint32][]uint32, len(s.all))
 	for id, info := range infos {
 		s.put(backend{slots[id], info})
 	}
@@ -69,12 +72,14 @@ func last[V any](all map[uint32]V) uint32 {
 
 // next returns a state of the following epoch that holds the same.
 func (s *state) next() *state {
-	n := newState(s.epoch + 1)
-	for id, f := range s.all {
-		n.all[id] = f
+	n := &state{
+		epoch:     s.epoch + 1,
+		all:       gomaps.Clone(s.all),
+		backends:  gomaps.Clone(s.backends),
+		ofForward: make(map[uint32][]uint32, len(s.ofForward)),
 	}
-	for _, b := range s.backends {
-		n.put(b)
+	for id, backends := range s.ofForward {
+		n.ofForward[id] = slices.Clone(backends)
 	}
 	return n
 }
@@ -120,23 +125,35 @@ func (s *state) dead() []maps.Forward {
 }
 
 func (s *state) those(is func(maps.Forward) bool) []maps.Forward {
-	var those []maps.Forward
-	for _, f := range s.all {
+	// Forwards are large, so their numbers are sorted.
+	ids := make([]uint32, 0, len(s.all))
+	for id, f := range s.all {
 		if is(f) {
-			those = append(those, f)
+			ids = append(ids, id)
 		}
 	}
-	slices.SortFunc(those, func(a, b maps.Forward) int { return cmp.Compare(a.ID, b.ID) })
+	slices.Sort(ids)
+	those := make([]maps.Forward, len(ids))
+	for i, id := range ids {
+		those[i] = s.all[id]
+	}
 	return those
 }
 
 // members returns the backends that a forward has, in their user's order.
 func (s *state) members(f maps.Forward) []backend {
-	var members []backend
-	for _, id := range s.ofForward[f.ID] {
+	ids := s.ofForward[f.ID]
+	if len(ids) == 0 {
+		return nil
+	}
+	members := make([]backend, 0, len(ids))
+	for _, id := range ids {
 		if b := s.backends[id]; s.role(b).State != maps.BackendGone {
 			members = append(members, b)
 		}
+	}
+	if len(members) < 2 {
+		return members
 	}
 	slices.SortFunc(members, func(a, b backend) int {
 		return cmp.Or(cmp.Compare(s.role(a).Position, s.role(b).Position), cmp.Compare(a.ID, b.ID))
@@ -156,7 +173,10 @@ func (s *state) forwards() []Forward { return s.known(s.valid()) }
 
 // known returns forwards as their users know them.
 func (s *state) known(those []maps.Forward) []Forward {
-	var forwards []Forward
+	if len(those) == 0 {
+		return nil
+	}
+	forwards := make([]Forward, 0, len(those))
 	for _, k := range those {
 		forwards = append(forwards, s.forward(k))
 	}

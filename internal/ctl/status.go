@@ -53,6 +53,8 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 		}
 		status.Warnings = append(status.Warnings, deviceWarnings(host, forwards)...)
 		status.Warnings = append(status.Warnings, wayWarnings(host, allTargets(forwards))...)
+		status.Warnings = append(status.Warnings, mssWarnings(host, allTargets(forwards))...)
+		status.Warnings = append(status.Warnings, shapingWarnings(host, allTargets(forwards))...)
 		status.Passes, status.Drops, err = d.Maps.Reasons()
 		return err
 	})
@@ -67,7 +69,7 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 }
 
 func hookStatus(h loader.Hook) HookStatus {
-	return HookStatus{Device: h.Device, Hook: h.Name, Mode: h.Mode, Why: h.Why, Missing: h.Missing}
+	return HookStatus{Device: h.Device, Kind: h.Kind, Hook: h.Name, Mode: h.Mode, Why: h.Why, Missing: h.Missing}
 }
 
 // flowWarnings says whether the flow table forgets connections that live, or will

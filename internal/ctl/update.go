@@ -5,6 +5,8 @@ package ctl
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 
 	"github.com/xfwd/xfwd/internal/loader"
 )
@@ -14,48 +16,56 @@ import (
 // counters; those that have expired are deleted. It loads the dataplane when that is
 // needed.
 func (i *Instance) Update(ctx context.Context, change Change, o UpdateOptions) (Report, error) {
+	r, _, err := i.update(ctx, change, o)
+	return r, err
+}
+
+// update is Update, and returns what changes of the host are followed from; nothing if no
+// dataplane is loaded.
+func (i *Instance) update(ctx context.Context, change Change, o UpdateOptions) (Report, *lookout, error) {
 	begin := i.loader.Write
 	if o.DryRun {
 		begin = i.loader.Read
 	}
 	session, err := begin(ctx)
 	if err != nil {
-		return Report{}, classify(err)
+		return Report{}, nil, classify(err)
 	}
 	defer session.Close()
 	d, err := session.Open()
 	if err != nil && !errors.Is(err, loader.ErrNotLoaded) {
-		return Report{}, classify(err)
+		return Report{}, nil, classify(err)
 	}
 	if d != nil {
 		defer func() { d.Close() }()
 	}
 	p, err := i.plan(d, change)
 	if err != nil || o.DryRun {
-		return p.report, err
+		return p.report, nil, err
 	}
 	if d == nil {
 		if len(p.report.Added) == 0 {
-			return p.report, nil
+			return p.report, nil, nil
 		}
 		if d, err = session.Load(i.maxFlows); err != nil {
-			return Report{}, classify(err)
+			return Report{}, nil, classify(err)
 		}
 		defer func() { d.Close() }()
 		p.report.Loaded = true
 	}
-	warnings, err := put(d, p, o)
+	hooks, t, err := put(d, p, o)
 	if err != nil {
 		if p.report.Loaded {
 			err = errors.Join(err, session.Unload())
 		}
-		return Report{}, classify(err)
+		return Report{}, nil, classify(err)
 	}
-	p.report.Warnings = append(warnings, p.report.Warnings...)
+	p.report.Warnings = append(hookWarnings(hooks), p.report.Warnings...)
 	listeners := i.loader.Listeners()
 	p.report.Warnings = append(p.report.Warnings, newForwardWarnings(p.host, listeners, p.report.Added)...)
 	p.report.Warnings = append(p.report.Warnings, answerWarnings(p.host, listeners, p.targets)...)
-	return p.report, nil
+	l, err := newLookout(d, t, hooks)
+	return p.report, l, err
 }
 
 // plan is a change that this host can do.
@@ -67,6 +77,8 @@ type plan struct {
 	targets []target
 	// leaves is set if some packets leave this host again.
 	leaves bool
+	// followsRules is set if rules of netfilter say how some of these are changed.
+	followsRules bool
 }
 
 // plan computes what a change means and checks that this host can do it. d is nil
@@ -88,6 +100,9 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	if p.host, err = i.loader.Host(); err != nil {
 		return p, classify(err)
 	}
+	if err := learnRoutes(p.host, p.before, want); err != nil {
+		return p, classify(err)
+	}
 	r := Report{Expired: p.before.known(p.before.expired())}
 	r.Added, r.Removed, r.Changed, r.Kept = Difference(have, want)
 	if err := checkCapacity(len(want)); err != nil {
@@ -106,11 +121,32 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	}
 	p.targets = newTargets(have, r)
 	p.leaves = anyElsewhere(p.host, want)
+	p.followsRules = slices.ContainsFunc(allTargets(want), func(t target) bool { return t.clampsAsNetfilter(p.host) })
 	r.Notes = append(expiryNotes(r.Expired), sourceNotes(p.host, p.targets)...)
 	r.Notes = append(r.Notes, serviceNotes(p.host, r.Added)...)
-	r.Warnings = routeWarnings(p.host, p.targets)
+	r.Notes = append(r.Notes, mssNotes(p.host, p.targets)...)
+	r.Warnings = append(routeWarnings(p.host, p.targets), mssWarnings(p.host, p.targets)...)
+	r.Warnings = append(r.Warnings, shapingWarnings(p.host, p.targets)...)
 	p.report = r
 	return p, nil
+}
+
+// learnRoutes asks for the routes to all backends at once, those that go included.
+func learnRoutes(host *loader.Host, before *state, want []Forward) error {
+	var addresses []netip.Addr
+	for _, b := range before.backends {
+		if elsewhere(host, b.Address) {
+			addresses = append(addresses, b.Address)
+		}
+	}
+	for _, f := range want {
+		for _, b := range f.Backends {
+			if elsewhere(host, b.Address) {
+				addresses = append(addresses, b.Address)
+			}
+		}
+	}
+	return host.Learn(addresses)
 }
 
 // anyElsewhere says whether some backend is not this host.
@@ -127,21 +163,21 @@ func anyElsewhere(host *loader.Host, forwards []Forward) bool {
 
 // put brings the dataplane up to date with this command and the host, then makes
 // the change.
-func put(d *loader.Dataplane, p *plan, o UpdateOptions) (warnings []string, err error) {
+func put(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, *transaction, error) {
 	hooks, err := catchUp(d, p, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t, err := carryOut(d, p, o.Existing)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !t.leaves() {
 		if err := d.ReleasePorts(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return hookWarnings(hooks), nil
+	return hooks, t, nil
 }
 
 // carryOut makes the change itself.
@@ -174,9 +210,15 @@ func catchUp(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, erro
 			return nil, err
 		}
 	}
-	hooks, err := d.Attach()
+	hooks, err := d.AttachTo(p.host)
 	if err != nil {
 		return nil, err
 	}
-	return hooks, d.Tell(p.host)
+	if err := d.Tell(p.host); err != nil {
+		return nil, err
+	}
+	if p.followsRules {
+		err = d.TellRules(p.host)
+	}
+	return hooks, err
 }

@@ -55,7 +55,24 @@ func (f Forward) Validate() error {
 	if f.Affinity < 0 || f.Affinity > maxAffinity || f.Affinity%time.Second != 0 {
 		return at(keyAffinity, Errorf(ErrSyntax, "affinity %s is not in whole seconds up to a year; write one like 3h", f.Affinity))
 	}
+	if err := f.checkGroup(); err != nil {
+		return at(keyGroup, err)
+	}
 	return at(keyComment, checkComment(f.Comment))
+}
+
+// checkGroup tells whether the forward can be in its group.
+func (f Forward) checkGroup() error {
+	if f.AffinityGroup == "" {
+		return nil
+	}
+	if err := checkName(f.AffinityGroup); err != nil {
+		return Errorf(ErrSyntax, "affinity group: %w", err)
+	}
+	if f.Affinity == 0 {
+		return Errorf(ErrSyntax, "the affinity group %q shares an affinity, and %s has none; give one, such as --affinity 3h", f.AffinityGroup, f.Frontend)
+	}
+	return nil
 }
 
 // checkBackend tells whether packets for the frontend can go to the backend.

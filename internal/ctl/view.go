@@ -15,9 +15,13 @@ type ForwardView struct {
 	Source          Source        `json:"source"`
 	Balance         Balance       `json:"balance"`
 	AffinitySeconds int64         `json:"affinitySeconds"`
+	// AffinityGroup is left out where there is none.
+	AffinityGroup string `json:"affinityGroup,omitempty"`
 	// Check is null for none.
-	Check   *CheckView `json:"check"`
-	Comment string     `json:"comment"`
+	Check *CheckView `json:"check"`
+	// MSS is auto, off or a number of bytes.
+	MSS     string `json:"mss"`
+	Comment string `json:"comment"`
 	// ExpiresAt is null for never.
 	ExpiresAt *time.Time `json:"expiresAt"`
 	// Counters are left out where they were not read.
@@ -91,6 +95,8 @@ func (f Forward) View() ForwardView {
 		Source:          f.Source,
 		Balance:         f.Balance,
 		AffinitySeconds: int64(f.Affinity / time.Second),
+		MSS:             f.MSS.String(),
+		AffinityGroup:   f.AffinityGroup,
 		Comment:         f.Comment,
 	}
 	for _, b := range f.Backends {

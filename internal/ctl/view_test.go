@@ -18,7 +18,9 @@ func TestView(t *testing.T) {
 	full := forwards(t, "192.0.2.7:9000-9001/udp 10.0.0.5:1-2 web eth0")[0]
 	full.Backends = append(full.Backends, Backend{Address: full.Backends[0].Address, Ports: PortRange{5, 5}})
 	full.Affinity = 3 * time.Hour
+	full.AffinityGroup = "shop"
 	full.Check = check(t, "http,path=/healthz,interval=2500ms")
+	full.MSS = 1340
 	full.Comment = "x"
 	full.ExpiresAt = time.Date(2030, 12, 31, 23, 59, 0, 0, time.UTC)
 	counted := ForwardCounters{Forward: full, Counters: counters, Uses: make([]BackendUse, 2)}
@@ -52,6 +54,7 @@ func TestView(t *testing.T) {
   "balance": "maglev",
   "affinitySeconds": 0,
   "check": null,
+  "mss": "auto",
   "comment": "",
   "expiresAt": null
 }`},
@@ -117,6 +120,7 @@ func TestView(t *testing.T) {
   "source": "auto",
   "balance": "maglev",
   "affinitySeconds": 10800,
+  "affinityGroup": "shop",
   "check": {
     "kind": "http",
     "path": "/healthz",
@@ -126,6 +130,7 @@ func TestView(t *testing.T) {
     "rise": 2,
     "fall": 3
   },
+  "mss": "1340",
   "comment": "x",
   "expiresAt": "2030-12-31T23:59:00Z",
   "counters": {

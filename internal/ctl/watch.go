@@ -5,7 +5,6 @@ package ctl
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/xfwd/xfwd/internal/loader"
@@ -28,88 +27,85 @@ type Watcher interface {
 	// Reconciled is called after each look at the host as a whole, with what it took and
 	// what came of it.
 	Reconciled(took time.Duration, r Report, err error)
+	// Followed is called after a change of some devices or addresses, likewise. The report
+	// has the warnings about all hooks.
+	Followed(took time.Duration, r Report, err error)
 	// NextHopsEnded is called after routes or neighbours have changed.
 	NextHopsEnded(err error)
 }
 
-// Watch keeps the dataplane up to date with the host, as Reconcile and EndNextHops do:
-// at first, whenever the kernel says that something has changed, and where a hook is
-// found to be missing. It returns when ctx ends, or if the kernel tells no more.
+// Watch keeps the dataplane up to date with the host. It looks at the host as a whole, as
+// Reconcile does, at first, where the kernel could not tell what has changed, and where an
+// inspection finds something that is not as it should be. Of a device or an address that
+// changes it looks at no more than that.
+// It returns when ctx ends, or if the kernel tells no more.
 func (i *Instance) Watch(ctx context.Context, w Watcher) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	events := make(chan loader.Event, 64)
-	told := func(e loader.Event) {
+	changes := make(chan loader.Change, 64)
+	told := func(c loader.Change) {
 		select {
-		case events <- e:
+		case changes <- c:
 		case <-ctx.Done():
 		}
 	}
 	go func() {
-		stop(i.loader.Events(ctx, func() { told(loader.HostChanged) }, told))
+		stop(i.loader.Events(ctx, func() { told(loader.WholeChange()) }, told))
 	}()
+	inspect := make(chan struct{})
 	go func() {
 		for sleep(ctx, inspection) {
-			if i.isIncomplete(ctx) {
-				told(loader.HostChanged)
+			select {
+			case inspect <- struct{}{}:
+			case <-ctx.Done():
 			}
 		}
 	}()
+	f := follower{instance: i}
 	for {
-		what, more := crowd(ctx, events)
+		what, more := crowd(ctx, changes, inspect)
 		if !more {
 			return fmt.Errorf("watch the host: %w", context.Cause(ctx))
 		}
+		if what.inspect && !f.isComplete(ctx) {
+			what.Merge(loader.WholeChange())
+		}
 		pause := recovery
-		for i.heed(ctx, what, w) != nil && sleep(ctx, pause) {
+		for f.heed(ctx, what.Change, w) != nil && sleep(ctx, pause) {
 			pause = min(2*pause, despair)
 		}
 	}
 }
 
-// isIncomplete says whether a hook is missing. What cannot be read is nobody's to mend.
-func (i *Instance) isIncomplete(ctx context.Context) bool {
-	incomplete := false
-	_ = i.read(ctx, func(d *loader.Dataplane) error {
-		hooks, err := d.Hooks()
-		incomplete = slices.ContainsFunc(hooks, func(h loader.Hook) bool { return h.Missing })
-		return err
-	})
-	return incomplete
+// news is a change, or that it is time for an inspection, or both.
+type news struct {
+	loader.Change
+	inspect bool
 }
 
-// heed does what an event asks for.
-func (i *Instance) heed(ctx context.Context, what loader.Event, w Watcher) error {
-	if what == loader.NextHopsChanged {
-		err := i.EndNextHops(ctx)
-		w.NextHopsEnded(err)
-		return err
-	}
-	begin := time.Now()
-	r, err := i.Reconcile(ctx)
-	w.Reconciled(time.Since(begin), r, err)
-	return err
-}
-
-// crowd waits for an event and those that come soon after, and returns the most that any
-// of them asks for. more is false when ctx has ended.
-func crowd(ctx context.Context, events <-chan loader.Event) (most loader.Event, more bool) {
+// crowd waits for a change and those that come soon after, and returns all of them as one.
+// more is false when ctx has ended.
+func crowd(ctx context.Context, changes <-chan loader.Change, inspect <-chan struct{}) (all news, more bool) {
 	select {
-	case most = <-events:
+	case c := <-changes:
+		all.Merge(c)
+	case <-inspect:
+		all.inspect = true
+		return all, true
 	case <-ctx.Done():
-		return most, false
+		return all, false
 	}
 	last := time.After(patience)
 	for {
 		select {
-		case e := <-events:
-			most = max(most, e)
+		case c := <-changes:
+			all.Merge(c)
 		case <-time.After(gather):
-			return most, true
+			return all, true
 		case <-last:
-			return most, true
+			return all, true
 		case <-ctx.Done():
-			return most, false
+			return all, false
 		}
 	}
 }

@@ -3,6 +3,8 @@
 package ctl
 
 import (
+	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,20 +15,21 @@ import (
 
 // Events that come together are dealt with together, and a stream of them not too late.
 func TestCrowd(t *testing.T) {
+	nextHops, whole := loader.Change{NextHops: true}, loader.WholeChange()
 	for name, c := range map[string]struct {
-		events []loader.Event
+		events []loader.Change
 		every  time.Duration
-		want   loader.Event
+		want   loader.Change
 		took   time.Duration
 	}{
-		"one":           {[]loader.Event{loader.NextHopsChanged}, 0, loader.NextHopsChanged, gather},
-		"a device":      {[]loader.Event{loader.HostChanged, loader.NextHopsChanged, loader.NextHopsChanged}, gather / 2, loader.HostChanged, 2 * gather},
-		"without end":   {make([]loader.Event, 100), gather / 2, loader.NextHopsChanged, patience},
-		"one after one": {[]loader.Event{loader.NextHopsChanged, loader.HostChanged}, 2 * gather, loader.NextHopsChanged, gather},
+		"one":           {[]loader.Change{nextHops}, 0, nextHops, gather},
+		"a device":      {[]loader.Change{whole, nextHops, nextHops}, gather / 2, loader.Change{Everything: true, NextHops: true}, 2 * gather},
+		"without end":   {slices.Repeat([]loader.Change{nextHops}, 100), gather / 2, nextHops, patience},
+		"one after one": {[]loader.Change{nextHops, whole}, 2 * gather, nextHops, gather},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				events := make(chan loader.Event, len(c.events))
+				events := make(chan loader.Change, len(c.events))
 				var teller sync.WaitGroup
 				teller.Go(func() {
 					for _, e := range c.events {
@@ -36,9 +39,9 @@ func TestCrowd(t *testing.T) {
 				})
 				defer teller.Wait()
 				begin := time.Now()
-				got, more := crowd(t.Context(), events)
-				if took := time.Since(begin); got != c.want || !more || took != c.took {
-					t.Errorf("%d, %v after %v; want %d after %v", got, more, took, c.want, c.took)
+				got, more := crowd(t.Context(), events, nil)
+				if took := time.Since(begin); !reflect.DeepEqual(got.Change, c.want) || !more || took != c.took {
+					t.Errorf("%+v, %v after %v; want %+v after %v", got.Change, more, took, c.want, c.took)
 				}
 			})
 		})

@@ -3,10 +3,12 @@
 package loader
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/internal/maps"
 )
@@ -19,6 +21,8 @@ type hostAddresses struct {
 	services map[int][]netip.Addr
 	// prefixes are the host's by a route.
 	prefixes []netip.Prefix
+	// broadcast and anycast are other addresses that local routes name.
+	broadcast, anycast []netip.Addr
 	// primary are the first global addresses of each device, by ifindex.
 	primary4, primary6 map[int]netip.Addr
 	// host4 and host6 are those of the device with the default route, or else
@@ -26,20 +30,54 @@ type hostAddresses struct {
 	host4, host6 netip.Addr
 }
 
-// listAddresses reads the addresses of the current namespace.
-func listAddresses(routes *routes, service serviceTest) (hostAddresses, error) {
-	h := hostAddresses{local: make(map[netip.Addr]maps.LocalAddress), primary4: make(map[int]netip.Addr), primary6: make(map[int]netip.Addr)}
+// listAddresses reads the addresses of the current namespace: of one device by its ifindex,
+// or of all.
+func listAddresses(ifindex int) ([]netlink.Addr, error) {
 	var addresses []netlink.Addr
-	err := dump("addresses", func() (err error) {
-		addresses, err = netlink.AddrList(nil, netlink.FAMILY_ALL)
-		return err
+	err := dump("addresses", func() error {
+		addresses = nil
+		for _, family := range families {
+			if err := dumpAddresses(family, ifindex, &addresses); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	if err != nil {
-		return h, err
+	return addresses, err
+}
+
+func dumpAddresses(family uint8, ifindex int, addresses *[]netlink.Addr) error {
+	body := make([]byte, unix.SizeofIfAddrmsg)
+	body[0] = family
+	copy(body[4:], uint32Bytes(ifindex))
+	var failed error
+	err := dumpOf("addresses", unix.RTM_GETADDR, body, func(_ uint16, data []byte) bool {
+		a, err := parseAddress(data)
+		if failed = err; err == nil && (ifindex == 0 || a.LinkIndex == ifindex) {
+			*addresses = append(*addresses, a)
+		}
+		return err == nil
+	})
+	// The device has gone, or the kernel does not have the family.
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		err = nil
+	}
+	return errors.Join(failed, err)
+}
+
+// newHostAddresses computes what is known of the addresses of a namespace.
+func newHostAddresses(addresses []netlink.Addr, routes *routes, local localRoutes, service serviceTest) hostAddresses {
+	h := hostAddresses{
+		local:    make(map[netip.Addr]maps.LocalAddress, len(addresses)),
+		primary4: make(map[int]netip.Addr),
+		primary6: make(map[int]netip.Addr),
 	}
 	var services []netlink.Addr
 	first := make(map[netip.Prefix]netip.Addr)
 	for _, a := range addresses {
+		if a.IPNet == nil {
+			continue
+		}
 		ip := addrFrom(a.IP)
 		if !ip.IsValid() {
 			continue
@@ -66,10 +104,10 @@ func listAddresses(routes *routes, service serviceTest) (hostAddresses, error) {
 	for _, a := range services {
 		h.noteService(a.LinkIndex, addrFrom(a.IP))
 	}
-	h.noteRoutes(routes.local, service)
+	h.noteRoutes(local, service)
 	h.host4 = hostAddress(routes.default4, h.primary4)
 	h.host6 = hostAddress(routes.default6, h.primary6)
-	return h, nil
+	return h
 }
 
 // hostAddress returns the address of the first of the devices with a default

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +50,7 @@ func TestPortsOfABridgeAreServedBeforeTheBridge(t *testing.T) {
 			if in.Mode == ModeNone || !strings.HasPrefix(in.Why, "port of br0: before the bridge's netfilter; ") {
 				t.Errorf("ingress of the port: %+v", in)
 			}
-			if out.Mode != ModeNone || out.Missing || out.Why != "port of br0: served there" {
+			if out.Mode == ModeNone || !strings.HasPrefix(out.Why, "port of br0: behind the bridge's netfilter; ") {
 				t.Errorf("egress of the port: %+v", out)
 			}
 			for _, direction := range []string{"ingress", "egress"} {
@@ -58,8 +59,19 @@ func TestPortsOfABridgeAreServedBeforeTheBridge(t *testing.T) {
 				}
 			}
 		}
-		if got, want := attachedTo(t, d, "a0", ingress), programID(t, d.programs.XfwdPort); got != want {
-			t.Errorf("the port runs program %d, want %d", got, want)
+		for _, c := range []struct {
+			device    string
+			direction direction
+			want      *ebpf.Program
+		}{
+			{"a0", ingress, d.programs.XfwdPort},
+			{"a0", egress, d.programs.XfwdPortEgress},
+			{"br0", ingress, d.programs.XfwdIngress},
+			{"br0", egress, d.programs.XfwdBridgeEgress},
+		} {
+			if got, want := attachedTo(t, d, c.device, c.direction), programID(t, c.want); got != want {
+				t.Errorf("%s of %s runs program %d, want %d", c.direction, c.device, got, want)
+			}
 		}
 		must(t, d.Tell(hostOf(t, d)))
 		bridge := uint32(deviceNamed(t, d, "br0").ifindex)
@@ -81,6 +93,10 @@ func TestPortsOfABridgeThatFiltersVLANsAreLeftToIt(t *testing.T) {
 			if row.Mode != ModeNone || row.Missing || row.Why != "port of br0, which filters VLANs: served there" {
 				t.Errorf("%s: %+v", direction, row)
 			}
+		}
+		// Nothing at its ports would take a mark.
+		if got, want := attachedTo(t, d, "br0", egress), programID(t, d.programs.XfwdEgress); got != want {
+			t.Errorf("egress of the bridge runs program %d, want %d", got, want)
 		}
 	})
 }
@@ -113,14 +129,18 @@ func TestADeviceChangesItsProgramWithItsBridge(t *testing.T) {
 			must(t, err)
 			return attachedTo(t, d, "a0", ingress)
 		}
+		leaving := func(want *ebpf.Program) {
+			t.Helper()
+			if got := attachedTo(t, d, "a0", egress); got != programID(t, want) {
+				t.Errorf("at its egress there is program %d", got)
+			}
+		}
 		plain := attachedProgram()
 		addBridge(t, d, "br0", false, "a0")
 		if port := attachedProgram(); port == plain || port != programID(t, d.programs.XfwdPort) {
 			t.Errorf("as a port it runs program %d, before it was %d", port, plain)
 		}
-		if left := attachedTo(t, d, "a0", egress); left != 0 {
-			t.Errorf("at its egress there is program %d still", left)
-		}
+		leaving(d.programs.XfwdPortEgress)
 		inNamespace(t, d, func() error {
 			l, err := netlink.LinkByName("a0")
 			if err != nil {
@@ -131,6 +151,7 @@ func TestADeviceChangesItsProgramWithItsBridge(t *testing.T) {
 		if again := attachedProgram(); again != plain {
 			t.Errorf("on its own it runs program %d, before it was %d", again, plain)
 		}
+		leaving(d.programs.XfwdEgress)
 	})
 }
 

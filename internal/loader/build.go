@@ -91,9 +91,9 @@ func collection(namespace *Namespace, maxFlows uint32) (*ebpf.CollectionSpec, er
 	return spec, nil
 }
 
-// servedMark is not zero, and another one for each namespace of a few.
+// servedMark is even, not zero, and another one for each namespace of a few.
 func servedMark(namespace *Namespace) uint16 {
-	return uint16(1 + namespace.cookie%math.MaxUint16)
+	return uint16(2 + 2*(namespace.cookie%math.MaxInt16))
 }
 
 // xdpPrograms are the same program, for drivers that hand over each packet in one

@@ -64,15 +64,15 @@ func (d *Dataplane) attachSockets() []Hook {
 }
 
 func (d *Dataplane) attachSocketHook(s socketHook, openRoot func() (int, error)) error {
-	old, err := d.pinnedLink(s.name)
-	if err != nil {
+	info, found, err := d.pinnedInfo(s.name)
+	switch {
+	case err != nil:
 		return err
-	}
-	if old != nil {
-		defer old.Close()
-		if onCgroup(old) {
-			return explain("update the hook "+s.name, updateLink(old, s.program))
-		}
+	case found && onCgroup(info) && d.runs(info, s.program):
+		return nil
+	case found && onCgroup(info):
+		return explain("update the hook "+s.name, d.updatePinned(s.name, s.program))
+	case found:
 		// Somebody has detached it, and a link cannot be attached again.
 		if err := os.Remove(d.linkPath(s.name)); err != nil {
 			return explain("unpin the link "+s.name, err)
@@ -94,24 +94,18 @@ func (d *Dataplane) attachSocketHook(s socketHook, openRoot func() (int, error))
 }
 
 // onCgroup says whether a link is still attached to a cgroup.
-func onCgroup(l link.Link) bool {
-	info, err := l.Info()
-	return err == nil && info.Cgroup() != nil && info.Cgroup().CgroupId != 0
-}
+func onCgroup(info linkInfo) bool { return info.target != 0 || info.more != 0 }
 
 func (d *Dataplane) socketHooks() []Hook {
 	var hooks []Hook
 	for _, s := range d.socketPrograms() {
 		hook := Hook{Name: s.name, Mode: ModeCgroup, Why: whySockets}
-		l, err := d.pinnedLink(s.name)
+		info, found, err := d.pinnedInfo(s.name)
 		switch {
 		case err != nil:
 			hook.Mode, hook.Why, hook.Missing = ModeNone, err.Error(), true
-		case l == nil || !onCgroup(l):
+		case !found || !onCgroup(info):
 			hook.Mode, hook.Why, hook.Missing = ModeNone, whySocketsNotAttached, true
-		}
-		if l != nil {
-			l.Close()
 		}
 		hooks = append(hooks, hook)
 	}

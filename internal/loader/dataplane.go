@@ -32,6 +32,8 @@ type Dataplane struct {
 	namespace *Namespace
 	directory string
 	programs  bpf.XfwdPrograms
+	// ids are the kernel's numbers of those programs that were asked for.
+	ids map[*ebpf.Program]uint32
 }
 
 // Close closes the handles; what is in the kernel stays.
@@ -107,10 +109,23 @@ func pinPrograms(c *ebpf.Collection, directory string) error {
 // openDataplane opens a pinned dataplane. One that was made for a namespace
 // which is gone, and whose inode number this one has got, is none.
 func openDataplane(namespace *Namespace, directory string) (*Dataplane, error) {
+	return openPart(namespace, directory, part{programs: everyProgram})
+}
+
+func everyProgram(string) bool { return true }
+
+// part names maps and programs of a dataplane. No map is named for all.
+type part struct {
+	maps     []string
+	programs func(name string) bool
+}
+
+// openPart is openDataplane for a part of it. The settings are in every part.
+func openPart(namespace *Namespace, directory string, part part) (*Dataplane, error) {
 	if _, err := os.Stat(directory); errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotLoaded
 	}
-	opened, err := openMaps(directory)
+	opened, err := openMaps(directory, part.maps...)
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +137,8 @@ func openDataplane(namespace *Namespace, directory string) (*Dataplane, error) {
 		err = ErrNotLoaded
 	case d.Settings.Layout != maps.Layout:
 		err = errors.New("the dataplane was loaded by another version of xfwd: save its forwards with that one, `xfwd unload`, and `xfwd restore`")
-	default:
-		d.programs, err = openPrograms(directory)
+	case part.programs != nil:
+		d.programs, err = openPrograms(directory, part.programs)
 	}
 	if err != nil {
 		d.Close()
@@ -132,9 +147,13 @@ func openDataplane(namespace *Namespace, directory string) (*Dataplane, error) {
 	return d, nil
 }
 
-func openMaps(directory string) (bpf.XfwdMaps, error) {
+// openMaps opens the pinned maps of these names, or all if none is named.
+func openMaps(directory string, names ...string) (bpf.XfwdMaps, error) {
 	var m bpf.XfwdMaps
 	err := openPinned(&m, filepath.Join(directory, mapPins), func(path string) (*ebpf.Map, error) {
+		if len(names) > 0 && !slices.Contains(names, filepath.Base(path)) {
+			return nil, nil
+		}
 		return ebpf.LoadPinnedMap(path, nil)
 	})
 	return m, err
@@ -151,9 +170,13 @@ func mapsByName(m bpf.XfwdMaps) map[string]*ebpf.Map {
 	return byName
 }
 
-func openPrograms(directory string) (bpf.XfwdPrograms, error) {
+// openPrograms opens the pinned programs that are wanted, by their names.
+func openPrograms(directory string, wanted func(name string) bool) (bpf.XfwdPrograms, error) {
 	var p bpf.XfwdPrograms
 	err := openPinned(&p, filepath.Join(directory, programPins), func(path string) (*ebpf.Program, error) {
+		if !wanted(filepath.Base(path)) {
+			return nil, nil
+		}
 		program, err := ebpf.LoadPinnedProgram(path, nil)
 		if errors.Is(err, fs.ErrNotExist) && slices.Contains(xdpPrograms, filepath.Base(path)) {
 			// Just one of these is loaded.
@@ -221,7 +244,8 @@ func (d *Dataplane) Upgrade() error {
 	if err := d.programs.Close(); err != nil {
 		return err
 	}
-	if d.programs, err = openPrograms(d.directory); err != nil {
+	d.ids = nil
+	if d.programs, err = openPrograms(d.directory, everyProgram); err != nil {
 		return err
 	}
 	if _, err := d.Attach(); err != nil {

@@ -3,7 +3,9 @@
 package loader
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
 	"net"
 	"slices"
 
@@ -60,14 +62,31 @@ const hardwareKind = "device"
 // decides for each whether packets are handled there: where their IP layer ends,
 // and on the ports of a bridge, because there netfilter has not seen them yet.
 func listDevices() ([]*device, error) {
+	links, err := listLinks()
+	return newDevices(links), err
+}
+
+// listLinks returns what the kernel says of all devices of the current namespace.
+func listLinks() ([]netlink.Link, error) {
 	var links []netlink.Link
-	err := dump("devices", func() (err error) {
-		links, err = netlink.LinkList()
-		return err
+	err := dump("devices", func() error {
+		links = nil
+		var failed error
+		err := dumpOf("devices", unix.RTM_GETLINK, linkBody(0, -1), func(_ uint16, data []byte) bool {
+			var l netlink.Link
+			// What it returns refers to the data.
+			if l, failed = netlink.LinkDeserialize(nil, bytes.Clone(data)); failed == nil {
+				links = append(links, l)
+			}
+			return failed == nil
+		})
+		return errors.Join(failed, err)
 	})
-	if err != nil {
-		return nil, err
-	}
+	return links, err
+}
+
+// newDevices returns what we know of devices by what the kernel says of them all.
+func newDevices(links []netlink.Link) []*device {
 	devices := make([]*device, len(links))
 	byIndex := make(map[int]*device, len(links))
 	for i, l := range links {
@@ -89,7 +108,7 @@ func listDevices() ([]*device, error) {
 		devices[i].skip = devices[i].whySkip(l.Attrs().EncapType)
 	}
 	slices.SortFunc(devices, func(a, b *device) int { return cmp.Compare(a.ifindex, b.ifindex) })
-	return devices, nil
+	return devices
 }
 
 func newDevice(l netlink.Link) *device {
@@ -133,6 +152,12 @@ func (d *device) whySkip(encapsulation string) string {
 // of a bridge. One that filters VLANs decides by itself what belongs to it.
 func (d *device) bridgePort() bool {
 	return d.master != nil && d.master.kind == "bridge" && !d.master.filtersVLANs && d.layer == ethernet
+}
+
+// servesAtPorts says whether the device is a bridge whose packets are handled at its
+// ports as well.
+func (d *device) servesAtPorts() bool {
+	return d.kind == "bridge" && !d.filtersVLANs
 }
 
 // network is the device where the IP layer of a device is.

@@ -4,23 +4,13 @@ package loader
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
-)
-
-// Event is what has changed on the host.
-type Event int
-
-const (
-	// NextHopsChanged: a route, or the link-layer address of a neighbour.
-	NextHopsChanged Event = iota
-	// HostChanged: devices, addresses, rules or default routes, or so much at once that
-	// the kernel could not tell all of it.
-	HostChanged
 )
 
 // eventGroups are the groups of netlink messages that tell of these.
@@ -30,15 +20,21 @@ var eventGroups = []uint{
 	unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_RULE,
 }
 
+// eventQueue is the room in the kernel for what it tells while we are busy: some thousand
+// events.
+const eventQueue = 4 << 20
+
 // Events calls yield for what changes in the namespace, until ctx ends, whose cause it
 // then returns. Begun is called once nothing can be missed any more.
-func (l *Loader) Events(ctx context.Context, begun func(), yield func(Event)) error {
+func (l *Loader) Events(ctx context.Context, begun func(), yield func(Change)) error {
 	var socket *nl.NetlinkSocket
 	neighbours := make(map[neighbour]string)
 	err := l.namespace.Do(func() (err error) {
 		if socket, err = nl.Subscribe(unix.NETLINK_ROUTE, eventGroups...); err != nil {
 			return err
 		}
+		// What does not fit is told as a change of everything.
+		_ = socket.SetReceiveBufferSize(eventQueue, true)
 		return knownNeighbours(neighbours)
 	})
 	if socket != nil {
@@ -55,42 +51,40 @@ func (l *Loader) Events(ctx context.Context, begun func(), yield func(Event)) er
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, unix.ENOBUFS):
-			yield(HostChanged)
+			yield(WholeChange())
 		case err != nil:
 			return fmt.Errorf("watch the host: %w", err)
 		}
 		for _, m := range messages {
 			switch m.Header.Type {
 			case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR:
-				yield(HostChanged)
+				yield(hostChange(m.Header.Type, m.Data))
 			case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 				if n, err := netlink.NeighDeserialize(m.Data); err == nil && heard(neighbours, n, m.Header.Type == unix.RTM_DELNEIGH) {
-					yield(NextHopsChanged)
+					yield(Change{NextHops: true})
 				}
 			case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-				if tellsOfHost(m.Data) {
-					yield(HostChanged)
-				} else {
-					yield(NextHopsChanged)
-				}
+				yield(routeChange(m.Data))
 			case unix.RTM_NEWRULE, unix.RTM_DELRULE:
-				// Whether every packet finds a route depends on them.
-				yield(HostChanged)
+				yield(ruleChange())
 			default:
-				yield(NextHopsChanged)
+				yield(nextHopChange())
 			}
 		}
 	}
 }
 
-// tellsOfHost says whether a message about a route is about the host's own addresses, or
-// about a default route.
-func tellsOfHost(data []byte) bool {
-	if len(data) < unix.SizeofRtMsg {
-		return false
+// hostChange is that of a message about a device or an address. Both have the number of the
+// device in the same place.
+func hostChange(kind uint16, data []byte) Change {
+	if len(data) < unix.SizeofIfAddrmsg {
+		return WholeChange()
 	}
-	route := nl.DeserializeRtMsg(data)
-	return route.Table == unix.RT_TABLE_LOCAL || route.Dst_len == 0
+	ifindex := int(binary.NativeEndian.Uint32(data[4:]))
+	if kind == unix.RTM_NEWADDR || kind == unix.RTM_DELADDR {
+		return addressChange(ifindex)
+	}
+	return deviceChange(ifindex)
 }
 
 // neighbour is how neighbours are told apart.

@@ -4,6 +4,7 @@ package loader
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,6 +30,8 @@ const (
 type Hook struct {
 	// Device is empty for the hooks of sockets.
 	Device string
+	// Kind is that of the device, such as veth.
+	Kind string
 	// Name is ingress, egress or xdp, or that of a socket hook.
 	Name string
 	Mode string
@@ -53,44 +56,77 @@ func (d *Dataplane) Attach() ([]Hook, error) {
 		if err != nil {
 			return err
 		}
-		xdp, err := d.attachXDPHooks(devices)
-		if err != nil {
-			return err
-		}
-		if err := d.forgetDevices(devices); err != nil {
-			return err
-		}
-		var firstErr error
-		attached := 0
-		for _, device := range devices {
-			for _, direction := range []direction{ingress, egress} {
-				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
-				if hook.Why == "" {
-					hook.Mode, hook.Why, err = d.attachDevice(device, direction)
-					if err == nil {
-						attached++
-					} else {
-						hook.Missing = true
-						hook.Why = err.Error()
-						firstErr = errors.Join(firstErr, err)
-					}
-				}
-				hooks = append(hooks, hook)
-			}
-			hooks = append(hooks, xdp[device.ifindex])
-		}
-		if attached == 0 {
-			return firstErr
-		}
-		if !slices.ContainsFunc(hooks, func(h Hook) bool { return h.Mode == ModeClsact }) {
-			return nil
-		}
-		return forgetFilters(devices)
+		hooks, err = d.attachAll(devices)
+		return err
 	})
+	return d.withSockets(hooks, err)
+}
+
+// AttachTo is Attach for a host that has been looked at just now.
+func (d *Dataplane) AttachTo(h *Host) ([]Hook, error) {
+	var hooks []Hook
+	err := d.namespace.Do(func() (err error) {
+		hooks, err = d.attachAll(h.devices)
+		return err
+	})
+	return d.withSockets(hooks, err)
+}
+
+// withSockets attaches the socket hooks as well, unless the devices' hooks have failed.
+func (d *Dataplane) withSockets(hooks []Hook, err error) ([]Hook, error) {
 	if err != nil {
 		return hooks, err
 	}
 	return append(hooks, d.attachSockets()...), nil
+}
+
+// attachAll attaches to all devices of the current namespace, and forgets others.
+func (d *Dataplane) attachAll(devices []*device) ([]Hook, error) {
+	xdp, err := d.attachXDPHooks(devices)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.forgetDevices(devices); err != nil {
+		return nil, err
+	}
+	var hooks []Hook
+	var firstErr error
+	attached := 0
+	for _, device := range devices {
+		of, err := d.attachBoth(device)
+		firstErr = errors.Join(firstErr, err)
+		for _, hook := range of {
+			if hook.Mode != ModeNone {
+				attached++
+			}
+		}
+		hooks = append(hooks, of...)
+		hooks = append(hooks, xdp[device.ifindex])
+	}
+	if attached == 0 {
+		return hooks, firstErr
+	}
+	if !slices.ContainsFunc(hooks, func(h Hook) bool { return h.Mode == ModeClsact }) {
+		return hooks, nil
+	}
+	return hooks, forgetFilters(devices)
+}
+
+// attachBoth attaches to both directions of a device, as far as it has them.
+func (d *Dataplane) attachBoth(device *device) (hooks []Hook, firstErr error) {
+	for _, direction := range []direction{ingress, egress} {
+		hook := Hook{Device: device.name, Kind: device.kind, Name: direction.String(), Mode: ModeNone, Why: device.skip}
+		if hook.Why == "" {
+			var err error
+			if hook.Mode, hook.Why, err = d.attachDevice(device, direction); err != nil {
+				hook.Missing = true
+				hook.Why = err.Error()
+				firstErr = errors.Join(firstErr, err)
+			}
+		}
+		hooks = append(hooks, hook)
+	}
+	return hooks, firstErr
 }
 
 // Hooks tells what is attached where, and changes nothing.
@@ -107,7 +143,7 @@ func (d *Dataplane) Hooks() ([]Hook, error) {
 		}
 		for _, device := range devices {
 			for _, direction := range []direction{ingress, egress} {
-				hook := Hook{Device: device.name, Name: direction.String(), Mode: ModeNone, Why: device.whyNot(direction)}
+				hook := Hook{Device: device.name, Kind: device.kind, Name: direction.String(), Mode: ModeNone, Why: device.skip}
 				if hook.Why == "" {
 					hook.Mode, hook.Why = d.deviceHook(device, direction)
 					hook.Missing = hook.Mode == ModeNone
@@ -138,19 +174,16 @@ func (d *Dataplane) pinnedLink(name string) (link.Link, error) {
 	return l, nil
 }
 
-// updateLink makes a link run a program; one that does already is left alone.
-func updateLink(l link.Link, program *ebpf.Program) error {
-	info, err := l.Info()
+// updatePinned makes a pinned link run a program.
+func (d *Dataplane) updatePinned(name string, program *ebpf.Program) error {
+	l, err := d.pinnedLink(name)
 	if err != nil {
 		return err
 	}
-	have, err := program.Info()
-	if err != nil {
-		return err
+	if l == nil {
+		return fmt.Errorf("the pin of the link %s has gone", name)
 	}
-	if id, ok := have.ID(); ok && id == info.Program {
-		return nil
-	}
+	defer l.Close()
 	return l.Update(program)
 }
 
@@ -168,7 +201,7 @@ func (d *Dataplane) forgetDevices(devices []*device) error {
 	for _, device := range devices {
 		there[strconv.Itoa(device.ifindex)] = true
 		for _, direction := range []direction{ingress, egress} {
-			wanted[linkName(device, direction)] = device.whyNot(direction) == ""
+			wanted[linkName(device, direction)] = device.skip == ""
 		}
 	}
 	err := removePins(filepath.Join(d.directory, linkPins), func(name string) bool {

@@ -3,60 +3,133 @@
 package loader
 
 import (
+	gomaps "maps"
 	"net/netip"
 	"slices"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/internal/maps"
+	"github.com/xfwd/xfwd/internal/netfilter"
 )
 
 // Host is what a command knows of the namespace's addresses, devices and routes.
 // It is not safe for concurrent use.
 type Host struct {
 	namespace *Namespace
+	facts     facts
 	devices   []*device
 	byName    map[string]*device
 	byIndex   map[int]*device
 	addresses hostAddresses
 	routes    *routes
-	rules     rules
 	// known are the routes that Route has found.
 	known map[netip.Addr]Route
 	// ephemeral are the ports that the kernel gives to the host's own sockets.
+	ephemeral maps.PortRange
+	// rules are what those of netfilter do, once they were read, and unreadRules why some
+	// could not be.
+	reader      *netfilter.Reader
+	rules       netfilter.Rules
+	rulesRead   bool
+	unreadRules error
+}
+
+// facts are what the kernel says of a namespace. All else that a Host knows is computed of
+// them, so that those of one device can be asked for anew, and nothing else.
+type facts struct {
+	// By ifindex.
+	links     map[int]netlink.Link
+	addresses map[int][]netlink.Addr
+	// peers says of one of a pair whether its other end, in another namespace, leads to
+	// one host.
+	peers  map[int]bool
+	routes *routes
+	// local are the routes of the local table.
+	local     localRoutes
+	rules     routingRules
 	ephemeral maps.PortRange
 }
 
 // Host looks at the namespace. What it returns asks for routes until the loader is
 // closed.
 func (l *Loader) Host() (*Host, error) {
-	h := &Host{
-		namespace: l.namespace,
-		byName:    make(map[string]*device),
-		byIndex:   make(map[int]*device),
-		known:     make(map[netip.Addr]Route),
-	}
+	var f facts
 	err := l.namespace.Do(func() (err error) {
-		if h.devices, err = listDevices(); err != nil {
-			return err
-		}
-		for _, d := range h.devices {
-			h.byName[d.name], h.byIndex[d.ifindex] = d, d
-			d.peer = d.leadsToOneHost()
-		}
-		if h.routes, err = listRoutes(); err != nil {
-			return err
-		}
-		if h.rules, err = listRules(h.routes); err != nil {
-			return err
-		}
-		if h.addresses, err = listAddresses(h.routes, h.holdsService); err != nil {
-			return err
-		}
-		h.ephemeral, err = readPortRange(ephemeralPorts)
+		f, err = readFacts()
 		return err
 	})
+	h := newHost(l.namespace, f)
+	h.reader = &l.rules
 	return h, err
+}
+
+// readFacts asks for everything in the current namespace.
+func readFacts() (facts, error) {
+	f := facts{links: make(map[int]netlink.Link), addresses: make(map[int][]netlink.Addr)}
+	links, err := listLinks()
+	if err != nil {
+		return f, err
+	}
+	for _, l := range links {
+		f.links[l.Attrs().Index] = l
+	}
+	err = withAsker(func(a *asker) error {
+		f.peers, err = a.peersOf(newDevices(links))
+		return err
+	})
+	if err != nil {
+		return f, err
+	}
+	addresses, err := listAddresses(0)
+	if err != nil {
+		return f, err
+	}
+	for _, a := range addresses {
+		f.addresses[a.LinkIndex] = append(f.addresses[a.LinkIndex], a)
+	}
+	if f.routes, err = listRoutes(); err != nil {
+		return f, err
+	}
+	if f.local, err = listLocalRoutes(); err != nil {
+		return f, err
+	}
+	if f.rules, err = listRoutingRules(); err != nil {
+		return f, err
+	}
+	for _, family := range families {
+		if err := f.askDefaults(family); err != nil {
+			return f, err
+		}
+	}
+	f.ephemeral, err = readPortRange(ephemeralPorts)
+	return f, err
+}
+
+// newHost computes what is known of a host.
+func newHost(namespace *Namespace, f facts) *Host {
+	h := &Host{
+		namespace: namespace,
+		facts:     f,
+		byName:    make(map[string]*device, len(f.links)),
+		byIndex:   make(map[int]*device, len(f.links)),
+		routes:    f.routes,
+		known:     make(map[netip.Addr]Route),
+		ephemeral: f.ephemeral,
+	}
+	if f.routes == nil {
+		h.routes = newRoutes()
+	}
+	h.devices = newDevices(slices.Collect(gomaps.Values(f.links)))
+	var addresses []netlink.Addr
+	for _, d := range h.devices {
+		d.peer = f.peers[d.ifindex]
+		h.byName[d.name], h.byIndex[d.ifindex] = d, d
+		addresses = append(addresses, f.addresses[d.ifindex]...)
+	}
+	h.addresses = newHostAddresses(addresses, h.routes, f.local, h.holdsService)
+	return h
 }
 
 // Ifindex returns the number of a device.
@@ -95,10 +168,24 @@ func (h *Host) Address(ipv6 bool) netip.Addr {
 // are now, and ends every next hop. The caller has attached before, and tells
 // about addresses by itself.
 func (d *Dataplane) Tell(h *Host) error {
+	devices, err := d.deviceFacts(h)
+	if err != nil {
+		return err
+	}
+	if err := d.Maps.PutDevices(devices); err != nil {
+		return err
+	}
+	d.Settings.Primary4, d.Settings.Primary6 = h.addresses.host4, h.addresses.host6
+	d.Settings.Ephemeral = h.ephemeral
+	return d.EndNextHops()
+}
+
+// deviceFacts are what the programs must know of the devices of a host, by ifindex.
+func (d *Dataplane) deviceFacts(h *Host) (map[uint32]maps.Device, error) {
 	// Attach has put them there.
 	xdp, err := d.Maps.XDPDevices()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	devices := make(map[uint32]maps.Device, len(h.devices))
 	for _, device := range h.devices {
@@ -111,12 +198,7 @@ func (d *Dataplane) Tell(h *Host) error {
 		facts.Peer = facts.Peer && !facts.XDP
 		devices[uint32(device.ifindex)] = facts
 	}
-	if err := d.Maps.PutDevices(devices); err != nil {
-		return err
-	}
-	d.Settings.Primary4, d.Settings.Primary6 = h.addresses.host4, h.addresses.host6
-	d.Settings.Ephemeral = h.ephemeral
-	return d.EndNextHops()
+	return devices, nil
 }
 
 // EndNextHops has the programs look up every next hop again.

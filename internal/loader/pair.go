@@ -3,6 +3,9 @@
 package loader
 
 import (
+	"bytes"
+	"errors"
+
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -22,31 +25,46 @@ func (d *device) deliversXDP() bool {
 // leadsToOneHost says whether what is received at the other end of a device, in
 // another namespace, is for that namespace alone, so that no neighbour need be
 // found there. It is not if the other end is the port of a bridge, or passes on
-// what is not addressed to itself, as the lower device of a macvlan does. To be
-// asked in the namespace of the device.
-func (d *device) leadsToOneHost() bool {
-	if d.other == 0 || d.otherNamespace < 0 {
-		return false
+// what is not addressed to itself, as the lower device of a macvlan does.
+func leadsToOneHost(other netlink.Link) bool {
+	return other.Attrs().MasterIndex == 0 && other.Attrs().Promisc == 0
+}
+
+// hasPeer says whether a device is one of a pair, the other of which is in another
+// namespace.
+func (d *device) hasPeer() bool { return d.other != 0 && d.otherNamespace >= 0 }
+
+// peersOf returns for each of these devices of the current namespace whether it leads to
+// one host, by ifindex.
+func (a *asker) peersOf(devices []*device) (map[int]bool, error) {
+	var pairs []*device
+	var bodies [][]byte
+	for _, d := range devices {
+		if d.hasPeer() {
+			pairs = append(pairs, d)
+			bodies = append(bodies, linkBody(d.other, d.otherNamespace))
+		}
 	}
-	other, err := d.otherEnd()
-	return err == nil && other.Attrs().MasterIndex == 0 && other.Attrs().Promisc == 0
+	peers := make(map[int]bool, len(pairs))
+	err := a.askEach(unix.RTM_GETLINK, bodies, func(i int, data []byte, err error) {
+		if err != nil {
+			return
+		}
+		other, err := netlink.LinkDeserialize(nil, data)
+		peers[pairs[i].ifindex] = err == nil && leadsToOneHost(other)
+	})
+	return peers, err
 }
 
 // otherEnd asks for the other one of a pair, in whatever namespace.
-func (d *device) otherEnd() (netlink.Link, error) {
-	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
-	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	message.Index = int32(d.other)
-	request.AddData(message)
-	if d.otherNamespace >= 0 {
-		request.AddData(nl.NewRtAttr(unix.IFLA_TARGET_NETNSID, nl.Uint32Attr(uint32(d.otherNamespace))))
-	}
-	replies, err := request.Execute(unix.NETLINK_ROUTE, 0)
-	if err != nil {
-		return nil, err
-	}
-	if len(replies) == 0 {
-		return nil, unix.ENODEV
-	}
-	return netlink.LinkDeserialize(nil, replies[0])
+func (d *device) otherEnd() (other netlink.Link, err error) {
+	found := error(unix.ENODEV)
+	err = withAsker(func(a *asker) error {
+		return a.askEach(unix.RTM_GETLINK, [][]byte{linkBody(d.other, d.otherNamespace)}, func(_ int, data []byte, err error) {
+			if found = err; err == nil {
+				other, found = netlink.LinkDeserialize(nil, bytes.Clone(data))
+			}
+		})
+	})
+	return other, errors.Join(err, found)
 }

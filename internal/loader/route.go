@@ -41,26 +41,79 @@ func (h *Host) Route(to netip.Addr) (Route, bool) {
 	return route, route.Ifindex != 0
 }
 
-func (h *Host) findRoute(to netip.Addr) Route {
-	var found []netlink.Route
-	err := h.namespace.Do(func() (err error) {
-		found, err = netlink.RouteGet(to.AsSlice())
-		return err
+// Learn finds the routes to many addresses at once, for Route.
+func (h *Host) Learn(addresses []netip.Addr) error {
+	var unknown []netip.Addr
+	var bodies [][]byte
+	asked := make(map[netip.Addr]bool)
+	for _, to := range addresses {
+		if _, known := h.known[to]; known || asked[to] {
+			continue
+		}
+		asked[to] = true
+		unknown = append(unknown, to)
+		bodies = append(bodies, routeBody(to))
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	found, failures := make([]netlink.Route, len(unknown)), make([]error, len(unknown))
+	err := h.namespace.Do(func() error {
+		return withAsker(func(a *asker) error {
+			return a.askEach(unix.RTM_GETROUTE, bodies, func(i int, data []byte, err error) {
+				if err == nil {
+					found[i], err = parseRoute(data)
+				}
+				failures[i] = err
+			})
+		})
 	})
+	if err != nil {
+		return explain("ask for the routes", err)
+	}
+	for i, to := range unknown {
+		h.known[to] = h.judge(to, found[i], failures[i])
+	}
+	return nil
+}
+
+// routeBody is the body of RTM_GETROUTE for an address.
+func routeBody(to netip.Addr) []byte {
+	body := make([]byte, unix.SizeofRtMsg, unix.SizeofRtMsg+unix.SizeofRtAttr+16)
+	body[0], body[1] = unix.AF_INET6, uint8(to.BitLen())
+	if to.Is4() {
+		body[0] = unix.AF_INET
+	}
+	putFlags(body, unix.RTM_F_LOOKUP_TABLE)
+	if to.Is6() {
+		putFlags(body, 0)
+	}
+	return appendAttribute(body, unix.RTA_DST, to.AsSlice())
+}
+
+func (h *Host) findRoute(to netip.Addr) Route {
+	if err := h.Learn([]netip.Addr{to}); err != nil {
+		return Route{Why: fmt.Sprintf("the route to %s cannot be found: %v", to, err)}
+	}
+	return h.known[to]
+}
+
+// judge says what the kernel's answer about the route to an address means.
+func (h *Host) judge(to netip.Addr, found netlink.Route, err error) Route {
 	switch {
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EHOSTUNREACH):
 		return Route{Why: fmt.Sprintf("the route to %s says that it must not be reached", to)}
-	case err != nil, len(found) == 0:
+	case err != nil:
 		return Route{Why: fmt.Sprintf("there is no route to %s", to)}
-	case found[0].Type == unix.RTN_LOCAL:
+	case found.Type == unix.RTN_LOCAL:
 		return Route{Why: fmt.Sprintf("%s is routed to this host itself, though it is no address of a device", to)}
-	case found[0].Type != unix.RTN_UNICAST:
+	case found.Type != unix.RTN_UNICAST:
 		return Route{Why: fmt.Sprintf("%s is not the address of a single host", to)}
 	}
 	route := Route{
-		Ifindex: found[0].LinkIndex,
-		Gateway: gatewayOf(found[0]),
-		Source:  addrFrom(found[0].Src),
+		Ifindex: found.LinkIndex,
+		Gateway: gatewayOf(found),
+		Source:  addrFrom(found.Src),
 	}
 	device := h.byIndex[route.Ifindex]
 	if device == nil {
@@ -82,18 +135,21 @@ func (h *Host) findRoute(to netip.Addr) Route {
 // leadsInside says whether a device leads to containers and virtual machines of
 // this host only, whose way out is this host.
 func (h *Host) leadsInside(d *device) bool {
-	if h.routes.uplinks[d.ifindex] {
+	if d.kind != "bridge" && !d.isInside() {
 		return false
 	}
-	if d.kind != "bridge" {
-		return d.isInside()
-	}
 	for _, port := range h.devices {
-		if port.master == d && !port.isInside() {
+		if d.kind == "bridge" && port.master == d && !port.isInside() {
 			return false
 		}
 	}
-	return true
+	// Asked last, for it may take long.
+	uplink := true
+	_ = h.namespace.Do(func() error {
+		uplink = h.routes.isUplink(d.ifindex)
+		return nil
+	})
+	return !uplink
 }
 
 // isInside says whether what is at the other end of a device is on this machine,

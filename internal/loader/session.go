@@ -13,12 +13,16 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/xfwd/xfwd/internal/netfilter"
 )
 
 // Loader gives access to the dataplane of one network namespace.
 type Loader struct {
 	namespace *Namespace
 	root      string
+	// rules are those of netfilter in the namespace.
+	rules netfilter.Reader
 }
 
 // New opens the network namespace (see OpenNamespace); an empty root is

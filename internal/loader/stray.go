@@ -66,14 +66,15 @@ func (l *Loader) StrayRemedy(places []string) string {
 // strays finds the strays of the namespace, which the calling thread is in.
 func (l *Loader) strays() ([]stray, error) {
 	found := straySearch{namespace: l.namespace, pinned: pinnedSettings(l.root), known: make(map[ebpf.ProgramID]bool)}
-	var links []netlink.Link
-	err := dump("devices", func() (err error) {
-		links, err = netlink.LinkList()
-		return err
-	})
+	links, err := listLinks()
 	if err != nil {
 		return nil, err
 	}
+	// It has one socket for all of these questions.
+	if found.filters, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return nil, explain("list the filters", err)
+	}
+	defer found.filters.Close()
 	for _, l := range links {
 		found.onDevice(l)
 	}
@@ -88,8 +89,9 @@ type straySearch struct {
 	// pinned are the settings maps of the dataplanes that have pins.
 	pinned map[ebpf.MapID]bool
 	// known says of the programs that have been looked at whether they are strays.
-	known  map[ebpf.ProgramID]bool
-	strays []stray
+	known   map[ebpf.ProgramID]bool
+	filters *netlink.Handle
+	strays  []stray
 }
 
 func (s *straySearch) onDevice(l netlink.Link) {
@@ -98,7 +100,7 @@ func (s *straySearch) onDevice(l netlink.Link) {
 		for _, program := range attached(a.Index, direction.tcx()) {
 			s.add(program, a.Name, a.Index)
 		}
-		filters, _ := listFilters(a.Index, direction)
+		filters, _ := s.filters.FilterList(l, direction.parent())
 		for _, f := range filters {
 			if filter, is := f.(*netlink.BpfFilter); is && isOurs(f) {
 				s.add(ebpf.ProgramID(filter.Id), a.Name, a.Index)

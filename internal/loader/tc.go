@@ -52,26 +52,21 @@ const (
 )
 
 // whyAttached says why a program is where it is, and so by what.
-func whyAttached(device *device, by string) string {
+func whyAttached(device *device, direction direction, by string) string {
 	if device.bridgePort() {
-		return "port of " + device.master.name + ": before the bridge's netfilter; " + by
+		place := [...]string{"before", "behind"}[direction]
+		return "port of " + device.master.name + ": " + place + " the bridge's netfilter; " + by
 	}
 	return "tc after GRO; " + by
-}
-
-// whyNot says why a direction of a device has no program, or nothing if it has.
-func (d *device) whyNot(direction direction) string {
-	if d.skip == "" && d.bridgePort() && direction == egress {
-		return "port of " + d.master.name + ": served there"
-	}
-	return d.skip
 }
 
 func (d *Dataplane) tcProgram(device *device, direction direction) *ebpf.Program {
 	p := &d.programs
 	switch {
 	case device.bridgePort():
-		return p.XfwdPort
+		return [...]*ebpf.Program{p.XfwdPort, p.XfwdPortEgress}[direction]
+	case device.servesAtPorts() && direction == egress:
+		return p.XfwdBridgeEgress
 	case device.layer == raw:
 		return [...]*ebpf.Program{p.XfwdIngressRaw, p.XfwdEgressRaw}[direction]
 	}
@@ -92,7 +87,7 @@ func isTCLink(name string) bool {
 func (d *Dataplane) attachDevice(device *device, direction direction) (mode, why string, err error) {
 	err = d.attachTCX(device, direction)
 	if err == nil {
-		return ModeTCX, whyAttached(device, viaTCX), nil
+		return ModeTCX, whyAttached(device, direction, viaTCX), nil
 	}
 	if !errors.Is(err, ebpf.ErrNotSupported) {
 		return ModeNone, "", err
@@ -100,21 +95,21 @@ func (d *Dataplane) attachDevice(device *device, direction direction) (mode, why
 	if err := d.attachFilter(device, direction); err != nil {
 		return ModeNone, "", err
 	}
-	return ModeClsact, whyAttached(device, viaClsact), nil
+	return ModeClsact, whyAttached(device, direction, viaClsact), nil
 }
 
 func (d *Dataplane) attachTCX(device *device, direction direction) error {
 	name := linkName(device, direction)
 	program := d.tcProgram(device, direction)
-	old, err := d.pinnedLink(name)
-	if err != nil {
+	info, found, err := d.pinnedInfo(name)
+	switch {
+	case err != nil:
 		return err
-	}
-	if old != nil {
-		defer old.Close()
-		if tcxIfindex(old) == device.ifindex {
-			return explain("update the program on "+device.name, updateLink(old, program))
-		}
+	case found && int(info.target) == device.ifindex && d.runs(info, program):
+		return nil
+	case found && int(info.target) == device.ifindex:
+		return explain("update the program on "+device.name, d.updatePinned(name, program))
+	case found:
 		// The device has gone, and another has got its number.
 		if err := os.Remove(d.linkPath(name)); err != nil {
 			return explain("unpin the link "+name, err)
@@ -135,25 +130,13 @@ func (d *Dataplane) attachTCX(device *device, direction direction) error {
 	return d.pinNew(l, name)
 }
 
-// tcxIfindex is the device of a tcx link, or 0 if it is gone.
-func tcxIfindex(l link.Link) int {
-	info, err := l.Info()
-	if err != nil || info.TCX() == nil {
-		return 0
-	}
-	return int(info.TCX().Ifindex)
-}
-
 // deviceHook tells how one direction of a device is attached.
 func (d *Dataplane) deviceHook(device *device, direction direction) (mode, why string) {
-	if l, err := d.pinnedLink(linkName(device, direction)); err == nil && l != nil {
-		defer l.Close()
-		if tcxIfindex(l) == device.ifindex {
-			return ModeTCX, whyAttached(device, viaTCX)
-		}
+	if info, found, err := d.pinnedInfo(linkName(device, direction)); err == nil && found && int(info.target) == device.ifindex {
+		return ModeTCX, whyAttached(device, direction, viaTCX)
 	}
 	if found, _ := findFilter(device.ifindex, direction); found {
-		return ModeClsact, whyAttached(device, viaClsact)
+		return ModeClsact, whyAttached(device, direction, viaClsact)
 	}
 	return ModeNone, whyNotAttached
 }
@@ -218,7 +201,7 @@ func qdiscNote(ifindex int) string {
 func forgetFilters(devices []*device) error {
 	for _, device := range devices {
 		for _, direction := range []direction{ingress, egress} {
-			if device.whyNot(direction) == "" {
+			if device.skip == "" {
 				continue
 			}
 			if _, err := removeFilter(device, direction); err != nil {

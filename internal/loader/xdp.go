@@ -64,25 +64,22 @@ func (d *Dataplane) sendableXDP(devices []*device) ([]uint32, error) {
 
 // xdpAttached says whether a pinned link is there and still on its device.
 func (d *Dataplane) xdpAttached(l xdpLink) bool {
-	pinned, err := d.pinnedLink(l.name())
-	if err != nil || pinned == nil {
-		return false
-	}
-	defer pinned.Close()
-	info, err := pinned.Info()
-	return err == nil && info.XDP() != nil && int(info.XDP().Ifindex) == int(l)
+	info, found, err := d.pinnedInfo(l.name())
+	return err == nil && found && int(info.target) == int(l)
 }
 
 // attachXDP attaches to a device, or updates what is attached there already.
 func (d *Dataplane) attachXDP(device *device) error {
 	l := xdpLink(device.ifindex)
-	old, err := d.pinnedLink(l.name())
+	info, found, err := d.pinnedInfo(l.name())
 	if err != nil {
 		return err
 	}
-	if old != nil {
-		defer old.Close()
-		return explain("update the XDP program on "+device.name, updateLink(old, d.xdpProgram()))
+	if found && d.runs(info, d.xdpProgram()) {
+		return nil
+	}
+	if found {
+		return explain("update the XDP program on "+device.name, d.updatePinned(l.name(), d.xdpProgram()))
 	}
 	fresh, err := link.AttachXDP(link.XDPOptions{
 		Program:   d.xdpProgram(),

@@ -81,7 +81,7 @@ func (d *Dataplane) tryXDP(device *device, decision xdpDecision) (refused string
 // xdpHook tells how a decision ended; refused is empty unless it was in vain. It
 // is missing only if the user has asked for it, for tc serves in its place.
 func xdpHook(device *device, decision xdpDecision, refused string) Hook {
-	hook := Hook{Device: device.name, Name: xdpHookName, Mode: decision.mode, Why: decision.why}
+	hook := Hook{Device: device.name, Kind: device.kind, Name: xdpHookName, Mode: decision.mode, Why: decision.why}
 	switch {
 	case refused != "":
 		hook.Mode, hook.Why = ModeNone, refused

@@ -3,22 +3,21 @@
 package maps
 
 import (
+	"fmt"
+	gomaps "maps"
 	"net/netip"
 
 	"github.com/xfwd/xfwd/bpf"
 )
 
-// KnownAddresses are the addresses that mean something to the programs.
-type KnownAddresses struct {
-	// Local are the host's own single addresses.
-	Local map[netip.Addr]LocalAddress
+// LocalAddresses are the addresses of the host.
+type LocalAddresses struct {
+	// Single are those that it has one by one.
+	Single map[netip.Addr]LocalAddress
 	// Prefixes are the host's own whole, though no device has their addresses.
 	Prefixes []netip.Prefix
 	// Broadcast are the broadcast addresses of its networks.
 	Broadcast []netip.Addr
-	// Targets are those of backends that are not the host and see their clients'
-	// addresses.
-	Targets []netip.Addr
 }
 
 // LocalAddress is what the programs know of an address of the host.
@@ -31,41 +30,133 @@ type LocalAddress struct {
 	Answers netip.Addr
 }
 
-// PutKnownAddresses makes the programs know these addresses, and no others.
-func (s *Set) PutKnownAddresses(known KnownAddresses) error {
-	want := make(map[bpf.XfwdAddress]bpf.XfwdKnownAddress, len(known.Local)+len(known.Targets))
-	note := func(a netip.Addr, flag bpf.XfwdAddressFlag) {
-		k := want[addressToKernel(a)]
-		k.Flags |= uint8(flag)
-		want[addressToKernel(a)] = k
+// KnownAddresses are addresses that the programs know something of.
+type KnownAddresses struct {
+	single   map[bpf.XfwdAddress]bpf.XfwdKnownAddress
+	prefixes map[bpf.XfwdLocalPrefixKey]uint8
+}
+
+const (
+	flagLocal     = uint8(bpf.XfwdAddressFlagADDRESS_LOCAL)
+	flagTarget    = uint8(bpf.XfwdAddressFlagADDRESS_TARGET)
+	flagService   = uint8(bpf.XfwdAddressFlagADDRESS_SERVICE)
+	flagBroadcast = uint8(bpf.XfwdAddressFlagADDRESS_BROADCAST)
+)
+
+// NewKnownAddresses says which addresses are the host's own, and which those of backends
+// that are not this host and see their clients' addresses.
+func NewKnownAddresses(local LocalAddresses, targets []netip.Addr) KnownAddresses {
+	known := KnownAddresses{
+		single:   make(map[bpf.XfwdAddress]bpf.XfwdKnownAddress, len(local.Single)+len(targets)),
+		prefixes: make(map[bpf.XfwdLocalPrefixKey]uint8, len(local.Prefixes)),
 	}
-	for a, local := range known.Local {
-		note(a, bpf.XfwdAddressFlagADDRESS_LOCAL)
-		if local.Service {
-			note(a, bpf.XfwdAddressFlagADDRESS_SERVICE)
+	for a, l := range local.Single {
+		k := bpf.XfwdKnownAddress{NetworkBits: addressBits, Flags: flagLocal}
+		if l.Service {
+			k.Flags |= flagService
 		}
-		k := want[addressToKernel(a)]
-		k.NetworkBits = addressBits
-		if local.Network.IsValid() {
-			k.NetworkBits, k.Answers = uint8(prefixBits(local.Network)), addressToKernel(local.Answers)
+		if l.Network.IsValid() {
+			k.NetworkBits, k.Answers = uint8(prefixBits(l.Network)), addressToKernel(l.Answers)
 		}
-		want[addressToKernel(a)] = k
+		known.single[addressToKernel(a)] = k
 	}
-	for _, a := range known.Broadcast {
-		note(a, bpf.XfwdAddressFlagADDRESS_BROADCAST)
+	for _, a := range local.Broadcast {
+		known.addFlag(a, flagBroadcast)
 	}
-	for _, a := range known.Targets {
-		note(a, bpf.XfwdAddressFlagADDRESS_TARGET)
+	for _, a := range targets {
+		known.addFlag(a, flagTarget)
 	}
-	prefixes := make(map[bpf.XfwdLocalPrefixKey]uint8, len(known.Prefixes))
-	for _, p := range known.Prefixes {
+	for _, p := range local.Prefixes {
 		key := bpf.XfwdLocalPrefixKey{PrefixLength: uint32(prefixBits(p)), Address: addressToKernel(p.Masked().Addr())}
-		prefixes[key] = uint8(bpf.XfwdAddressFlagADDRESS_LOCAL)
+		known.prefixes[key] = flagLocal
 	}
-	if err := replace(s.maps.LocalPrefixes, prefixes); err != nil {
+	return known
+}
+
+func (k KnownAddresses) addFlag(a netip.Addr, flag uint8) {
+	known := k.single[addressToKernel(a)]
+	known.Flags |= flag
+	k.single[addressToKernel(a)] = known
+}
+
+// PutKnownAddresses makes the programs know these addresses, and no others. have is what
+// they know, or the zero value if that has to be read.
+func (s *Set) PutKnownAddresses(want, have KnownAddresses) error {
+	if have.single == nil {
+		if err := replace(s.maps.LocalPrefixes, want.prefixes); err != nil {
+			return err
+		}
+		return replace(s.maps.KnownAddresses, want.single)
+	}
+	if err := replaceKnown(s.maps.LocalPrefixes, have.prefixes, want.prefixes); err != nil {
 		return err
 	}
-	return replace(s.maps.KnownAddresses, want)
+	return replaceKnown(s.maps.KnownAddresses, have.single, want.single)
+}
+
+// ChangeLocalAddresses makes the programs know the host's addresses as they are now, given
+// what they were. What is known of backends stays.
+func (s *Set) ChangeLocalAddresses(was, is LocalAddresses) error {
+	have, want := NewKnownAddresses(was, nil), NewKnownAddresses(is, nil)
+	if err := replaceKnown(s.maps.LocalPrefixes, have.prefixes, want.prefixes); err != nil {
+		return err
+	}
+	var keys, unused []bpf.XfwdAddress
+	var values []bpf.XfwdKnownAddress
+	change := func(key bpf.XfwdAddress, value bpf.XfwdKnownAddress) error {
+		var known bpf.XfwdKnownAddress
+		if err := ignoreMissing(s.maps.KnownAddresses.Lookup(key, &known)); err != nil {
+			return fmt.Errorf("read map %s: %w", s.maps.KnownAddresses, err)
+		}
+		if value.Flags |= known.Flags & flagTarget; value.Flags == 0 {
+			unused = append(unused, key)
+		} else {
+			keys, values = append(keys, key), append(values, value)
+		}
+		return nil
+	}
+	for key, value := range want.single {
+		if have.single[key] == value {
+			continue
+		}
+		if err := change(key, value); err != nil {
+			return err
+		}
+	}
+	for key := range have.single {
+		if _, stays := want.single[key]; stays {
+			continue
+		}
+		if err := change(key, bpf.XfwdKnownAddress{}); err != nil {
+			return err
+		}
+	}
+	if err := putAll(s.maps.KnownAddresses, keys, values); err != nil {
+		return err
+	}
+	return removeAll(s.maps.KnownAddresses, unused)
+}
+
+// HasLocalAddresses says whether the programs take these addresses for the host's own, and
+// no others.
+func (s *Set) HasLocalAddresses(local LocalAddresses) (bool, error) {
+	want := NewKnownAddresses(local, nil)
+	prefixes, err := entries[bpf.XfwdLocalPrefixKey, uint8](s.maps.LocalPrefixes)
+	if err != nil || !gomaps.Equal(prefixes, want.prefixes) {
+		return false, err
+	}
+	have, err := entries[bpf.XfwdAddress, bpf.XfwdKnownAddress](s.maps.KnownAddresses)
+	if err != nil {
+		return false, err
+	}
+	for key, known := range have {
+		if known.Flags &^= flagTarget; known.Flags == 0 {
+			delete(have, key)
+		} else {
+			have[key] = known
+		}
+	}
+	return gomaps.Equal(have, want.single), nil
 }
 
 // addressBits is how many bits an address has in the programs, where IPv4 has the

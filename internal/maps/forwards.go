@@ -19,6 +19,8 @@ const (
 	MaxDevices = len(bpf.XfwdForwardInfo{}.Devices)
 	// MaxComment is the longest comment, in bytes.
 	MaxComment = len(bpf.XfwdForwardInfo{}.Comment)
+	// MaxAffinityGroup is the number of ids of groups, of which 0 is none.
+	MaxAffinityGroup = 1 << 31
 )
 
 // NeverDies is the end of a forward that has none.
@@ -67,7 +69,17 @@ type Forward struct {
 	// Affinity is how long a client stays with its backend, in whole seconds;
 	// zero is off.
 	Affinity time.Duration
+	// AffinityGroup is the name of the group with which the forward shares the machine
+	// of a client, or empty; AffinityGroupID is its number, less than MaxAffinityGroup.
+	AffinityGroup   string
+	AffinityGroupID uint32
 }
+
+// What Terms.MSS may be, if it is no number of bytes.
+const (
+	MSSToMTU = uint16(bpf.XfwdMssMSS_TO_MTU)
+	MSSOff   = uint16(bpf.XfwdMssMSS_OFF)
+)
 
 // Terms are what of a forward may change while it stays the same.
 type Terms struct {
@@ -79,6 +91,8 @@ type Terms struct {
 	// Expired is set of what was read after that second, by the clock of the programs.
 	Expired bool
 	Check   Check
+	// MSS is the most that ends of TCP connections may announce to each other.
+	MSS uint16
 }
 
 // Alive says whether the forward is there in an epoch, expired or not.
@@ -101,41 +115,52 @@ func (s *Set) Forwards() (map[uint32]Forward, error) {
 		return nil, err
 	}
 	packetPart, err := entries[uint32, bpf.XfwdForward](s.maps.Forwards)
-	if err != nil {
-		return nil, err
-	}
-	infos, err := entries[uint32, bpf.XfwdForwardInfo](s.maps.ForwardInfos)
-	if err != nil {
-		return nil, err
+	if err != nil || len(packetPart) == 0 {
+		return map[uint32]Forward{}, err
 	}
 	forwards := make(map[uint32]Forward, len(packetPart))
+	// Most of a forward is here, so it is not kept.
+	err = batches(s.maps.ForwardInfos, func(id uint32, info bpf.XfwdForwardInfo) bool {
+		if k, found := packetPart[id]; found {
+			forwards[id] = forwardFromKernel(id, &k, &info, now)
+			delete(packetPart, id)
+		}
+		return true
+	})
+	// A command that was killed may have left some without.
 	for id, k := range packetPart {
-		info := infos[id]
-		f := Forward{
-			ID:        id,
-			Born:      k.Born,
-			Dies:      k.Dies,
-			Changed:   k.Changed,
-			Before:    termsFromKernel(&k, &info, 0, now),
-			After:     termsFromKernel(&k, &info, 1, now),
-			Protocol:  info.Protocol,
-			Address:   addressFromKernel(info.Address),
-			PortFirst: k.PortFirst,
-			PortLast:  k.PortLast,
-			Name:      text(info.Name[:]),
-			Comment:   text(info.Comment[:]),
-			Source:    Source(info.Source),
-			Balance:   Balance(k.Balance),
-			Affinity:  time.Duration(k.Affinity) * time.Second,
-		}
-		for i := range info.Devices {
-			if name := text(info.Devices[i][:]); name != "" {
-				f.Devices = append(f.Devices, name)
-			}
-		}
-		forwards[id] = f
+		forwards[id] = forwardFromKernel(id, &k, new(bpf.XfwdForwardInfo), now)
 	}
-	return forwards, nil
+	return forwards, err
+}
+
+func forwardFromKernel(id uint32, k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, now time.Duration) Forward {
+	f := Forward{
+		ID:        id,
+		Born:      k.Born,
+		Dies:      k.Dies,
+		Changed:   k.Changed,
+		Before:    termsFromKernel(k, info, 0, now),
+		After:     termsFromKernel(k, info, 1, now),
+		Protocol:  info.Protocol,
+		Address:   addressFromKernel(info.Address),
+		PortFirst: k.PortFirst,
+		PortLast:  k.PortLast,
+		Name:      text(info.Name[:]),
+		Comment:   text(info.Comment[:]),
+		Source:    Source(info.Source),
+		Balance:   Balance(k.Balance),
+		Affinity:  time.Duration(k.Affinity) * time.Second,
+
+		AffinityGroup:   text(info.AffinityGroup[:]),
+		AffinityGroupID: k.AffinityGroup,
+	}
+	for i := range info.Devices {
+		if name := text(info.Devices[i][:]); name != "" {
+			f.Devices = append(f.Devices, name)
+		}
+	}
+	return f
 }
 
 // AnyExpired says whether a forward of an epoch has expired. It reads less than
@@ -184,6 +209,7 @@ func (s *Set) PutForwards(forwards []Forward) error {
 		}
 		copy(infos[i].Name[:], f.Name)
 		copy(infos[i].Comment[:], f.Comment)
+		copy(infos[i].AffinityGroup[:], f.AffinityGroup)
 		for n, device := range f.Devices {
 			copy(infos[i].Devices[n][:], device)
 		}
@@ -195,6 +221,8 @@ func (s *Set) PutForwards(forwards []Forward) error {
 			PortFirst: f.PortFirst,
 			PortLast:  f.PortLast,
 			Balance:   uint8(f.Balance),
+
+			AffinityGroup: f.AffinityGroupID,
 		}
 		for version, terms := range [2]Terms{f.Before, f.After} {
 			terms.toKernel(&packetParts[i], &infos[i], version, ends)

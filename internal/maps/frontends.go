@@ -43,7 +43,7 @@ type FrontendTable struct {
 // forward that has its ports in each epoch, whatever prefix it has them by.
 func NewFrontendTable(before, after []Frontend) FrontendTable {
 	t := FrontendTable{
-		ports:  make(map[bpf.XfwdFrontendKey]bpf.XfwdFrontend),
+		ports:  make(map[bpf.XfwdFrontendKey]bpf.XfwdFrontend, max(len(before), len(after))),
 		ranges: make(map[bpf.XfwdFrontendRangeKey]bpf.XfwdFrontend),
 	}
 	for epoch, frontends := range [2][]Frontend{before, after} {
@@ -150,10 +150,17 @@ func (f Frontend) rangeKey(p Prefix) bpf.XfwdFrontendRangeKey {
 }
 
 // PutFrontends makes the frontend maps hold the table: what is missing or
-// different is written, then what does not belong is removed.
-func (s *Set) PutFrontends(t FrontendTable) error {
-	if err := replace(s.maps.Frontends, t.ports); err != nil {
+// different is written, then what does not belong is removed. have is what they hold, or
+// nil if that has to be read.
+func (s *Set) PutFrontends(want FrontendTable, have *FrontendTable) error {
+	if have != nil {
+		if err := replaceKnown(s.maps.Frontends, have.ports, want.ports); err != nil {
+			return err
+		}
+		return replaceKnown(s.maps.FrontendRanges, have.ranges, want.ranges)
+	}
+	if err := replace(s.maps.Frontends, want.ports); err != nil {
 		return err
 	}
-	return replace(s.maps.FrontendRanges, t.ranges)
+	return replace(s.maps.FrontendRanges, want.ranges)
 }

@@ -34,16 +34,48 @@ type Device struct {
 func (s *Set) PutDevices(devices map[uint32]Device) error {
 	want := make(map[uint32]bpf.XfwdDevice, len(devices))
 	for ifindex, d := range devices {
-		want[ifindex] = bpf.XfwdDevice{
-			Primary4:       addressToKernel(d.Primary4),
-			Primary6:       addressToKernel(d.Primary6),
-			NetworkIfindex: d.Network,
-			Mtu:            d.MTU,
-			Address:        d.Address,
-			Flags:          d.flags(),
-		}
+		want[ifindex] = d.toKernel()
 	}
 	return replace(s.maps.Devices, want)
+}
+
+// ChangeDevices makes the programs know these devices as they are now, by ifindex, and
+// forget others.
+func (s *Set) ChangeDevices(changed map[uint32]Device, gone []uint32) error {
+	var ifindexes []uint32
+	var values []bpf.XfwdDevice
+	for ifindex, d := range changed {
+		ifindexes, values = append(ifindexes, ifindex), append(values, d.toKernel())
+	}
+	if err := removeAll(s.maps.Devices, gone); err != nil {
+		return err
+	}
+	return putAll(s.maps.Devices, ifindexes, values)
+}
+
+// HasDevices says whether the programs know exactly these devices, by ifindex.
+func (s *Set) HasDevices(devices map[uint32]Device) (bool, error) {
+	known, err := entries[uint32, bpf.XfwdDevice](s.maps.Devices)
+	if err != nil || len(known) != len(devices) {
+		return false, err
+	}
+	for ifindex, d := range devices {
+		if known[ifindex] != d.toKernel() {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (d Device) toKernel() bpf.XfwdDevice {
+	return bpf.XfwdDevice{
+		Primary4:       addressToKernel(d.Primary4),
+		Primary6:       addressToKernel(d.Primary6),
+		NetworkIfindex: d.Network,
+		Mtu:            d.MTU,
+		Address:        d.Address,
+		Flags:          d.flags(),
+	}
 }
 
 func (d Device) flags() uint8 {

@@ -5,7 +5,9 @@ package maps
 import (
 	"cmp"
 	"hash/fnv"
+	"net/netip"
 	"slices"
+	"strconv"
 )
 
 // Sizes of Maglev tables. They are prime, so that every step through a table
@@ -20,10 +22,24 @@ const (
 
 // Member is something that a table of backends gives new flows to.
 type Member struct {
-	// Identity tells members apart, here and on other machines.
+	// Identity tells members apart, here and on other machines; see Identity.
 	Identity string
 	// Weight is its share, in proportion to those of the others; not zero.
 	Weight uint16
+}
+
+// Identity is that of a backend among the others of its forward: its address, and its rank by port among those with
+// this address. It leaves the ports out, so that a client of two ports of the same machines reaches the same one by
+// both, where the hash is of the client's address. The zero Addr is this host.
+func Identity(address netip.Addr, rank int) string {
+	identity := "this host"
+	if address.IsValid() {
+		identity = address.String()
+	}
+	if rank > 0 {
+		identity += "#" + strconv.Itoa(rank)
+	}
+	return identity
 }
 
 // MaglevTable returns a table whose entries are positions in members, each as

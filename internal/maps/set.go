@@ -111,6 +111,11 @@ func replace[K, V comparable](m *ebpf.Map, want map[K]V) error {
 	if err != nil {
 		return err
 	}
+	return replaceKnown(m, have, want)
+}
+
+// replaceKnown is replace for a map whose entries are known.
+func replaceKnown[K, V comparable](m *ebpf.Map, have, want map[K]V) error {
 	var keys, gone []K
 	var values []V
 	for key, value := range want {
@@ -123,7 +128,7 @@ func replace[K, V comparable](m *ebpf.Map, want map[K]V) error {
 			gone = append(gone, key)
 		}
 	}
-	err = putAll(m, keys, values)
+	err := putAll(m, keys, values)
 	if errors.Is(err, errFull) && len(gone) > 0 {
 		// What does not belong there may take the room: a change that was too large has
 		// left all that it could write.

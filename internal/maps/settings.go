@@ -37,6 +37,8 @@ type Settings struct {
 	// Masquerade are the ports that masqueraded flows get, and Ephemeral those
 	// that the kernel gives to the host's own sockets.
 	Masquerade, Ephemeral PortRange
+	// MSS4 and MSS6 are the smallest MSS that a rule of netfilter sets, by family; 0 is none.
+	MSS4, MSS6 uint16
 }
 
 // PortRange is a range of ports in host order, both ends included.
@@ -60,6 +62,8 @@ func (s *Set) Settings() (Settings, error) {
 		RouteGeneration: k.RouteGeneration,
 		Masquerade:      PortRange{k.MasqueradeFirst, k.MasqueradeLast},
 		Ephemeral:       PortRange{k.EphemeralFirst, k.EphemeralLast},
+		MSS4:            k.Mss4,
+		MSS6:            k.Mss6,
 	}, nil
 }
 
@@ -94,6 +98,8 @@ func (s *Set) PutSettings(v Settings) error {
 		MasqueradeLast:  v.Masquerade.Last,
 		EphemeralFirst:  v.Ephemeral.First,
 		EphemeralLast:   v.Ephemeral.Last,
+		Mss4:            v.MSS4,
+		Mss6:            v.MSS6,
 	})
 }
 

@@ -14,6 +14,7 @@ func termsFromKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version int,
 		Pools:   poolsFromKernel(k, version),
 		Expired: hasExpired(k, version, now),
 		Check:   checkFromKernel(&info.Check[version]),
+		MSS:     k.Mss[version],
 	}
 	if at := info.ExpiresAt[version]; at != 0 {
 		t.ExpiresAt = time.Unix(at, 0).UTC()
@@ -25,6 +26,7 @@ func (t Terms) toKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version i
 	t.Pools.toKernel(k, version)
 	t.Check.toKernel(&info.Check[version])
 	k.Expires[version] = ends.of(t.ExpiresAt)
+	k.Mss[version] = t.MSS
 	if !t.ExpiresAt.IsZero() {
 		info.ExpiresAt[version] = t.ExpiresAt.Unix()
 	}

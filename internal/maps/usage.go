@@ -42,6 +42,7 @@ func (s *Set) Usage(yield func(Flow) bool) ([]Use, error) {
 		{"frontend_ranges", s.maps.FrontendRanges, countRanges},
 		{"frontends", s.maps.Frontends, count[bpf.XfwdFrontendKey, bpf.XfwdFrontend]},
 		{"more_backend_counters", s.maps.MoreBackendCounters, countKeys},
+		{"group_backends", s.maps.GroupBackends, count[bpf.XfwdGroupBackendKey, bpf.XfwdGroupBackend]},
 		{"known_addresses", s.maps.KnownAddresses, count[bpf.XfwdAddress, bpf.XfwdKnownAddress]},
 		{"local_prefixes", s.maps.LocalPrefixes, countPrefixes},
 		{"setup_times", s.maps.SetupTimes, countKeys},

@@ -15,6 +15,7 @@ type Upkeep struct {
 	reconciled prometheus.Histogram
 	errors     *prometheus.CounterVec
 	ended      prometheus.Counter
+	whole      prometheus.Counter
 	swept      *prometheus.CounterVec
 	expired    prometheus.Counter
 }
@@ -23,6 +24,7 @@ var (
 	reconcileSeconds = histogram("reconcile_duration_seconds", "What it took to bring the dataplane up to date with the host.")
 	reconcileErrors  = ownCounter("reconcile_errors_total", "Attempts to bring the dataplane up to date that failed.", "what")
 	nextHopsEnded    = ownCounter("next_hops_ended_total", "How often all next hops were looked up again because routes or neighbours had changed.")
+	wholeLooks       = ownCounter("reconcile_whole_total", "How often the dataplane was compared with the whole host, not with what had changed.")
 	sweptEntries     = ownCounter("swept_total", "Flows and fragmented datagrams that had expired and were forgotten.", "what")
 	expired          = ownCounter("expired_total", "Forwards that had expired and were deleted.")
 )
@@ -46,6 +48,8 @@ func NewUpkeep(registry prometheus.Registerer) *Upkeep {
 	}
 	ended := nextHopsEnded.vector()
 	u.ended = ended.WithLabelValues()
+	whole := wholeLooks.vector()
+	u.whole = whole.WithLabelValues()
 	deleted := expired.vector()
 	u.expired = deleted.WithLabelValues()
 	for _, what := range []string{ofHost, ofNextHops} {
@@ -54,11 +58,14 @@ func NewUpkeep(registry prometheus.Registerer) *Upkeep {
 	for _, what := range []string{ofFlows, ofFragments} {
 		u.swept.WithLabelValues(what)
 	}
-	registry.MustRegister(u.reconciled, u.errors, ended, u.swept, deleted)
+	registry.MustRegister(u.reconciled, u.errors, ended, whole, u.swept, deleted)
 	return u
 }
 
-// Reconciled counts a look at the host as a whole.
+// Whole counts a look at the host as a whole, beside Reconciled.
+func (u *Upkeep) Whole() { u.whole.Inc() }
+
+// Reconciled counts a look at the host, or at what has changed of it.
 func (u *Upkeep) Reconciled(took time.Duration, err error) {
 	if err != nil {
 		u.errors.WithLabelValues(ofHost).Inc()

@@ -84,6 +84,18 @@ func (u *upkeep) Reconciled(took time.Duration, r ctl.Report, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
+	u.counts.Whole()
+	u.looked(took, r, err)
+}
+
+// Followed does the same after a look at what has changed.
+func (u *upkeep) Followed(took time.Duration, r ctl.Report, err error) {
+	if !errors.Is(err, context.Canceled) {
+		u.looked(took, r, err)
+	}
+}
+
+func (u *upkeep) looked(took time.Duration, r ctl.Report, err error) {
 	u.counts.Reconciled(took, err)
 	u.source.note(err)
 	if err != nil {

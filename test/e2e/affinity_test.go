@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,5 +125,107 @@ func TestAffinityLeavesABackend(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A client of two ports of the same machines reaches the same one by both, where the
+// client's address decides: in a new connection, and when the forwards are added anew.
+func TestTwoPortsReachOneMachine(t *testing.T) {
+	t.Parallel()
+	for _, how := range [][]string{{"--balance", "source-hash"}, {"--affinity", "1h"}} {
+		t.Run(how[1], func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, 4)
+			clients := f.crowd(t, affinityClients)
+			f.publish(t, "80/tcp+udp", f.all(), how...)
+			var others []string
+			for i := range f.pods {
+				pod := f.pods[(i+2)%len(f.pods)]
+				for _, addr := range pod.Addr.All() {
+					others = append(others, at(addr, 8443).String())
+					for _, network := range networks {
+						pod.Echo(network, at(addr, 8443).String())
+					}
+				}
+			}
+			f.publish(t, "443/tcp+udp", others, how...)
+			for _, network := range networks {
+				for family, host := range f.HostAddr.All() {
+					within(t, f.Network, network+" "+family, func(t *testing.T) {
+						first := f.choices(t, network, at(host, 80), clients)
+						if n := differ(first, f.choices(t, network, at(host, 443), clients)); n != 0 {
+							t.Errorf("%d of %d clients reach different machines by the two ports", n, len(clients))
+						}
+						if differ(first, make([]int, len(first))) == 0 {
+							t.Error("all clients reach the same machine")
+						}
+					})
+				}
+			}
+		})
+	}
+}
+
+// Forwards of a group lead a client to one machine, whichever it asks first, also when it
+// has to leave that machine; and the file keeps the group.
+func TestAffinityGroup(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 4)
+	clients := f.crowd(t, affinityClients)
+	how := []string{"--balance", "random", "--affinity", "1h", "--affinity-group", "shop"}
+	f.publish(t, "80/tcp+udp", f.all(), how...)
+	var others []string
+	secure := func(i int) (words []string) {
+		for _, addr := range f.pods[i].Addr.All() {
+			words = append(words, at(addr, 8443).String())
+		}
+		return words
+	}
+	for i := range f.pods {
+		others = append(others, secure(len(f.pods)-1-i)...)
+		for _, addr := range f.pods[i].Addr.All() {
+			for _, network := range networks {
+				f.pods[i].Echo(network, at(addr, 8443).String())
+			}
+		}
+	}
+	f.publish(t, "443/tcp+udp", others, how...)
+	if saved := f.xfwd.Do("save", "-").Stdout; strings.Count(saved, "affinityGroup: shop") != 2 {
+		t.Errorf("the file does not have the group of both forwards:\n%s", saved)
+	}
+	for _, network := range networks {
+		for family, host := range f.HostAddr.All() {
+			within(t, f.Network, network+" "+family, func(t *testing.T) {
+				ports := []uint16{80, 443}
+				// Some clients begin with one port and some with the other.
+				ask := func(turn int) []int {
+					chosen := make([]int, len(clients))
+					for i, client := range clients {
+						chosen[i] = f.ask(t, network, at(host, ports[(i+turn)%2]), at(client.Of(host), 0))
+					}
+					return chosen
+				}
+				first := ask(0)
+				for turn := 1; turn < 4; turn++ {
+					if n := differ(first, ask(turn)); n != 0 {
+						t.Errorf("%d of %d clients do not stay with their machine", n, len(clients))
+					}
+				}
+				const gone = 1
+				f.change(t, "drain", "80/tcp+udp", f.backends("", gone)...)
+				f.change(t, "del", "443/tcp+udp", secure(gone)...)
+				second := ask(0)
+				for i := range clients {
+					if second[i] == gone || first[i] != gone && second[i] != first[i] {
+						t.Errorf("a client went from machine %d to %d, though only %d went", first[i], second[i], gone)
+					}
+				}
+				if n := differ(second, ask(1)); n != 0 {
+					t.Errorf("%d clients have left for different machines by the two ports", n)
+				}
+				f.change(t, "add", "443/tcp+udp", secure(gone)...)
+				f.change(t, "set", "80/tcp+udp", f.backends("", gone)...)
+			})
+		}
 	}
 }

@@ -14,7 +14,9 @@ import (
 )
 
 // A masqueraded client keeps its port, unless it is one that the kernel gives to
-// the host's own sockets: then it gets one of the ports that are kept from them.
+// the host's own sockets: then it gets one of the ports that are kept from them. A
+// client from a port below 1024 comes from such a port, also where another one has the
+// same.
 func TestMasqueradePorts(t *testing.T) {
 	t.Parallel()
 	site := lab.New(t).TwoArmed(1)
@@ -22,22 +24,34 @@ func TestMasqueradePorts(t *testing.T) {
 	x := site.Host.XFWD()
 	x.Add(append([]string{"80/tcp+udp", "--source", "masquerade"}, backends(server, 30080)...)...)
 	site.Host.Sysctl("net.ipv4.ip_local_port_range", "32768 60999")
+	site.Client.Join("eth0", 10, 2)
+	another := site.Client.Join("eth0", 10, 3)
+	site.Host.Join("eth0", 10, 1)
 	for _, network := range networks {
 		server.Echo(network, ":30080")
 		for family, host := range site.HostAddr.All() {
 			within(t, site.Network, network+" "+family, func(t *testing.T) {
-				for _, port := range []uint16{1024, 5000, 9999, 15000, 32767, 61000, 65535} {
+				for _, port := range []uint16{7, 512, 1023, 1024, 5000, 9999, 15000, 32767, 61000, 65535} {
 					conn := connectFrom(t, site, network, at(host, 80), port)
 					if conn.Client != at(site.HostSide.Of(host), port) {
 						t.Errorf("the client's port %d became %v", port, conn.Client)
 					}
 				}
-				for _, port := range []uint16{32768, 40000, 60999, 1023, 7} {
+				for _, port := range []uint16{32768, 40000, 60999} {
 					conn := connectFrom(t, site, network, at(host, 80), port)
 					if got := conn.Client; got.Addr() != site.HostSide.Of(host) ||
 						got.Port() < masqueradeFirst || got.Port() > masqueradeLast {
 						t.Errorf("the client's port %d became %v, which is outside of %d–%d",
 							port, got, masqueradeFirst, masqueradeLast)
+					}
+				}
+				for port, parts := range map[uint16][2]uint16{1023: {600, 1023}, 512: {600, 1023}, 7: {1, 511}} {
+					conn, err := site.Client.Connect(network, at(host, 80), at(another.Of(host), port))
+					if err != nil {
+						t.Fatalf("another client from port %d: %v", port, err)
+					}
+					if got := conn.Client.Port(); got == port || got < parts[0] || got > parts[1] {
+						t.Errorf("another client's port %d became %d, want one from %d to %d", port, got, parts[0], parts[1])
 					}
 				}
 			})

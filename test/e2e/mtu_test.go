@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/xfwd/xfwd/test/lab"
@@ -20,7 +21,9 @@ type narrow struct {
 }
 
 func (n narrow) publish(x *lab.XFWD, ports string, server lab.Server, port uint16) {
-	place{flags: n.flags}.publish(x, ports, server, port)
+	// Nobody would have to be told if the ends did not say what they take.
+	flags := append(slices.Clone(n.flags), "--mss", "off")
+	place{flags: flags}.publish(x, ports, server, port)
 }
 
 // narrowToServer are those where the host must tell the client.

@@ -35,8 +35,31 @@ type Namespace struct {
 // once, and ICMP errors are not limited in their rate.
 func (l *Lab) Namespace(role string) *Namespace {
 	l.tb.Helper()
+	n := l.open(role, makeNamespace)
+	// IPv4 settings of a new namespace are copies of the machine's.
+	for _, scope := range []string{"all", "default"} {
+		n.Sysctl("net.ipv4.conf."+scope+".rp_filter", "0")
+		n.Sysctl("net.ipv6.conf."+scope+".accept_dad", "0")
+		n.Sysctl("net.ipv6.conf."+scope+".router_solicitations", "0")
+	}
+	n.Sysctl("net.ipv4.icmp_ratelimit", "0")
+	n.Sysctl("net.ipv6.icmp.ratelimit", "0")
+	n.Up("lo")
+	return n
+}
+
+// NamespaceOf gives the network namespace of a process a name, such as that of a
+// container. Its settings stay as they are, and it lives as long as the process.
+func (l *Lab) NamespaceOf(pid int, role string) *Namespace {
+	l.tb.Helper()
+	return l.open(role, func(name string) error { return nameNamespace(name, fmt.Sprintf("/proc/%d/ns/net", pid)) })
+}
+
+// open opens the namespace that create has given a name.
+func (l *Lab) open(role string, create func(name string) error) *Namespace {
+	l.tb.Helper()
 	n := &Namespace{Name: l.id + "-" + role, lab: l}
-	if err := makeNamespace(n.Name); err != nil {
+	if err := create(n.Name); err != nil {
 		l.tb.Fatalf("making namespace %s: %v", n.Name, err)
 	}
 	l.tb.Cleanup(func() {
@@ -53,16 +76,6 @@ func (l *Lab) Namespace(role string) *Namespace {
 		l.tb.Fatalf("netlink in namespace %s: %v", n.Name, err)
 	}
 	l.tb.Cleanup(n.links.Close)
-
-	// IPv4 settings of a new namespace are copies of the machine's.
-	for _, scope := range []string{"all", "default"} {
-		n.Sysctl("net.ipv4.conf."+scope+".rp_filter", "0")
-		n.Sysctl("net.ipv6.conf."+scope+".accept_dad", "0")
-		n.Sysctl("net.ipv6.conf."+scope+".router_solicitations", "0")
-	}
-	n.Sysctl("net.ipv4.icmp_ratelimit", "0")
-	n.Sysctl("net.ipv6.icmp.ratelimit", "0")
-	n.Up("lo")
 	return n
 }
 
@@ -105,6 +118,21 @@ func (n *Namespace) Sysctl(name, value string) {
 }
 
 func makeNamespace(name string) error {
+	failed := make(chan error)
+	go func() {
+		// Never unlocked: the thread, which is in the new namespace, ends here.
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			failed <- fmt.Errorf("unshare: %w", err)
+			return
+		}
+		failed <- nameNamespace(name, "/proc/thread-self/ns/net")
+	}()
+	return <-failed
+}
+
+// nameNamespace makes the name stand for the namespace that a file of /proc is.
+func nameNamespace(name, namespace string) error {
 	if err := shareRunDir(); err != nil {
 		return err
 	}
@@ -114,18 +142,7 @@ func makeNamespace(name string) error {
 		return err
 	}
 	mountPoint.Close()
-
-	failed := make(chan error)
-	go func() {
-		// Never unlocked: the thread, which is in the new namespace, ends here.
-		runtime.LockOSThread()
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			failed <- fmt.Errorf("unshare: %w", err)
-			return
-		}
-		failed <- unix.Mount("/proc/thread-self/ns/net", file, "none", unix.MS_BIND, "")
-	}()
-	if err := <-failed; err != nil {
+	if err := unix.Mount(namespace, file, "none", unix.MS_BIND, ""); err != nil {
 		os.Remove(file)
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/xfwd/xfwd/internal/maps"
 )
 
 // Flow is what a client and a target have with each other.
@@ -236,7 +238,7 @@ func (m *Model) create(f *Flow, reopened uint16) (reason string) {
 	switch {
 	case !found:
 		return "no-source-port"
-	case masqueraded && !has(m.Host.Masquerade, port), port < firstSourcePort:
+	case !has(m.sourcePorts(f.Client.Source.Port(), masqueraded), port):
 		return fmt.Sprintf("source port %d is none to choose", port)
 	case !tried(port):
 		return fmt.Sprintf("source port %d is taken", port)
@@ -244,14 +246,23 @@ func (m *Model) create(f *Flow, reopened uint16) (reason string) {
 	return ""
 }
 
-// firstSourcePort is the lowest that a client may get (RFC 4787, REQ-3).
-const firstSourcePort = 1024
+// sourcePorts are those from which a client gets one if not its own. It has one below
+// 1024 if its own is, and one above otherwise (RFC 4787, REQ-3).
+func (m *Model) sourcePorts(own uint16, masqueraded bool) maps.PortRange {
+	switch {
+	case own < 512:
+		return maps.PortRange{First: 1, Last: 511}
+	case own < 1024:
+		return maps.PortRange{First: 600, Last: 1023}
+	case masqueraded:
+		return m.Host.Masquerade
+	}
+	return maps.PortRange{First: 1024, Last: 65535}
+}
 
 // mayKeep says whether a masqueraded client keeps a port: not where a socket of
-// the host may have it.
-func (m *Model) mayKeep(port uint16) bool {
-	return port >= firstSourcePort && !has(m.Host.Ephemeral, port)
-}
+// the host may have got it from the kernel.
+func (m *Model) mayKeep(port uint16) bool { return !has(m.Host.Ephemeral, port) }
 
 // hop is where the packets of one direction leave the host.
 type hop struct {

@@ -22,6 +22,11 @@ type Forward struct {
 	Devices  []string
 	Balance  maps.Balance
 	Affinity time.Duration
+	// MSS is the most that ends of TCP connections may announce, as of maps.Terms.
+	MSS uint16
+	// AffinityGroup is the name of the forwards with which it shares the machine of a
+	// client.
+	AffinityGroup string
 	// Backends are in their user's order; Gone are those that were its own, and
 	// have flows which live on.
 	Backends, Gone []*Backend
@@ -37,7 +42,7 @@ type Forward struct {
 type Backend struct {
 	// ID tells which one the programs have chosen.
 	ID uint32
-	// Place is what tells backends apart, here and on other hosts.
+	// Place is where its user says that it is.
 	Place string
 	// Address is the zero Addr for the host itself, whatever the address that the
 	// client used.

@@ -88,7 +88,7 @@ func (m *Model) serve(in Input, arriving bool) Output {
 	if d.follows == nil {
 		return dismiss(in, p, d, arriving)
 	}
-	return m.apply(in, p, d, arriving)
+	return m.apply(in, p, d, arrival{in.Device, arriving, in.Raw})
 }
 
 // dismiss is for a packet that follows no flow.
@@ -108,10 +108,13 @@ func dismiss(in Input, p packet, d decision, arriving bool) Output {
 
 // apply gives a packet the tuple of its flow, and sends it on if the flow's other
 // end is elsewhere.
-func (m *Model) apply(in Input, p packet, d decision, arriving bool) Output {
+func (m *Model) apply(in Input, p packet, d decision, a arrival) Output {
 	s := *d.follows
-	onward := arriving && s.Elsewhere
+	onward := a.arriving && s.Elsewhere
 	out := Output{Verdict: Pass, Frame: slices.Clone(in.Frame), Counted: Counted{Forward: d.forward, Backend: s.Backend, Opened: d.opened}}
+	if onward && p.flags&flagSYN != 0 {
+		m.clampMSS(out.Frame, p, s, a)
+	}
 	switch {
 	case p.kind == icmpError:
 		translateError(out.Frame, p, s.to(), onward)
@@ -169,7 +172,7 @@ func onWire(in Input, p packet) (packets, bytes uint64) {
 func (m *Model) XDP(in Input) Output {
 	const leftToTC = "left-to-tc"
 	p, reason := parse(in.Frame, false)
-	if reason != "" || p.kind != transport || p.first || p.network != ethernetHeader {
+	if reason != "" || p.kind != transport || p.first || p.network != ethernetHeader || p.flags&flagSYN != 0 {
 		return passed(in, leftToTC)
 	}
 	to := m.use(p.tuple.Protocol, p.tuple.Destination.Port())
@@ -195,7 +198,6 @@ func (m *Model) XDP(in Input) Output {
 func (m *Model) xdpServes(s side, in Input, p packet) bool {
 	h := s.hop()
 	device := m.Host.Devices[h.device]
-	reopens := p.flags&(flagSYN|flagACK) == flagSYN && s.closed()
-	return s.Elsewhere && m.current(s.Flow) && !reopens && m.fresh(h) && device.XDP && !device.Pair &&
+	return s.Elsewhere && m.current(s.Flow) && m.fresh(h) && device.XDP && !device.Pair &&
 		[6]byte(in.Frame) == h.receivedAt && p.size <= device.MTU && p.ttl > 1
 }

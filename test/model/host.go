@@ -33,6 +33,8 @@ type Host struct {
 	// to every address.
 	Route      func(netip.Addr) Route
 	Everywhere func(ipv6 bool) bool
+	// RuleMSS are the smallest MSS that rules of netfilter set, of IPv4 and IPv6; 0 is none.
+	RuleMSS [2]uint16
 	// Ephemeral are ports that the kernel gives to the host's own sockets,
 	// Masquerade those that masqueraded flows get.
 	Ephemeral, Masquerade maps.PortRange
@@ -99,7 +101,7 @@ func (h *Host) owns(a netip.Addr) bool {
 // addresses that it knows are its own.
 func (h *Host) isDestination(t Tuple) bool {
 	to := t.Destination.Addr()
-	if to.IsMulticast() || to == limitedBroadcast || h.Broadcasts[to] || h.Services[to] {
+	if isMulticast(to) || h.Broadcasts[to] || h.Services[to] {
 		return false
 	}
 	if !h.Router || isNeverRouted(t.Source.Addr()) || isNeverRouted(to) {
@@ -107,8 +109,6 @@ func (h *Host) isDestination(t Tuple) bool {
 	}
 	return h.Route(to).Stays && (h.owns(to) || h.RoutesAll && h.Everywhere(to.Is6()))
 }
-
-var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // destination is the address of the host that a packet with a tuple, whose ports are
 // translated, goes to where the target is the host and names none. Here: the tuple's own
@@ -173,12 +173,14 @@ func isLinkLocal(a netip.Addr) bool { return a.IsLinkLocalUnicast() }
 // isLoopback: 127.0.0.0/8 (RFC 1122 3.2.1.3) and ::1 (RFC 4291 2.5.3).
 func isLoopback(a netip.Addr) bool { return a.IsLoopback() }
 
-// isNobodys says whether no single machine has an address: multicast, the class E
-// with the broadcast address, and the unspecified address.
+// isNobodys says whether no single machine has an address: multicast, broadcast and
+// the unspecified address.
 func isNobodys(a netip.Addr) bool {
 	return isMulticast(a) || a.IsUnspecified()
 }
 
+// isMulticast: 224.0.0.0/4, ff00::/8 and the broadcast address. The rest of
+// 240.0.0.0/4 is unicast, as Linux has it.
 func isMulticast(a netip.Addr) bool {
-	return a.IsMulticast() || a.Is4() && a.As4()[0] >= 240
+	return a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }

@@ -43,6 +43,8 @@ var shared = map[string]reflect.Type{
 	"backend_info":       reflect.TypeFor[bpf.XfwdBackendInfo](),
 	"affinity_key":       reflect.TypeFor[bpf.XfwdAffinityKey](),
 	"affinity":           reflect.TypeFor[bpf.XfwdAffinity](),
+	"group_backend_key":  reflect.TypeFor[bpf.XfwdGroupBackendKey](),
+	"group_backend":      reflect.TypeFor[bpf.XfwdGroupBackend](),
 	"port_set":           reflect.TypeFor[bpf.XfwdPortSet](),
 	"device":             reflect.TypeFor[bpf.XfwdDevice](),
 	"settings":           reflect.TypeFor[bpf.XfwdSettings](),

@@ -9,7 +9,11 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/xfwd/xfwd/bpf"
+	xfwd "github.com/xfwd/xfwd/internal/maps"
 )
+
+// affinityOfGroup is AFFINITY_OF_GROUP of abi.h.
+const affinityOfGroup = 1 << 31
 
 // unasked is a step: a time passes in which no client comes.
 func unasked(d time.Duration) step {
@@ -86,6 +90,16 @@ func TestAffinity(t *testing.T) {
 			mustComeTo(r, client, next[first])
 			mustComeTo(r, client, next[first])
 		})),
+		spreading("of one that is not known the hash of its address decides, so that another host decides alike", "80/udp "+byWeight+" --affinity 10s", does(func(r *run) {
+			table := r.targets(80)
+			r.crowd(200, 80, func(from endpoint, got int) {
+				want := table[xfwd.HashOfSource(from.address(r.family))%uint32(len(table))]
+				unasked(11 * time.Second).take(r)
+				if again := r.sends(from.machine.at(from.port^1), 80, udp("?")); got != want || again != want {
+					r.Errorf("%v goes to %d and %d, and the hash says %d", from.address(r.family), got, again, want)
+				}
+			})
+		})),
 		moves("not to one that is draining", func(b *bpf.XfwdBackend) { b.State = uint8(bpf.XfwdBackendStateBACKEND_DRAINING) }),
 		moves("not to one that is gone", func(b *bpf.XfwdBackend) { b.State = uint8(bpf.XfwdBackendStateBACKEND_GONE) }),
 		moves("not to another one in its place", func(b *bpf.XfwdBackend) { b.Generation++ }),
@@ -111,5 +125,119 @@ func TestAffinity(t *testing.T) {
 				r.Errorf("the flow has moved from %d to %d", first, got)
 			}
 		})),
+	})
+}
+
+// Forwards of a group lead a client to one machine: to their own backends there. Here, the
+// machines are addresses of this host. In turn, each choice leads to another one.
+func TestAffinityGroups(t *testing.T) {
+	const (
+		web   = "80/udp host:30001 second:30002 gateway:30003 --balance round-robin --affinity 10s --affinity-group "
+		other = "81/udp gateway:30013 second:30012 host:30011 --balance round-robin --affinity 10s --affinity-group "
+	)
+	port := 50000
+	asks := func(r *run, m machine, frontend int) int {
+		port++
+		return r.sends(m.at(port), frontend, udp("?"))
+	}
+	// alike fails the test unless two targets are, or are not, on one machine.
+	alike := func(r *run, first, second int, want bool) {
+		r.Helper()
+		if (first%10 == second%10) != want {
+			r.Errorf("the client comes to %d and to %d", first, second)
+		}
+	}
+	drains := func(r *run, target int) {
+		r.changeBackends(func(b *bpf.XfwdBackend) {
+			if int(b.PortFirst) == target {
+				b.State = uint8(bpf.XfwdBackendStateBACKEND_DRAINING)
+			}
+		})
+	}
+	grouped := func(name string, forwards []string, take func(r *run)) testCase {
+		return testCase{name: name, forwards: forwards, links: []linkLayer{ethernet}, steps: []step{does(take)}}
+	}
+	clients := []machine{client, router, neighbour, client, neighbour, router}
+	runCases(t, []testCase{
+		grouped("one group", []string{web + "a", other + "a"}, func(r *run) {
+			for i, m := range clients {
+				ports := []int{80, 81}
+				first := asks(r, m, ports[i%2])
+				for range 3 {
+					alike(r, first, asks(r, m, 80), true)
+					alike(r, first, asks(r, m, 81), true)
+				}
+			}
+		}),
+		grouped("two groups", []string{web + "a", other + "b"}, func(r *run) {
+			differ := 0
+			for _, m := range clients {
+				if asks(r, m, 80)%10 != asks(r, m, 81)%10 {
+					differ++
+				}
+			}
+			if differ == 0 {
+				r.Error("what is in two groups leads to the same machines")
+			}
+		}),
+		grouped("as long as was asked for", []string{web + "a", other + "a"}, func(r *run) {
+			for range 3 {
+				first := asks(r, client, 80)
+				unasked(9 * time.Second).take(r)
+				alike(r, first, asks(r, client, 81), true)
+				unasked(10*time.Second + 50*time.Millisecond).take(r)
+				// Now it is the next one's turn.
+				again := asks(r, client, 80)
+				alike(r, first, again, false)
+				alike(r, again, asks(r, client, 81), true)
+				unasked(11 * time.Second).take(r)
+			}
+		}),
+		grouped("the others follow from a backend that drains", []string{web + "a", other + "a"}, func(r *run) {
+			first := asks(r, client, 80)
+			alike(r, first, asks(r, client, 81), true)
+			drains(r, first)
+			next := asks(r, client, 80)
+			alike(r, first, next, false)
+			alike(r, next, asks(r, client, 81), true)
+			alike(r, next, asks(r, client, 80), true)
+		}),
+		grouped("where a forward has no backend there, its clients stay with what they have by it", []string{
+			"80/udp host:30001 second:30002 --balance random --affinity 10s --affinity-group a",
+			"81/udp gateway:30013 30014 --balance random --affinity 10s --affinity-group a",
+		}, func(r *run) {
+			for _, m := range clients {
+				first, other := asks(r, m, 80), asks(r, m, 81)
+				for range 8 {
+					alike(r, first, asks(r, m, 80), true)
+					alike(r, other, asks(r, m, 81), true)
+				}
+			}
+		}),
+		grouped("of several backends at a machine the forward that has chosen keeps its own", []string{
+			"80/udp 30001 30002 30003 --balance random --affinity 10s --affinity-group a",
+			"81/udp 30011 30012 --balance random --affinity 10s --affinity-group a",
+		}, func(r *run) {
+			for _, m := range clients {
+				first, other := asks(r, m, 80), asks(r, m, 81)
+				for range 8 {
+					alike(r, first, asks(r, m, 80), true)
+					alike(r, other, asks(r, m, 81), true)
+				}
+			}
+		}),
+		grouped("no backend is no machine", []string{
+			"80/udp 30001,state=draining 30002,state=draining --affinity 10s --affinity-group a",
+			"81/udp 30011 second:30012 gateway:30013 --balance round-robin --affinity 10s --affinity-group a",
+		}, func(r *run) {
+			met := make(map[int]bool)
+			for _, m := range clients[:3] {
+				through(m.at(40000), host.at(80), host.at(30001)).isRefused(udp("?")).take(r)
+				met[asks(r, m, 81)] = true
+			}
+			if len(met) != 3 {
+				r.Errorf("refused clients come to %v, and not to one after the other", met)
+			}
+		}),
 	})
 }

@@ -62,7 +62,7 @@ func refusalIn(frame []byte, reason string) model.Refusal {
 // Affinity is the id of the backend that a client of a forward stays with.
 func (c *contest) Affinity(forward uint32, client netip.Addr) uint32 {
 	var a bpf.XfwdAffinity
-	if c.maps.Affinities.Lookup(bpf.XfwdAffinityKey{Client: kernelAddress(client), Forward: forward}, &a) != nil {
+	if c.maps.Affinities.Lookup(bpf.XfwdAffinityKey{Client: kernelAddress(client), Owner: forward}, &a) != nil {
 		return 0
 	}
 	return a.Backend

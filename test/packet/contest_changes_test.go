@@ -136,6 +136,10 @@ func (c *contest) someAddition() (what string, change ctl.Change) {
 	s.Frontend += one(c.dice, "", "/udp", "/tcp+udp", "/tcp+udp")
 	if c.dice.roll(4) == 0 {
 		s.Affinity = "10s"
+		s.AffinityGroup = one(c.dice, "", "", "one", "other")
+	}
+	if c.dice.roll(4) == 0 {
+		s.MSS = one(c.dice, "off", "700", "1400")
 	}
 	if c.dice.roll(4) == 0 {
 		s.Devices = one(c.dice, []string{"eth0"}, []string{"eth1", "pod0"})
@@ -183,6 +187,12 @@ func (c *contest) follow(reset, refused bool) error {
 	if err != nil {
 		return err
 	}
+	// The command has read the rules of netfilter, of which there are none.
+	settings, err := c.set.Settings()
+	if err != nil {
+		return err
+	}
+	c.model.Host.RuleMSS = [2]uint16{settings.MSS4, settings.MSS6}
 	for _, f := range slices.Clone(c.model.Forwards) {
 		if _, stays := kernel[f.ID]; !stays {
 			c.model.Delete(f, reset)
@@ -194,10 +204,11 @@ func (c *contest) follow(reset, refused bool) error {
 			i = len(c.model.Forwards)
 			c.model.Forwards = append(c.model.Forwards, &model.Forward{
 				ID: k.ID, Protocol: k.Protocol, Address: k.Address, Ports: xfwd.PortRange{First: k.PortFirst, Last: k.PortLast},
-				Devices: k.Devices, Balance: k.Balance, Affinity: k.Affinity,
+				Devices: k.Devices, Balance: k.Balance, Affinity: k.Affinity, AffinityGroup: k.AffinityGroup,
 			})
 		}
 		f := c.model.Forwards[i]
+		f.MSS = k.Terms(settings.Epoch).MSS
 		j := slices.IndexFunc(listed, func(l ctl.Forward) bool {
 			return uint8(l.Frontend.Protocol) == k.Protocol && l.Frontend.Address == k.Address &&
 				l.Frontend.Ports == ctl.PortRange{First: k.PortFirst, Last: k.PortLast} && slices.Equal(l.Frontend.Devices, k.Devices)
@@ -215,18 +226,20 @@ func (c *contest) follow(reset, refused bool) error {
 	if !refused {
 		c.model.Changed()
 	}
-	return c.forgetOwnConnections()
+	return c.forgetOwnConnections(kernel)
 }
 
 // forgetOwnConnections: the command has asked whether somebody answers at a new
 // target, which another forward may have sent to a backend of its own. The model
 // knows nothing of the host's own connections; their client is no address, and so
 // that of packets from the unspecified address, too.
-func (c *contest) forgetOwnConnections() error {
+func (c *contest) forgetOwnConnections(kernel map[uint32]xfwd.Forward) error {
 	for _, f := range c.model.Forwards {
-		err := c.maps.Affinities.Delete(bpf.XfwdAffinityKey{Forward: f.ID})
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return err
+		for _, owner := range []uint32{f.ID, kernel[f.ID].AffinityGroupID | affinityOfGroup} {
+			err := c.maps.Affinities.Delete(bpf.XfwdAffinityKey{Owner: owner})
+			if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+				return err
+			}
 		}
 		c.model.ForgetClient(f, netip.IPv6Unspecified())
 		var turn uint64

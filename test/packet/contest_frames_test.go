@@ -16,10 +16,16 @@ import (
 
 // What packets of a contest are made of: few, so that they meet.
 var (
-	contestSources      = []machine{client, client, client, neighbour, pod, besidePod, remote, besideRemote, host, loopback, linkLocal, everybody, unspecified}
+	contestSources      = []machine{client, client, client, neighbour, pod, besidePod, remote, besideRemote, host, loopback, linkLocal, everybody, broadcast, classE, unspecified}
 	contestDestinations = []machine{host, host, host, host, second, second, gateway, vip, remote, pod, neighbour, besideRemote, loopback, broadcasts, nowhere, service, anycast, everybody, limited}
-	contestClientPorts  = []int{40000, 40000, 40001, 31000, 12000, 8080, 30080, 80, 0}
+	contestClientPorts  = []int{40000, 40000, 40001, 31000, 12000, 8080, 30080, 80, 700, 300, 0}
 	contestServerPorts  = []int{80, 80, 80, 81, 53, 8080, 30080, 30081, 9000, 9002, 9003, 10007, 7}
+
+	contestOptions = [][]layers.TCPOption{
+		{maximumSegment}, {mss(9000)}, {mss(500)}, {nothing, mss(65535)}, {timestamp, nothing, mss(1461)}, {sackPermitted, maximumSegment, timestamp},
+		{timestamp, timestamp, timestamp, nothing, sackPermitted, nothing, sackPermitted, mss(1500)},
+		{endOfOptions, sackPermitted, nothing, mss(9000)}, {{OptionType: layers.TCPOptionKindMSS, OptionData: []byte{5}}, maximumSegment},
+	}
 
 	broadcasts  = addresses("192.0.2.255", "2001:db8:2::1")
 	broadcasts4 = addresses("203.0.113.255", "ff02::3")
@@ -136,8 +142,8 @@ func (c *contest) segment(flow *model.Flow, reverse bool) body {
 			seg.ack = flow.NextSequence - one(c.dice, uint32(0), 0, 0, 10, 1<<20, 1<<20+1, 0xffffffff)
 		}
 	}
-	if c.dice.roll(8) == 0 {
-		seg.options = []layers.TCPOption{maximumSegment}
+	if c.dice.roll(2) == 0 && strings.Contains(seg.flags, "S") || c.dice.roll(8) == 0 {
+		seg.options = one(c.dice, contestOptions...)
 	}
 	return seg
 }

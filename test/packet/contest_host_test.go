@@ -154,7 +154,7 @@ func (c *contest) changeRoutes() error {
 	if c.dice.roll(3) == 0 {
 		return c.changeDefault(c.dice.roll(3) > 0)
 	}
-	c.note(noted("the routes have changed"))
+	c.note(noted("the routes and the rules of netfilter have changed"))
 	return c.endNextHops()
 }
 
@@ -198,5 +198,7 @@ func (c *contest) endNextHops() error {
 	}
 	settings.RouteGeneration++
 	c.model.RouteGeneration++
+	settings.MSS4, settings.MSS6 = one(c.dice, uint16(0), 1280), one(c.dice, uint16(0), 1220)
+	c.model.Host.RuleMSS = [2]uint16{settings.MSS4, settings.MSS6}
 	return c.set.PutSettings(settings)
 }

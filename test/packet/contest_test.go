@@ -181,7 +181,7 @@ func (c *contest) history() string {
 	forwards, err := c.instance.Forwards(context.Background())
 	must(err)
 	for _, f := range forwards {
-		fmt.Fprintf(&b, "\t%v, source %s, balance %s, affinity %v\n", f, f.Source, f.Balance, f.Affinity)
+		fmt.Fprintf(&b, "\t%v, source %s, balance %s, affinity %v %s\n", f, f.Source, f.Balance, f.Affinity, f.AffinityGroup)
 	}
 	for _, what := range c.log {
 		fmt.Fprintf(&b, "\t%v\n", what)

@@ -159,7 +159,7 @@ func TestErrorsElsewhere(t *testing.T) {
 func TestHeadersElsewhere(t *testing.T) {
 	converse := func(c relayed, shapes ...shaping) []step {
 		return []step{
-			c.asks(syn(1000).with(maximumSegment), shapes...).opening(),
+			c.asks(syn(1000).with(mss(500)), shapes...).opening(),
 			c.answers(synAck(5000, 1001), shapes...),
 			c.asks(data(1001, 5001, "a question of odd length."), shapes...),
 			c.answers(data(5001, 1026, "an answer"), shapes...),

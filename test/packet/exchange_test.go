@@ -288,8 +288,13 @@ func (r *run) learn(e exchange, frame []byte) {
 	}
 	body := frame[r.link.headerLength(e.out)+len(e.out.ipHeader(r.family)):]
 	r.chosen = int(binary.BigEndian.Uint16(body))
-	first, last := 1024, 65535 // RFC 4787, REQ-3: not a well-known one
-	if e.out.from.Addresses != e.in.from.Addresses {
+	first, last := 1024, 65535
+	switch {
+	case e.in.from.port < 512: // RFC 4787, REQ-3: below 1024 stays there, and above above
+		first, last = 1, 511
+	case e.in.from.port < 1024:
+		first, last = 600, 1023
+	case e.out.from.Addresses != e.in.from.Addresses:
 		first, last = masqueradeFirst, masqueradeLast
 	}
 	if r.chosen == e.in.from.port || r.chosen < first || r.chosen > last {

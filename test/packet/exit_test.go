@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -193,5 +194,6 @@ func (e exchange) isForXDP() bool {
 		return false
 	}
 	_, isError := e.in.body.(icmpError)
-	return !isError && !e.in.fragment.isPart()
+	s, isTCP := e.in.body.(segment)
+	return !isError && !(isTCP && strings.Contains(s.flags, "S")) && !e.in.fragment.isPart()
 }

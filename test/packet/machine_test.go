@@ -43,7 +43,7 @@ var (
 
 // cast is who the words of a forward may name.
 var cast = map[string]machine{
-	"client": client, "host": host, "second": second, "neighbour": neighbour,
+	"client": client, "host": host, "second": second, "gateway": gateway, "neighbour": neighbour,
 	"router": router, "pod": pod, "remote": remote, "unknown": unknown, "nowhere": nowhere, "blackhole": blackhole, "vip": vip, "loopback": loopback, "service": service,
 }
 

@@ -3,6 +3,7 @@
 package packet
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -166,17 +167,29 @@ func TestMasqueradePorts(t *testing.T) {
 	// The kernel gives 32768 to 60999 to the host's own sockets.
 	var cases []testCase
 	for name, c := range map[string]testCase{
-		"below the host's own ports it is kept":       keeps(32767),
-		"the first of the host's own is not":          loses(32768),
-		"the last of the host's own is not":           loses(60999),
-		"above the host's own ports it is kept":       keeps(61000),
-		"a well-known port is not kept":               loses(1023),
-		"the first that is no well-known one is kept": keeps(1024),
-		"one of the masquerade range is kept":         keeps(masqueradeFirst),
-		"the last port of all is kept":                keeps(65535),
+		"below the host's own ports it is kept":    keeps(32767),
+		"the first of the host's own is not":       loses(32768),
+		"the last of the host's own is not":        loses(60999),
+		"above the host's own ports it is kept":    keeps(61000),
+		"a privileged port is kept":                keeps(1023),
+		"the first of all is kept":                 keeps(1),
+		"the first that is not privileged is kept": keeps(1024),
+		"one of the masquerade range is kept":      keeps(masqueradeFirst),
+		"the last port of all is kept":             keeps(65535),
 	} {
 		c.name, c.forwards = name, []string{"80/udp remote:8080 --source masquerade"}
 		cases = append(cases, c)
+	}
+	// Many clients come from one port, of which the first keeps it. That a lot of the wrong range is right
+	// twenty times, is a chance of 1 in 10^6 at most.
+	severalFrom := func(port int) []step {
+		c := from(client, port).seenAs(second.at(port))
+		steps := []step{c.asks(udp("?")).opening()}
+		for i := range 20 {
+			other := from(addresses(fmt.Sprintf("198.51.100.%d", 100+i), fmt.Sprintf("2001:db8:51::%x", 0x100+i)), port).seenAs(second.at(chosen))
+			steps = append(steps, does(func(r *run) { r.chosen = chosen }), other.asks(udp("?")).opening(), other.answers(udp("!")))
+		}
+		return append(steps, c.answers(udp("!")))
 	}
 	first, again := from(client, 31000).seenAs(second.at(31000)), from(router, 31000).seenAs(second.at(chosen))
 	otherTarget := through(router.at(31000), host.at(81), remote.at(8081)).seenAs(second.at(31000)).between(toRouter, toRemote)
@@ -199,6 +212,30 @@ func TestMasqueradePorts(t *testing.T) {
 			name:     "one whose flow has closed is kept",
 			forwards: []string{"80 remote:8080 --source masquerade"},
 			steps:    slices.Concat(first.handshake(), first.goodbye(), from(router, 31000).seenAs(second.at(31000)).handshake()),
+		},
+		testCase{
+			name:     "instead of one from 600 to 1023 there is another of these",
+			forwards: []string{"80/udp remote:8080 --source masquerade"},
+			steps:    severalFrom(800),
+		},
+		testCase{
+			name:     "instead of one from 512 to 599 there is one from 600 to 1023",
+			forwards: []string{"80/udp remote:8080 --source masquerade"},
+			steps:    severalFrom(599),
+		},
+		testCase{
+			name:     "instead of one below 512 there is another of these",
+			forwards: []string{"80/udp remote:8080 --source masquerade"},
+			steps:    severalFrom(511),
+		},
+		testCase{
+			name:     "a privileged port that the kernel gives to the host's own sockets is not kept",
+			forwards: []string{"80/udp remote:8080 --source masquerade"},
+			steps: []step{
+				settings(func(s *xfwd.Settings) { s.Ephemeral = xfwd.PortRange{First: 900, Last: 60999} }),
+				from(client, 900).seenAs(second.at(chosen)).asks(udp("?")).opening(),
+				from(client, 900).seenAs(second.at(chosen)).answers(udp("!")),
+			},
 		},
 		testCase{
 			name:     "the only one left is found, and then there is none",

@@ -91,7 +91,44 @@ func (w *world) bridgeCases() []testCase {
 			asks(udp("?")).opening(), answers(udp("!")), asks(udp("?")), flows{Established: 2},
 		}
 	}
+	fromPort := func(e exchange) exchange { return e.at(portEgress).on("port0") }
+	fromBridge := func(e exchange) exchange { return e.at(bridgeEgress).on("br0") }
+	answeringGuest := func(b body) exchange {
+		return fromPort(leaves(between(otherGuest.at(30080), guest.at(40000), b)))
+	}
 	return []testCase{
+		{
+			name:     "an answer that netfilter sends from port to port",
+			forwards: []string{"80/tcp+udp 30080"},
+			steps: []step{
+				onPort(here.asks(syn(1000))).opening(), fromPort(here.answers(synAck(5000, 1001))), onPort(here.asks(ack(1001, 5001))),
+				fromPort(here.answers(data(5001, 1001, "hello"))), onPort(here.asks(rst(1001))),
+				onPort(here.asks(udp("?"))).opening(), fromPort(here.answers(udp("!"))), onPort(here.asks(udp("?"))),
+				fromPort(here.answers(big, first(9, 24))), fromPort(here.answers(big, last(9, 24))),
+				flows{Transitory: 1, Established: 1},
+			},
+		},
+		{
+			name:     "an answer that leaves by the bridge",
+			forwards: []string{"80/tcp+udp 30080"},
+			steps: []step{
+				onPort(here.asks(syn(1000))).opening(), fromBridge(here.answers(synAck(5000, 1001))), onPort(here.asks(ack(1001, 5001))),
+				onPort(here.asks(udp("?"))).opening(), fromBridge(here.answers(udp("!"))), onPort(here.asks(udp("?"))),
+				flows{Established: 2},
+			},
+		},
+		{
+			name:     "what a guest sends to another one",
+			forwards: []string{"80/tcp+udp 30080"},
+			steps: []step{
+				onPort(here.asks(udp("?"))).opening(),
+				answeringGuest(udp("!")).stays("no-flow"),
+				answeringGuest(synAck(5000, 1001)).stays("no-flow"),
+				fromPort(leaves(between(guest.at(40000), otherGuest.at(80), syn(1000)))).stays("no-frontend"),
+				fromPort(leaves(between(guest.at(40000), otherGuest.at(30080), udp("?")))).stays("no-frontend"),
+				flows{Transitory: 1},
+			},
+		},
 		{
 			name:     "a target on this host",
 			forwards: []string{"80/tcp+udp 30080"},
@@ -145,9 +182,15 @@ func TestServedOnce(t *testing.T) {
 		steps []step
 	}{
 		{"arriving", ingress, mark, []step{ask.isIgnored(), flows{}}},
-		{"arriving with another value", ingress, mark + 1, []step{ask}},
-		{"leaving", egress, mark, []step{ask, answer.isIgnored()}},
-		{"leaving with another value", egress, mark + 1, []step{ask, answer}},
+		{"arriving with another value", ingress, mark + 2, []step{ask}},
+		{"arriving with that of the way out", ingress, mark | 1, []step{ask}},
+		{"leaving", egress, mark | 1, []step{ask, answer.isIgnored()}},
+		{"leaving with another value", egress, mark + 3, []step{ask, answer}},
+		{"leaving with that of the way in", egress, mark, []step{ask, answer}},
+		{"leaving by a bridge", bridgeEgress, mark | 1, []step{ask, answer.at(bridgeEgress).isIgnored()}},
+		{"leaving by a bridge with that of the way in", bridgeEgress, mark, []step{ask, answer.at(bridgeEgress)}},
+		{"leaving by a port", portEgress, mark | 1, []step{ask, answer.at(portEgress).isIgnored()}},
+		{"leaving by a port with that of the way in", portEgress, mark, []step{ask, answer.at(portEgress)}},
 	} {
 		w.programs = maps.Clone(unmarked)
 		here := place{c.hook, ethernet}

@@ -22,9 +22,13 @@ const (
 	egress
 	early // XDP
 	port  // ingress of a bridge's port
+	portEgress
+	bridgeEgress
 )
 
-func (h hook) String() string { return [...]string{"ingress", "egress", "XDP", "port"}[h] }
+func (h hook) String() string {
+	return [...]string{"ingress", "egress", "XDP", "port", "egress of a port", "egress of a bridge"}[h]
+}
 
 // place is where a program runs: each kind of hook and link has one.
 type place struct {
@@ -42,9 +46,13 @@ var names = map[place]string{
 	{ingress, raw}:      "xfwd_ingress_raw",
 	{egress, raw}:       "xfwd_egress_raw",
 	{port, ethernet}:    "xfwd_port",
-	{early, driver}:     "xfwd_xdp",
-	{ingress, driver}:   "xfwd_ingress",
-	{egress, driver}:    "xfwd_egress",
+
+	{portEgress, ethernet}:   "xfwd_port_egress",
+	{bridgeEgress, ethernet}: "xfwd_bridge_egress",
+
+	{early, driver}:   "xfwd_xdp",
+	{ingress, driver}: "xfwd_ingress",
+	{egress, driver}:  "xfwd_egress",
 }
 
 // pinnedPrograms opens the programs as they were loaded.

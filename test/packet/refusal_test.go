@@ -44,7 +44,7 @@ func TestNoBackend(t *testing.T) {
 			web.isRefused(udp(long), first(7, 800)),
 			ask(udp(long), last(7, 800)).stays("fragment-early"),
 		),
-		none("those who cannot be answered", noAnswerTo(loopback), noAnswerTo(unspecified), noAnswerTo(everybody)),
+		none("those who cannot be answered", noAnswerTo(loopback), noAnswerTo(unspecified), noAnswerTo(everybody), noAnswerTo(broadcast)),
 		{
 			name:     "and what has a flow goes on",
 			forwards: forwards,
@@ -67,6 +67,8 @@ func TestNoBackend(t *testing.T) {
 var (
 	unspecified = addresses("0.0.0.0", "::")
 	everybody   = addresses("224.0.0.1", "ff02::1")
+	broadcast   = addresses("255.255.255.255", "ff0e::1")
+	classE      = addresses("240.1.2.3", "fec0::3")
 	linkLocal   = addresses("169.254.1.2", "fe80::2")
 )
 
@@ -160,10 +162,36 @@ func TestWhatCannotLeave(t *testing.T) {
 	runCases(t, cases)
 }
 
+// Linux takes an address of 240.0.0.0/4 for one of unicast, and so do we; those beside the multicast addresses of IPv6
+// are unicast, too.
+func TestClientsOfClassE(t *testing.T) {
+	var cases []testCase
+	for _, m := range []machine{classE, addresses("255.255.255.254", "2001:db8:51::e")} {
+		here := through(m.at(40000), host.at(80), host.at(30080))
+		there := through(m.at(40000), host.at(81), pod.at(8080)).between(toRouter, toPod)
+		oneOfEach := flows{Established: 1, Transitory: 1}
+		cases = append(cases, testCase{
+			name:     m.V4.String() + " to this host",
+			forwards: []string{"80/tcp+udp 30080"},
+			steps:    append(here.handshake(), here.asks(udp("?")).opening(), here.answers(udp("!")), oneOfEach),
+		}, testCase{
+			name:     m.V4.String() + " to a container",
+			forwards: []string{"81/tcp+udp pod:8080"},
+			steps:    append(there.handshake(), there.asks(udp("?")).opening(), there.answers(udp("!")), oneOfEach),
+		}, testCase{
+			name:     m.V4.String() + " is refused",
+			forwards: []string{"80/tcp+udp 30080,state=draining"},
+			links:    onlyEthernet,
+			steps:    []step{here.isRefused(syn(1000)), here.isRefused(udp("?"))},
+		})
+	}
+	runCases(t, cases)
+}
+
 // Packets from addresses that no packet may be forwarded from are not.
 func TestMartians(t *testing.T) {
 	var steps []step
-	for _, m := range []machine{loopback, unspecified, everybody, linkLocal, host, second} {
+	for _, m := range []machine{loopback, unspecified, everybody, broadcast, linkLocal, host, second} {
 		steps = append(steps,
 			arrives(between(m.at(40000), host.at(80), syn(1))).stays("martian"),
 			arrives(between(m.at(40000), host.at(80), udp("?"))).stays("martian"),

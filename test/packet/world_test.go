@@ -179,6 +179,10 @@ func forwards(tb lab.TB, f family, lines ...string) []ctl.Forward {
 				spec.Balance = words[i]
 			case "affinity":
 				spec.Affinity = words[i]
+			case "mss":
+				spec.MSS = words[i]
+			case "affinity-group":
+				spec.AffinityGroup = words[i]
 			default:
 				tb.Fatalf("no flag --%s in %q", flag, line)
 			}

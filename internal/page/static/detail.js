@@ -37,7 +37,8 @@ export class Detail {
 		fill(this.#drops, byCount(drops).map(([reason, n]) => [reason, exact(n), short(reasons.rates[reason])]), ["", "number", "number"]);
 		this.#fact("Source", forward.source);
 		this.#fact("Balance", forward.balance);
-		this.#fact("Affinity", forward.affinitySeconds === 0 ? "none" : duration(forward.affinitySeconds));
+		const group = forward.affinityGroup ? `, shared in the group ${forward.affinityGroup}` : "";
+		this.#fact("Affinity", forward.affinitySeconds === 0 ? "none" : duration(forward.affinitySeconds) + group);
 		this.#fact("Check", checkWords(forward.check));
 		this.#fact("Comment", forward.comment || "none");
 		this.#fact("Expires", expiry(forward.expiresAt, now));
