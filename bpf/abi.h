@@ -17,6 +17,7 @@
 #define NAME_SIZE 64
 #define COMMENT_SIZE 256
 #define MAX_DEVICES 8
+#define MAX_LOOPBACK_LISTENERS 1024
 #define DEVICE_NAME_SIZE 16 /* IFNAMSIZ */
 #define PATH_SIZE 128
 #define MAX_LOCAL_PREFIXES 4096
@@ -76,7 +77,8 @@ struct flow {
 	__u32 next_sequence; /* TCP, forward entry: what the server sends next; host order */
 	__u32 opened;	     /* TCP: setup_clock() of the first packet */
 	__u8 flags;	     /* FLOW_* */
-	__u8 pad[3];
+	__u8 leaving; /* 1: made by a packet that left, of somebody else's conversation: packets like it leave, answers arrive */
+	__u8 pad[2];
 };
 
 enum flow_flag {
@@ -156,15 +158,26 @@ struct forward {
 	__u16 port_first;     /* of the frontend, host order */
 	__u16 port_last;
 	__u8 balance; /* enum balance */
+	__u8 own[2];  /* enum own */
 	__u8 pad;
 	__u16 mss[2]; /* at most so much in SYNs of TCP, or one of enum mss */
-	__u8 pad2[6];
+	__u8 pad2[4];
 };
 
 /* The MSS that the ends of a TCP connection may say, if it is no number of bytes. */
 enum mss {
 	MSS_TO_MTU = 0,	  /* what fits the MTUs, and what settings.mss4 or mss6 say */
 	MSS_OFF = 0xffff, /* whatever they say */
+};
+
+/* Which of this host's own connections a forward takes. */
+enum own {
+	/* All but those to an address that a process listens at by name: such a listener beats a frontend
+	 * without an address.
+	 */
+	OWN_AUTO,
+	OWN_ALWAYS,
+	OWN_NEVER,
 };
 
 /* How it is found out whether a backend is alive. */
@@ -290,11 +303,13 @@ enum device_flag {
 	DEVICE_PEER =
 		2, /* veth or netkit, whose other end is in another namespace, and leads to that only */
 	DEVICE_XDP = 4, /* has our XDP program in its driver */
+	DEVICE_STACKED =
+		8, /* hands packets as they are to the device below it, and so to our program there */
 	/* Packets of a family that arrive by it have a route whatever their destination, and no device holds addresses
 	 * of services. So an address that the routing table does not forward to is this host's.
 	 */
-	DEVICE_ROUTES_ALL4 = 8,
-	DEVICE_ROUTES_ALL6 = 16,
+	DEVICE_ROUTES_ALL4 = 16,
+	DEVICE_ROUTES_ALL6 = 32,
 };
 
 /* What an address is to us. */
@@ -302,11 +317,12 @@ enum address_flag {
 	ADDRESS_LOCAL = 1, /* this host's, when the control plane last looked */
 	ADDRESS_TARGET =
 		2, /* that of a backend which is not this host and sees its clients' addresses */
+	ADDRESS_BACKEND = 4, /* that of a backend which is not this host */
 	/* Beside ADDRESS_LOCAL: it is on a device that holds addresses of services, such as that of IPVS. Only a
 	 * frontend that names it means it.
 	 */
-	ADDRESS_SERVICE = 4,
-	ADDRESS_BROADCAST = 8, /* the broadcast address of a network of this host */
+	ADDRESS_SERVICE = 8,
+	ADDRESS_BROADCAST = 16, /* the broadcast address of a network of this host */
 };
 
 /* The value of known_addresses. */
@@ -401,6 +417,14 @@ struct socket_peer {
 	__u8 pad[2];
 };
 
+/* A socket that listens on the device lo only, at one address. */
+struct listener {
+	struct address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+
 /* Traffic of one forward or one backend on one CPU, as it is on the wire, link-layer headers included. */
 struct counters {
 	__u64 forward_packets;
@@ -442,21 +466,22 @@ struct table_changes {
 
 /* What only the control plane writes about a flow table. */
 struct table_account {
-	__u64 deleted; /* by itself */
-	__u64 evicted; /* by the LRU, as far as it has found out */
+	__u64 deleted;	/* by itself */
+	__u64 evicted;	/* by the LRU, as far as it has found out */
+	__u64 inserted; /* by itself */
 };
 
 /* Why a packet left us otherwise than translated. The names, in lower case and with hyphens, are what
  * users see.
  */
 enum reason {
-	REASON_NOT_IP,		 /* neither TCP nor UDP over IPv4 or IPv6, nor an error about it */
-	REASON_MALFORMED,	 /* headers cut off or lengths that contradict each other */
-	REASON_VLAN,		 /* tagged: the VLAN's own device will see it */
-	REASON_NO_FRONTEND,	 /* a port that no forward has, or not on this address or device */
-	REASON_NOT_THIS_HOST,	 /* for another host */
-	REASON_NO_FLOW,		 /* from a target's port, but no reply of ours */
-	REASON_DIRECT,		 /* a client that talks to a target itself */
+	REASON_NOT_IP,	      /* neither TCP nor UDP over IPv4 or IPv6, nor an error about it */
+	REASON_MALFORMED,     /* headers cut off or lengths that contradict each other */
+	REASON_VLAN,	      /* tagged: the VLAN's own device will see it */
+	REASON_NO_FRONTEND,   /* a port that no forward has, or not on this address or device */
+	REASON_NOT_THIS_HOST, /* for another host */
+	REASON_NO_FLOW,	      /* of no flow of ours, and none that would open one */
+	REASON_DIRECT, /* of a conversation that is none of ours, such as a client's with a target */
 	REASON_FRAGMENT_EARLY,	 /* a fragment whose first one we have not seen */
 	REASON_ICMP_TRANSLATED,	 /* an ICMP error about a translated packet, translated too */
 	REASON_ICMP_UNRELATED,	 /* an ICMP error about no flow of ours, or no error */

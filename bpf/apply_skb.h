@@ -217,10 +217,23 @@ static __always_inline int serve_ingress(struct __sk_buff *skb, bool raw)
 	return serve_skb(skb, skb->ifindex, raw, true, 0);
 }
 
+/* What leaves by a device on top of another meets our program again on that one: so the mark stays. */
+static __always_inline bool is_stacked(__u32 ifindex)
+{
+	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
+
+	return device && (device->flags & DEVICE_STACKED);
+}
+
 static __always_inline int serve_egress(struct __sk_buff *skb, bool raw)
 {
-	if (take_mark(skb) == (served_mark | SERVED_LEAVING))
+	const __u16 mark = served_mark | SERVED_LEAVING;
+
+	if (take_mark(skb) == mark) {
+		if (is_stacked(skb->ifindex))
+			skb->tc_index = mark;
 		return TCX_NEXT;
+	}
 	return serve_skb(skb, skb->ifindex, raw, false, 0);
 }
 

@@ -39,49 +39,113 @@ static __always_inline bool socket_is_ours(struct bpf_sock_addr *ctx)
 	return bpf_get_netns_cookie(ctx) == netns_cookie;
 }
 
-/* Whether a process here takes what is sent to `to`. */
-static __always_inline bool socket_listens(struct bpf_sock_addr *ctx, const struct remote *to,
-					   __u8 protocol)
+/* How a process takes what is sent to an address of this host. */
+enum listening {
+	NOT_LISTENING,
+	LISTENING_EVERYWHERE, /* at all addresses */
+	LISTENING_BY_NAME,    /* at just this one */
+};
+
+/* The address that a socket is bound to, of the family of `like`. */
+static __always_inline struct address bound_address(const struct bpf_sock *sock,
+						    const struct address *like)
+{
+	__be32 ipv4 = *(const volatile __u32 *)&sock->src_ip4;
+	struct address bound;
+
+	/* Volatile, and all that may be needed, or else the compiler adds a number to the pointer, which the verifier
+	 * forbids.
+	 */
+	for (int i = 0; i < 4; i++)
+		bound.word[i] = *(const volatile __u32 *)&sock->src_ip6[i];
+	return address_is_ipv4(like) ? address_from_ipv4(ipv4) : bound;
+}
+
+static __always_inline enum listening find_listener(struct bpf_sock_addr *ctx,
+						    const struct listener *l)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sock;
+	struct address bound;
 	__u32 size;
 
-	if (address_is_ipv4(&to->address)) {
+	if (bpf_map_lookup_elem(&loopback_listeners, l))
+		return LISTENING_BY_NAME;
+	if (address_is_ipv4(&l->address)) {
 		size = sizeof(tuple.ipv4);
-		tuple.ipv4.daddr = to->address.word[3];
-		tuple.ipv4.dport = to->port;
+		tuple.ipv4.daddr = l->address.word[3];
+		tuple.ipv4.dport = l->port;
 	} else {
 		size = sizeof(tuple.ipv6);
 		for (int i = 0; i < 4; i++)
-			tuple.ipv6.daddr[i] = to->address.word[i];
-		tuple.ipv6.dport = to->port;
+			tuple.ipv6.daddr[i] = l->address.word[i];
+		tuple.ipv6.dport = l->port;
 	}
-	sock = protocol == IPPROTO_TCP ?
+	sock = l->protocol == IPPROTO_TCP ?
 		       bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0) :
 		       bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sock)
-		return false;
+		return NOT_LISTENING;
+	bound = bound_address(sock, &l->address);
 	bpf_sk_release(sock);
-	return true;
+	return address_equal(&bound, &l->address) ? LISTENING_BY_NAME : LISTENING_EVERYWHERE;
+}
+
+/* Who takes what is sent to `to`; to the unspecified address means to loopback. */
+static __noinline int listening_at(struct bpf_sock_addr *ctx, const struct remote *to,
+				   __u8 protocol)
+{
+	struct listener l = { .address = to->address, .port = to->port, .protocol = protocol };
+
+	if (address_is_unspecified(&l.address))
+		l.address.word[3] = bpf_htonl(address_is_ipv4(&l.address) ? 0x7f000001 : 1);
+	return find_listener(ctx, &l);
+}
+
+/* Whether a forward takes this host's own connections to `to`. `with_address` says whether its frontend has one. */
+static __always_inline bool takes_own(struct bpf_sock_addr *ctx, const struct remote *to,
+				      __u8 protocol, __u32 forward, bool with_address)
+{
+	struct forward *f = bpf_map_lookup_elem(&forwards, &forward);
+	__u8 own;
+
+	if (!f)
+		return false;
+	own = f->own[(current_epoch() >= f->changed) & 1];
+	if (own == OWN_NEVER)
+		return false;
+	if (own == OWN_ALWAYS || with_address)
+		return true;
+	return listening_at(ctx, to, protocol) != LISTENING_BY_NAME;
+}
+
+/* This host's address for its own connections, of the family of `like`; zero if none. */
+static __always_inline struct address own_address(const struct address *like)
+{
+	struct settings *s = current_settings();
+
+	if (!s)
+		return (struct address){};
+	return address_is_ipv4(like) ? s->primary4 : s->primary6;
 }
 
 /*
  * Where a connection to `to` goes instead; it is changed to that, and `target` says whose it is. False: nowhere.
  *
- * On loopback a process may answer, but a translator such as a NodePort does not: it serves the host's own
- * addresses. So where no process listens there, the host's own address is used.
+ * A process may answer on loopback, and at any address of this host, but a translator such as a NodePort may not: it
+ * serves the host's own address. So that is used where no process listens.
  */
 static __always_inline bool redirect_remote(struct bpf_sock_addr *ctx, struct remote *to,
 					    struct target *target)
 {
 	struct destination destination = {};
 	struct tuple asking = {};
-	struct address primary;
+	struct address own;
 	bool with_address = false;
 	__u8 protocol, flags;
 	bool loopback;
 	__u32 forward;
+	__u8 known;
 
 	protocol = socket_protocol(ctx);
 	if (!protocol)
@@ -96,6 +160,12 @@ static __always_inline bool redirect_remote(struct bpf_sock_addr *ctx, struct re
 	forward = forward_find(&destination, flags, &with_address);
 	if (!forward)
 		return false;
+	known = address_flags(&to->address);
+	loopback = address_is_loopback(&to->address) || address_is_unspecified(&to->address);
+	if (!with_address && !loopback && !address_flags_are_public(known))
+		return false;
+	if (!takes_own(ctx, to, protocol, forward, with_address))
+		return false;
 	asking.destination = to->address;
 	asking.destination_port = to->port;
 	asking.source_port = bpf_get_socket_cookie(ctx);
@@ -103,19 +173,16 @@ static __always_inline bool redirect_remote(struct bpf_sock_addr *ctx, struct re
 	/* Datagrams of one socket go the same way. */
 	if (select_target(forward, &asking, protocol == IPPROTO_UDP, target) != REASON_NONE)
 		return false;
-	loopback = address_is_loopback(&to->address) || address_is_unspecified(&to->address);
-	if (!with_address && !loopback && !address_flags_are_public(address_flags(&to->address)))
-		return false;
 
 	to->port = target->port;
-	primary = primary_address(LOOPBACK_IFINDEX, &to->address);
+	own = own_address(&to->address);
 	if (!address_is_zero(&target->address))
 		to->address = target->address;
-	else if (address_is_zero(&primary))
+	else if (address_is_zero(&own))
 		return true;
-	else if (loopback ? !socket_listens(ctx, to, protocol) :
-			    !address_is_known_local(&to->address))
-		to->address = primary;
+	else if ((!loopback && !(known & ADDRESS_LOCAL)) ||
+		 listening_at(ctx, to, protocol) == NOT_LISTENING)
+		to->address = own;
 	return true;
 }
 

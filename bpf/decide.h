@@ -14,6 +14,7 @@
 #include "here.h"
 #include "local.h"
 #include "masquerade.h"
+#include "others.h"
 #include "route.h"
 #include "select.h"
 
@@ -41,39 +42,6 @@ static __always_inline struct flow *follow(struct __sk_buff *skb, struct scratch
 	return flow;
 }
 
-/* Whether a socket already serves the tuple of a connection that a client opens: one that was there before
- * we were, for all others have flows.
- */
-static __always_inline bool connection_exists(struct __sk_buff *skb, const struct tuple *t)
-{
-	struct bpf_sock_tuple lookup = {};
-	struct bpf_sock *sock;
-	bool exists;
-	__u32 size;
-
-	if (address_is_ipv4(&t->source)) {
-		size = sizeof(lookup.ipv4);
-		lookup.ipv4.saddr = t->source.word[3];
-		lookup.ipv4.daddr = t->destination.word[3];
-		lookup.ipv4.sport = t->source_port;
-		lookup.ipv4.dport = t->destination_port;
-	} else {
-		size = sizeof(lookup.ipv6);
-		for (int i = 0; i < 4; i++) {
-			lookup.ipv6.saddr[i] = t->source.word[i];
-			lookup.ipv6.daddr[i] = t->destination.word[i];
-		}
-		lookup.ipv6.sport = t->source_port;
-		lookup.ipv6.dport = t->destination_port;
-	}
-	sock = bpf_skc_lookup_tcp(skb, &lookup, size, BPF_F_CURRENT_NETNS, 0);
-	if (!sock)
-		return false;
-	exists = sock->state == BPF_TCP_ESTABLISHED;
-	bpf_sk_release(sock);
-	return exists;
-}
-
 /*
  * Makes scratch->flow for the packet there. Where the target knows the tuple already, from a client that uses
  * one source port for the frontend and for the target itself, the later of the two gets another source port. So does a
@@ -87,10 +55,12 @@ static __always_inline int create_flow(struct __sk_buff *skb, struct scratch *s)
 
 	flow->last_seen = now();
 	flow->opened = setup_clock();
-	/* Without SYN it is a connection that we forgot, and the socket is its own. */
-	if (may_keep_source_port(s) &&
-	    (!flow->forward || (flow->flags & FLOW_ELSEWHERE) ||
-	     !(s->packet.tcp_flags & TCP_FLAG_SYN) || !connection_exists(skb, &flow->to)))
+	/* A socket that serves the tuple already was there before we were. Without SYN it is a connection that we forgot,
+	 * and the socket is its own.
+	 */
+	if (may_keep_source_port(s) && (!flow->forward || (flow->flags & FLOW_ELSEWHERE) ||
+					!(s->packet.tcp_flags & TCP_FLAG_SYN) ||
+					tcp_socket_state(skb, &flow->to) != BPF_TCP_ESTABLISHED))
 		claim = flow_claim(true);
 	/* A target that still remembers the connection before takes another one of the same client. */
 	if (claim == CLAIM_TAKEN && s->verdict.reopened_port) {
@@ -126,6 +96,43 @@ static __always_inline struct flow *decide_direct(struct __sk_buff *skb, struct 
 	if (reason != REASON_NONE)
 		return leave(&s->verdict, reason);
 	return &s->flow;
+}
+
+/* A packet of somebody else's conversation, which gets a flow for what comes after it. */
+static __always_inline struct flow *decide_other(struct scratch *s, bool leaving)
+{
+	return note_conversation(s, leaving) ? &s->flow : leave(&s->verdict, REASON_DIRECT);
+}
+
+/*
+ * What leaves this host and follows no flow: its own, or forwarded and perhaps translated by netfilter. Where a flow of ours
+ * to the same target has its tuple, it gets another source port.
+ */
+static __always_inline struct flow *decide_leaving(struct __sk_buff *skb, struct scratch *s,
+						   __u32 ifindex, __u8 from, __u8 to)
+{
+	struct tuple answer = tuple_reversed(&s->packet.tuple);
+	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
+	struct flow *holder;
+	int reason;
+
+	/* What leaves by the port of a bridge has met us at the bridge, or is not this host's: it was sent from port to port. */
+	if (device && device->network_ifindex != ifindex)
+		return leave(&s->verdict, REASON_NO_FLOW);
+	if ((to & PORT_ELSEWHERE) && meets_target(s)) {
+		holder = flow_find(&answer).flow;
+		/* What a client's own flow has made of its packet when that came, or has the tuple of such a packet. */
+		if ((holder && !holder->forward) || flow_find(&s->packet.tuple).flow)
+			return leave(&s->verdict, REASON_DIRECT);
+		flow_begin(s)->leaving = true;
+		reason = create_flow(skb, s);
+		if (reason != REASON_NONE)
+			return leave(&s->verdict, reason);
+		return &s->flow;
+	}
+	if ((from & PORT_ANY_FRONTEND) && answers_meet_frontend(skb, ifindex, from))
+		return decide_other(s, true);
+	return leave(&s->verdict, from & PORT_TARGET ? REASON_NO_FLOW : REASON_NO_FRONTEND);
 }
 
 /*
@@ -181,6 +188,9 @@ __noinline int plan_flow(struct __sk_buff *skb, __u32 ifindex, __u32 flags)
 		return REASON_LOOPBACK;
 	if (!with_address && !destination_is_here(skb, t, ifindex))
 		return REASON_NOT_THIS_HOST;
+	reason = may_open(skb, s);
+	if (reason != REASON_NONE)
+		return reason;
 	reason = select_target(flow->forward, t, false, &target);
 	if (reason != REASON_NONE)
 		return reason;
@@ -210,8 +220,10 @@ static __always_inline struct flow *decide_new(struct __sk_buff *skb, struct scr
 
 	if (reason == REASON_NO_FRONTEND && (flags & PORT_ANY_TARGET))
 		return decide_direct(skb, s, flags);
-	if (reason == REASON_NO_FRONTEND)
+	if (reason == REASON_NO_FRONTEND || reason == REASON_NO_FLOW)
 		return leave(&s->verdict, reason);
+	if (reason == REASON_DIRECT)
+		return decide_other(s, false);
 	s->verdict.forward = s->flow.forward;
 	s->verdict.backend = s->flow.backend;
 	if (reason == REASON_NONE)
@@ -235,17 +247,35 @@ static __always_inline bool reopens(const struct flow *flow, const struct packet
 	       flow_is_closed(flow);
 }
 
-/* The flow that the packet in scratch belongs to, if it still stands. */
-static __always_inline struct flow *current_flow(struct scratch *s, __u64 time)
+/* Whether a client opens a connection anew whose flow is that of a conversation of others which has ended, and we have not
+ * seen it end: it has been silent, and no socket has it.
+ */
+static __always_inline bool ended_unseen(struct __sk_buff *skb, const struct flow_entry *entry,
+					 const struct packet *p, __u64 time)
+{
+	return entry->established && !entry->flow->forward &&
+	       (p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN &&
+	       elapsed(time, entry->flow->last_seen) > tcp_transitory_timeout &&
+	       !socket_has(skb, &p->tuple);
+}
+
+/* The flow that the packet in scratch belongs to, if it still stands. An error about one that left when it arrived may
+ * come from this host.
+ */
+static __always_inline struct flow *current_flow(struct __sk_buff *skb, struct scratch *s,
+						 bool arriving, __u64 time)
 {
 	const struct packet *p = &s->packet;
 	struct flow_entry entry = flow_find(&p->tuple);
 
 	if (unlikely(!entry.flow))
 		return NULL;
+	if (!arriving && p->kind == PACKET_TRANSPORT && unlikely(!flow_leaves(entry.flow)))
+		return NULL;
 	if (unlikely(!entry.established && (entry.flow->flags & FLOW_SHADOW)))
 		flow_unshadow(&p->tuple, entry.flow);
-	if (unlikely(!flow_is_current(&entry, time) || reopens(entry.flow, p))) {
+	if (unlikely(!flow_is_current(&entry, time) || reopens(entry.flow, p) ||
+		     ended_unseen(skb, &entry, p, time))) {
 		s->verdict.reopened_port = entry.flow->to.source_port;
 		flow_delete(&p->tuple, entry.flow);
 		return NULL;
@@ -257,29 +287,34 @@ static __always_inline struct flow *current_flow(struct scratch *s, __u64 time)
 
 /*
  * A packet that has ports, or quotes one that has. What a target on this host sends is met on its way out; what
- * one elsewhere sends arrives like what clients send.
+ * one elsewhere sends arrives like what clients send. What others send on its way out is met where it could be taken for
+ * ours, or its answers could.
  */
 static __always_inline struct flow *decide_transport(struct __sk_buff *skb, struct scratch *s,
 						     __u32 ifindex, bool arriving)
 {
 	const struct packet *p = &s->packet;
 	__u8 from = port_flags(p->tuple.protocol, p->tuple.source_port);
-	__u8 to = arriving ? port_flags(p->tuple.protocol, p->tuple.destination_port) : 0;
-	__u8 answering = arriving ? PORT_ELSEWHERE : PORT_TARGET;
+	__u8 to = port_flags(p->tuple.protocol, p->tuple.destination_port);
+	__u8 from_ours = arriving ? PORT_ELSEWHERE : PORT_TARGET | PORT_ANY_FRONTEND;
+	__u8 to_ours =
+		arriving ? PORT_ANY_FRONTEND | PORT_ANY_TARGET | PORT_LINGERING : PORT_ELSEWHERE;
 	struct flow *flow;
 	__u64 time;
 
 	/* This host may have failed to reach a target elsewhere, and tell the client so. */
 	if (!arriving && p->kind == PACKET_ICMP_ERROR)
-		answering = PORT_ANY_TARGET;
-	if (!(from & answering) && !(to & (PORT_ANY_FRONTEND | PORT_ANY_TARGET | PORT_LINGERING)))
+		from_ours |= PORT_ELSEWHERE;
+	if (!(from & from_ours) && !(to & to_ours))
 		return leave(&s->verdict, REASON_NO_FRONTEND);
 	time = now();
-	flow = current_flow(s, time);
+	flow = current_flow(skb, s, arriving, time);
 	if (likely(flow))
 		return follow(skb, s, flow, ifindex, arriving, time);
 	if (p->kind == PACKET_ICMP_ERROR)
 		return leave(&s->verdict, REASON_ICMP_UNRELATED);
+	if (!arriving)
+		return decide_leaving(skb, s, ifindex, from, to);
 	if (to & PORT_ANY_FRONTEND)
 		return decide_new(skb, s, ifindex, to);
 	if (to & PORT_ANY_TARGET)
@@ -314,6 +349,7 @@ static __always_inline struct flow *decide(struct __sk_buff *skb, struct scratch
 	s->verdict.backend = 0;
 	s->verdict.reverse = false;
 	s->verdict.renewed = false;
+	s->verdict.own_source = false;
 	s->verdict.reopened_port = 0;
 	if (unlikely(s->packet.kind == PACKET_FRAGMENT))
 		return decide_fragment(skb, s, ifindex, arriving);

@@ -303,6 +303,16 @@ static __always_inline bool flow_is_confirmed(const struct flow *flow, const str
 }
 
 /*
+ * Whether a packet of this entry keeps its flow alive. UDP of others lives as long as this host's side speaks (RFC 4787,
+ * REQ-6): a client that goes on asking a server which is gone must come to the forward in the end.
+ */
+static __always_inline bool keeps_alive(const struct flow *flow)
+{
+	return flow->forward || flow->to.protocol == IPPROTO_TCP ||
+	       !(flow->flags & FLOW_REVERSE) == !!flow->leaving;
+}
+
+/*
  * Follows the state of the flow that a packet belongs to. Returns whether the flow has moved from one map to the other:
  * then `entry` is what it has left, which may be another flow's at once.
  */
@@ -313,7 +323,7 @@ static __always_inline bool flow_track(const struct flow_entry *entry, const str
 	bool reverse = flow->flags & FLOW_REVERSE;
 	__u8 closing = 0;
 
-	if (elapsed(time, flow->last_seen) > refresh_interval)
+	if (elapsed(time, flow->last_seen) > refresh_interval && keeps_alive(flow))
 		flow_refresh(&p->tuple, flow, entry->established, time);
 
 	if (p->tcp_flags & TCP_FLAG_RST)

@@ -5,6 +5,7 @@
 
 #include "flow.h"
 #include "local.h"
+#include "others.h"
 
 #define BPF_FIB_LOOKUP_SKIP_NEIGH 4
 #define BPF_FIB_LOOKUP_SRC 16
@@ -23,21 +24,7 @@ static __always_inline enum taker find_taker(struct __sk_buff *skb, const struct
 	struct bpf_sock *sock;
 	__u32 size;
 
-	if (address_is_ipv4(&t->destination)) {
-		size = sizeof(lookup.ipv4);
-		lookup.ipv4.saddr = t->source.word[3];
-		lookup.ipv4.daddr = t->destination.word[3];
-		lookup.ipv4.sport = t->source_port;
-		lookup.ipv4.dport = t->destination_port;
-	} else {
-		size = sizeof(lookup.ipv6);
-		for (int i = 0; i < 4; i++) {
-			lookup.ipv6.saddr[i] = t->source.word[i];
-			lookup.ipv6.daddr[i] = t->destination.word[i];
-		}
-		lookup.ipv6.sport = t->source_port;
-		lookup.ipv6.dport = t->destination_port;
-	}
+	size = socket_tuple(&lookup, t);
 	if (t->protocol == IPPROTO_TCP) {
 		/* What it answers is from the address that the client asked, however it is bound. */
 		sock = bpf_skc_lookup_tcp(skb, &lookup, size, BPF_F_CURRENT_NETNS, 0);

@@ -74,27 +74,29 @@ static __always_inline bool address_is_never_routed(const struct address *addres
 
 /*
  * Whether the routing table has a route for every packet from the source of `t` that comes by a device. The control plane
- * has seen a default route; that it is still there is asked with an address that only this route leads to.
+ * has seen a default route; that it is still there is asked with an address that only this route leads to. `fib` is room on
+ * the caller's stack, of which there is little.
  */
-static __always_inline bool everything_is_routed(void *ctx, const struct tuple *t, __u32 ifindex)
+static __always_inline bool everything_is_routed(void *ctx, const struct tuple *t, __u32 ifindex,
+						 struct bpf_fib_lookup *fib)
 {
 	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
 	bool ipv4 = address_is_ipv4(&t->destination);
-	struct bpf_fib_lookup fib = {};
 	long result;
 
 	if (!device || !(device->flags & (ipv4 ? DEVICE_ROUTES_ALL4 : DEVICE_ROUTES_ALL6)))
 		return false;
-	fib_ask(&fib, t, ifindex);
+	*fib = (struct bpf_fib_lookup){};
+	fib_ask(fib, t, ifindex);
 	if (ipv4) {
-		fib.ipv4_dst = UNASSIGNED_IPV4;
+		fib->ipv4_dst = UNASSIGNED_IPV4;
 	} else {
-		fib.ipv6_dst[0] = UNASSIGNED_IPV6;
-		fib.ipv6_dst[1] = 0;
-		fib.ipv6_dst[2] = 0;
-		fib.ipv6_dst[3] = bpf_htonl(1);
+		fib->ipv6_dst[0] = UNASSIGNED_IPV6;
+		fib->ipv6_dst[1] = 0;
+		fib->ipv6_dst[2] = 0;
+		fib->ipv6_dst[3] = bpf_htonl(1);
 	}
-	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	result = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
 	return result >= 0 && result != BPF_FIB_LKUP_RET_NOT_FWDED;
 }
 
@@ -126,7 +128,7 @@ static __noinline bool destination_is_here(void *ctx, const struct tuple *t, __u
 		return known;
 	if (result != BPF_FIB_LKUP_RET_NOT_FWDED)
 		return false;
-	return known || everything_is_routed(ctx, t, ifindex);
+	return known || everything_is_routed(ctx, t, ifindex, &fib);
 }
 
 /* The address that this host has on a device, for packets of the family of `like`; zero if none. */

@@ -20,6 +20,7 @@ struct destination {
 	__u32 ifindex;
 	__be16 port;
 	__u8 protocol;
+	bool prepared; /* forwards count that are about to take effect */
 };
 
 /* The PORT_* flags of a port. */
@@ -108,6 +109,7 @@ static __noinline __u32 forward_find(const struct destination *d, __u8 flags, bo
 
 	if (!d || !with_address)
 		return 0;
+	epoch += d->prepared;
 	*with_address = true;
 	/* Whoever writes to :: names no address, but would find the entries that have none. */
 	if ((flags & PORT_FRONTEND_ADDRESS) && !address_is_zero(&d->address)) {

@@ -190,6 +190,18 @@ struct {
 	__type(value, struct socket_peer);
 } socket_peers SEC(".maps");
 
+/* Sockets that are bound to lo, such as that of systemd-resolved (127.0.0.53%lo:53), as far as the control plane has
+ * seen. bpf_sk_lookup_tcp() and bpf_sk_lookup_udp() do not find them: called from a socket hook, they look for sockets
+ * that are bound to no device. The value means nothing.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_LOOPBACK_LISTENERS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct listener);
+	__type(value, __u8);
+} loopback_listeners SEC(".maps");
+
 /* Keyed by the id of the forward. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

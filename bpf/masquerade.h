@@ -77,7 +77,7 @@ static __always_inline struct port_range source_ports(const struct scratch *s)
 		return (struct port_range){ 1, SECOND_PRIVILEGED_PART - 1 };
 	if (port < FIRST_SOURCE_PORT)
 		return (struct port_range){ FIRST_OF_SECOND_PART, FIRST_SOURCE_PORT - 1 };
-	if (!set || !is_masqueraded(s))
+	if (!set || (!is_masqueraded(s) && !s->verdict.own_source))
 		return (struct port_range){ FIRST_SOURCE_PORT, 65535 };
 	return (struct port_range){ set->masquerade_first, set->masquerade_last };
 }

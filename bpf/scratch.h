@@ -21,6 +21,7 @@ struct verdict {
 	__u32 mtu;	    /* what the packet is too big for, if that is the reason */
 	bool reverse;	    /* towards the client */
 	bool renewed;	    /* the next hop was looked up for this packet */
+	bool own_source;    /* it leaves from an address of this host */
 	__be16 reopened_port; /* the source port that the flow had which this packet opens again; or 0 */
 };
 

@@ -16,6 +16,7 @@ const struct {
 	enum port_flag port_flag;
 	enum address_flag address_flag;
 	enum balance balance;
+	enum own own;
 	enum backend_state backend_state;
 	enum backend_source backend_source;
 	enum device_flag device_flag;

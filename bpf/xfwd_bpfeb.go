@@ -23,8 +23,9 @@ type XfwdAddressFlag uint32
 const (
 	XfwdAddressFlagADDRESS_LOCAL     XfwdAddressFlag = 1
 	XfwdAddressFlagADDRESS_TARGET    XfwdAddressFlag = 2
-	XfwdAddressFlagADDRESS_SERVICE   XfwdAddressFlag = 4
-	XfwdAddressFlagADDRESS_BROADCAST XfwdAddressFlag = 8
+	XfwdAddressFlagADDRESS_BACKEND   XfwdAddressFlag = 4
+	XfwdAddressFlagADDRESS_SERVICE   XfwdAddressFlag = 8
+	XfwdAddressFlagADDRESS_BROADCAST XfwdAddressFlag = 16
 )
 
 type XfwdAffinity struct {
@@ -140,8 +141,9 @@ const (
 	XfwdDeviceFlagDEVICE_ETHERNET    XfwdDeviceFlag = 1
 	XfwdDeviceFlagDEVICE_PEER        XfwdDeviceFlag = 2
 	XfwdDeviceFlagDEVICE_XDP         XfwdDeviceFlag = 4
-	XfwdDeviceFlagDEVICE_ROUTES_ALL4 XfwdDeviceFlag = 8
-	XfwdDeviceFlagDEVICE_ROUTES_ALL6 XfwdDeviceFlag = 16
+	XfwdDeviceFlagDEVICE_STACKED     XfwdDeviceFlag = 8
+	XfwdDeviceFlagDEVICE_ROUTES_ALL4 XfwdDeviceFlag = 16
+	XfwdDeviceFlagDEVICE_ROUTES_ALL6 XfwdDeviceFlag = 32
 )
 
 type XfwdFlow struct {
@@ -167,7 +169,8 @@ type XfwdFlow struct {
 	NextSequence uint32
 	Opened       uint32
 	Flags        uint8
-	Pad          [3]uint8
+	Leaving      uint8
+	Pad          [2]uint8
 }
 
 type XfwdFlowFlag uint32
@@ -209,9 +212,10 @@ type XfwdForward struct {
 	PortFirst     uint16
 	PortLast      uint16
 	Balance       uint8
+	Own           [2]uint8
 	Pad           uint8
 	Mss           [2]uint16
-	Pad2          [6]uint8
+	Pad2          [4]uint8
 }
 
 type XfwdForwardInfo struct {
@@ -301,6 +305,14 @@ type XfwdKnownAddress struct {
 	Pad         [2]uint8
 }
 
+type XfwdListener struct {
+	_        structs.HostLayout
+	Address  XfwdAddress
+	Port     uint16
+	Protocol uint8
+	Pad      uint8
+}
+
 type XfwdLocalPrefixKey struct {
 	_            structs.HostLayout
 	PrefixLength uint32
@@ -321,6 +333,14 @@ const (
 	XfwdNextHopWayWAY_DEVICE    XfwdNextHopWay = 1
 	XfwdNextHopWayWAY_ETHERNET  XfwdNextHopWay = 2
 	XfwdNextHopWayWAY_PEER      XfwdNextHopWay = 3
+)
+
+type XfwdOwn uint32
+
+const (
+	XfwdOwnOWN_AUTO   XfwdOwn = 0
+	XfwdOwnOWN_ALWAYS XfwdOwn = 1
+	XfwdOwnOWN_NEVER  XfwdOwn = 2
 )
 
 type XfwdPortFlag uint32
@@ -401,9 +421,11 @@ type XfwdScratch struct {
 		Mtu          uint32
 		Reverse      bool
 		Renewed      bool
+		OwnSource    bool
+		_            [1]byte
 		ReopenedPort uint16
+		_            [2]byte
 	}
-	_       [4]byte
 	Flow    XfwdFlow
 	Partner XfwdFlow
 	Route   XfwdTuple
@@ -479,9 +501,10 @@ const (
 )
 
 type XfwdTableAccount struct {
-	_       structs.HostLayout
-	Deleted uint64
-	Evicted uint64
+	_        structs.HostLayout
+	Deleted  uint64
+	Evicted  uint64
+	Inserted uint64
 }
 
 type XfwdTableChanges struct {
@@ -524,6 +547,7 @@ const (
 	XfwdMapGroupBackends         = "group_backends"
 	XfwdMapKnownAddresses        = "known_addresses"
 	XfwdMapLocalPrefixes         = "local_prefixes"
+	XfwdMapLoopbackListeners     = "loopback_listeners"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
@@ -652,6 +676,7 @@ type XfwdMapSpecs struct {
 	GroupBackends       *ebpf.MapSpec `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
 	LocalPrefixes       *ebpf.MapSpec `ebpf:"local_prefixes"`
+	LoopbackListeners   *ebpf.MapSpec `ebpf:"loopback_listeners"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
 	Ports               *ebpf.MapSpec `ebpf:"ports"`
 	Reasons             *ebpf.MapSpec `ebpf:"reasons"`
@@ -724,6 +749,7 @@ type XfwdMaps struct {
 	GroupBackends       *ebpf.Map `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
 	LocalPrefixes       *ebpf.Map `ebpf:"local_prefixes"`
+	LoopbackListeners   *ebpf.Map `ebpf:"loopback_listeners"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
 	Ports               *ebpf.Map `ebpf:"ports"`
 	Reasons             *ebpf.Map `ebpf:"reasons"`
@@ -759,6 +785,7 @@ func (m *XfwdMaps) Close() error {
 		m.GroupBackends,
 		m.KnownAddresses,
 		m.LocalPrefixes,
+		m.LoopbackListeners,
 		m.MoreBackendCounters,
 		m.Ports,
 		m.Reasons,

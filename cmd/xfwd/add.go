@@ -39,6 +39,11 @@ A backend sees the client's address where its answers must come back through
 this host, and otherwise an address of this host; --source preserve or
 masquerade forces either.
 
+Connections of this host itself are forwarded, too. --own auto leaves those
+alone that are to an address where a process listens by name, such as
+127.0.0.1:6379, if FRONTEND has no address. --own always forwards these, too,
+--own never none.
+
 --check has ` + "`xfwd serve`" + ` look whether backends are alive, by tcp, http or udp and
 options such as http,path=/healthz,port=8080,interval=5s,timeout=2s,rise=2,fall=3.
 One that is down gets no new connections.
@@ -51,8 +56,9 @@ announce to each other: auto to what fits the MTUs of the routes between them,
 and to what a rule of netfilter on this host sets; a number to so many bytes at
 most; off not at all.
 
-Adding what is there with another check, MSS or expiry changes only these;
-adding it without them ends the check, clamps as by auto, and the forward lasts.
+Adding what is there with another --own, check, MSS or expiry changes only these;
+adding it without them means --own auto and --mss auto, ends the check, and the
+forward lasts.
 
 XDP serves what leaves this host again, where a device can. --xdp eth0=off sets
 the mode of a device, --xdp off that of all others; it is native, generic, off
@@ -82,6 +88,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
 	f.StringVar(&spec.Balance, "balance", "", "the `way` a new connection chooses its backend (default maglev)")
 	f.StringVar(&spec.Affinity, "affinity", "", "send a client to the backend that it had within this `duration`")
 	f.StringVar(&spec.AffinityGroup, "affinity-group", "", "share the affinity with the other forwards of the group `name`")
+	f.StringVar(&spec.Own, "own", "", "which connections of this host to `take`: auto, always or never (default auto)")
 	f.StringVar(&spec.Check, "check", "", "look after the backends by this `check`: tcp, http or udp, with options")
 	f.StringArrayVar(&spec.Allow, "allow", nil, "only clients of this `prefix`; repeatable")
 	f.StringArrayVar(&spec.Deny, "deny", nil, "no clients of this `prefix`; repeatable")
@@ -96,6 +103,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
 	a.maxFlowsFlag(cmd)
 	complete(cmd, "source", ctl.Sources())
 	complete(cmd, "balance", ctl.Balances())
+	complete(cmd, "own", ctl.Owns())
 	complete(cmd, "check", ctl.CheckKinds())
 	complete(cmd, "mss", []string{ctl.MSSAuto.String(), ctl.MSSOff.String()})
 	complete(cmd, "existing", existings())

@@ -87,6 +87,7 @@ func TestLook(t *testing.T) {
   source       auto
   balance      maglev
   affinity     none
+  own          auto
   check        none
   mss          auto
   comment      the web

@@ -67,6 +67,7 @@ func describe(w io.Writer, f ctl.ForwardCounters, now time.Time) error {
 		affinity += ", shared in the group " + f.AffinityGroup
 	}
 	line("affinity", affinity)
+	line("own", string(f.Own))
 	line("check", checkOf(f.Forward))
 	line("mss", f.MSS.String())
 	line("comment", cmp.Or(f.Comment, "none"))

@@ -118,6 +118,9 @@ func changeOfBackend(was, is ctl.Backend) string {
 // changeOf says in a line how a forward that stays differs.
 func changeOf(was, is ctl.Forward) string {
 	parts := changesOfBackends(was, is)
+	if is.Own != was.Own {
+		parts = append(parts, "own "+string(is.Own))
+	}
 	switch {
 	case is.ExpiresAt.Equal(was.ExpiresAt):
 	case is.ExpiresAt.IsZero():

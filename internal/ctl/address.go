@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// localhost is the one name that a backend may have.
+const localhost = "localhost"
+
 // splitAddress splits [ADDRESS:]REST where REST has no colon. The address is
 // invalid where there is none.
 func splitAddress(s string) (address netip.Addr, rest string, err error) {
@@ -46,7 +49,7 @@ func splitAddress(s string) (address netip.Addr, rest string, err error) {
 func parseAddress(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
 	switch {
-	case s == "localhost":
+	case s == localhost:
 		return netip.Addr{}, Errorf(ErrSyntax, "names are not resolved; write 127.0.0.1 or [::1]")
 	case err != nil:
 		return netip.Addr{}, Errorf(ErrSyntax, "%q is not an IP address; write one like 192.0.2.7 or [2001:db8::7]", s)

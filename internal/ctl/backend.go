@@ -14,7 +14,8 @@ const (
 	maxWeight     = 1000
 )
 
-// ParseBackend parses [ADDRESS:]PORT[-PORT][,weight=N][,state=STATE]. The
+// ParseBackend parses [ADDRESS:]PORT[-PORT][,weight=N][,state=STATE]. The address
+// localhost means this host, as no address does. The
 // backend has weight 1 and is active unless told otherwise; weight 0 is another
 // word for draining. Errors are ErrSyntax.
 func ParseBackend(s string) (Backend, error) {
@@ -41,11 +42,13 @@ func (w *backendWord) parse(s string) error {
 	if strings.Contains(where, "/") {
 		return Errorf(ErrSyntax, "a backend has the protocol of its frontend; leave the slash and what follows it out")
 	}
-	address, rest, err := splitAddress(where)
-	if err != nil {
-		return err
+	rest, thisHost := strings.CutPrefix(where, localhost+":")
+	var err error
+	if !thisHost {
+		if w.Address, rest, err = splitAddress(where); err != nil {
+			return err
+		}
 	}
-	w.Address = address
 	if w.Ports, err = parsePorts(rest); err != nil || !hasOptions {
 		return err
 	}

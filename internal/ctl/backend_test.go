@@ -13,6 +13,8 @@ func TestParseBackend(t *testing.T) {
 		{"10.0.1.100:80", "10.0.1.100:80", "10.0.1.100:80", BackendActive},
 		{"[2001:db8::9]:80,weight=3", "[2001:db8::9]:80,weight=3", "[2001:db8::9]:80,weight=3", BackendActive},
 		{"30000-30005", "30000-30005", "this host:30000-30005", BackendActive},
+		{"localhost:3000", "3000", "this host:3000", BackendActive},
+		{"localhost:3000-3009,weight=3", "3000-3009,weight=3", "this host:3000-3009,weight=3", BackendActive},
 		{"80,weight=1", "80", "this host:80", BackendActive},
 		{"80,weight=1000", "80,weight=1000", "this host:80,weight=1000", BackendActive},
 		{"80,state=active", "80", "this host:80", BackendActive},
@@ -57,7 +59,10 @@ func TestParseBackendRefuses(t *testing.T) {
 		{"80,state=active,weight=0", "weight=0 means state=draining; leave one of them out"},
 		{"0.0.0.0:80", "0.0.0.0 is no address to send to; leave the address out"},
 		{"2001:db8::9:80", "an IPv6 address needs brackets; write [2001:db8::7]:80"},
-		{"localhost:80", "names are not resolved; write 127.0.0.1 or [::1]"},
+		{"localhost", `port "localhost" is not a number; write 1 to 65535`},
+		{"localhost:", "the port is missing; write a number from 1 to 65535"},
+		{"localhost:10.0.0.5:80", `port "10.0.0.5:80" is not a number; write 1 to 65535`},
+		{"[localhost]:80", "names are not resolved; write 127.0.0.1 or [::1]"},
 	} {
 		t.Run(test.word, func(t *testing.T) {
 			_, err := ParseBackend(test.word)

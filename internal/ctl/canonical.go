@@ -23,6 +23,9 @@ func (f Forward) Canonical() Forward {
 	if f.Balance == "" {
 		f.Balance = BalanceMaglev
 	}
+	if f.Own == "" {
+		f.Own = OwnAuto
+	}
 	if !f.ExpiresAt.IsZero() {
 		f.ExpiresAt = f.ExpiresAt.UTC().Truncate(time.Second)
 	}
@@ -53,6 +56,7 @@ func (f Forward) differences(o Forward) []string {
 		{keyBalance, f.Balance == o.Balance},
 		{keyAffinity, f.Affinity == o.Affinity},
 		{keyGroup, f.AffinityGroup == o.AffinityGroup},
+		{keyOwn, f.Own == o.Own},
 		{keyCheck, f.Check == o.Check},
 		{keyMSS, f.MSS == o.MSS},
 		{keyComment, f.Comment == o.Comment},

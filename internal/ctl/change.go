@@ -9,7 +9,7 @@ import (
 )
 
 // Add returns the change that adds forwards. One that is there already stays, with
-// the check and the expiry that it is added with. A frontend or a name that a
+// the choice of own connections, the check and the expiry that it is added with. A frontend or a name that a
 // different forward has is ErrConflict, or with replace, that forward goes.
 func Add(forwards []Forward, replace bool) Change {
 	return func(have []Forward) ([]Forward, error) {
@@ -66,7 +66,7 @@ func merge(have, fresh []Forward, replace bool) ([]Forward, error) {
 		rival, found := x.rival(h)
 		if !found {
 			want = append(want, h)
-		} else if f := x.forwards[rival]; !replace && !f.differsOnlyIn(h, keyCheck, keyMSS, keyExpiresAt) {
+		} else if f := x.forwards[rival]; !replace && !f.differsOnlyIn(h, keyOwn, keyCheck, keyMSS, keyExpiresAt) {
 			return nil, takenError(f, h)
 		}
 	}

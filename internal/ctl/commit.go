@@ -120,7 +120,8 @@ func (t *transaction) publish(states ...*state) error {
 	if err := t.d.Maps.PutGroupBackends(groupBackends(states)); err != nil {
 		return err
 	}
-	known := maps.NewKnownAddresses(t.host.LocalAddresses(), t.targets(states))
+	backends, targets := t.backends(states)
+	known := maps.NewKnownAddresses(t.host.LocalAddresses(), backends, targets)
 	if err := t.d.Maps.PutKnownAddresses(known, t.knownPut); err != nil {
 		return err
 	}
@@ -175,25 +176,30 @@ func (t *transaction) ports(states []*state) *maps.PortTable {
 	return table
 }
 
-// targets returns the addresses of the backends of these states that are not this
-// host and see their clients' addresses. Clients of a backend that sees only ours
-// can talk to it directly without being taken for others.
-func (t *transaction) targets(states []*state) []netip.Addr {
-	var targets []netip.Addr
+// backends returns the addresses of the backends of these states that are not this
+// host, and those of them that see their clients' addresses. Clients of a backend
+// that sees only ours can talk to it directly without being taken for others.
+func (t *transaction) backends(states []*state) (all, targets []netip.Addr) {
 	for _, s := range states {
 		for _, b := range s.backends {
-			if elsewhere(t.host, b.Address) && b.Source != maps.BackendMasquerades {
+			if !elsewhere(t.host, b.Address) {
+				continue
+			}
+			all = append(all, b.Address)
+			if b.Source != maps.BackendMasquerades {
 				targets = append(targets, b.Address)
 			}
 		}
 	}
-	return targets
+	return all, targets
 }
 
 // leaves says whether packets may leave this host again, of flows that live on too.
-func (t *transaction) leaves() bool {
-	for _, b := range t.after.backends {
-		if elsewhere(t.host, b.Address) {
+func (t *transaction) leaves() bool { return leaves(t.host, t.after) }
+
+func leaves(host *loader.Host, s *state) bool {
+	for _, b := range s.backends {
+		if elsewhere(host, b.Address) {
 			return true
 		}
 	}

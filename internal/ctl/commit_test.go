@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,7 +14,7 @@ import (
 	"github.com/xfwd/xfwd/internal/maps"
 )
 
-// Only targets that see their clients' addresses are known by them; packets leave
+// Only targets that see their clients' addresses are known as such; packets leave
 // for the others as well.
 func TestTargets(t *testing.T) {
 	address := netip.MustParseAddr
@@ -21,12 +22,12 @@ func TestTargets(t *testing.T) {
 		name     string
 		backends []maps.Backend
 		want     []netip.Addr
-		leaves   bool
+		others   []netip.Addr
 	}{
-		{"none", nil, nil, false},
-		{"this host", []maps.Backend{{}}, nil, false},
-		{"loopback", []maps.Backend{{Address: address("127.0.0.1")}}, nil, false},
-		{"masqueraded", []maps.Backend{{Address: address("192.0.2.1"), Source: maps.BackendMasquerades}}, nil, true},
+		{"none", nil, nil, nil},
+		{"this host", []maps.Backend{{}}, nil, nil},
+		{"loopback", []maps.Backend{{Address: address("127.0.0.1")}}, nil, nil},
+		{"masqueraded", []maps.Backend{{Address: address("192.0.2.1"), Source: maps.BackendMasquerades}}, nil, []netip.Addr{address("192.0.2.1")}},
 		{
 			"kept",
 			[]maps.Backend{
@@ -35,7 +36,7 @@ func TestTargets(t *testing.T) {
 				{Address: address("192.0.2.2"), Source: maps.BackendMasquerades},
 				{},
 			},
-			[]netip.Addr{address("192.0.2.1"), address("2001:db8::1")}, true,
+			[]netip.Addr{address("192.0.2.1"), address("2001:db8::1")}, []netip.Addr{address("192.0.2.2")},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -44,12 +45,16 @@ func TestTargets(t *testing.T) {
 				b.ID = uint32(i + 1)
 				tx.after.put(backend{Backend: b})
 			}
-			got := tx.targets([]*state{tx.after})
-			if diff := cmp.Diff(c.want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmpopts.EquateEmpty(), cmpopts.SortSlices(netip.Addr.Less)); diff != "" {
+			options := cmp.Options{cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmpopts.EquateEmpty(), cmpopts.SortSlices(netip.Addr.Less)}
+			all, targets := tx.backends([]*state{tx.after})
+			if diff := cmp.Diff(c.want, targets, options); diff != "" {
 				t.Errorf("targets:\n%s", diff)
 			}
-			if got := tx.leaves(); got != c.leaves {
-				t.Errorf("packets leave: %v, want %v", got, c.leaves)
+			if diff := cmp.Diff(slices.Concat(c.want, c.others), all, options); diff != "" {
+				t.Errorf("backends:\n%s", diff)
+			}
+			if got, want := tx.leaves(), len(all) > 0; got != want {
+				t.Errorf("packets leave: %v, want %v", got, want)
 			}
 		})
 	}

@@ -25,7 +25,7 @@ func Difference(have, want []Forward) (added, removed, changed, kept []Forward) 
 		case h.identical(f), h.Equal(f) && h.sameHealth(f):
 			stays[key] = true
 			kept = append(kept, f)
-		case h.differsOnlyIn(f, keyBackends, keyCheck, keyMSS, keyExpiresAt):
+		case h.differsOnlyIn(f, keyBackends, keyOwn, keyCheck, keyMSS, keyExpiresAt):
 			stays[key] = true
 			changed = append(changed, f)
 		default:
@@ -50,7 +50,7 @@ func (f Forward) identical(o Forward) bool {
 		f.Frontend.Ports == o.Frontend.Ports && slices.Equal(f.Frontend.Devices, o.Frontend.Devices) &&
 		slices.Equal(f.Backends, o.Backends) && f.Source == o.Source && f.Balance == o.Balance && f.Affinity == o.Affinity &&
 		f.Comment == o.Comment && f.ExpiresAt.Equal(o.ExpiresAt) && f.Check == o.Check && f.MSS == o.MSS &&
-		f.AffinityGroup == o.AffinityGroup
+		f.AffinityGroup == o.AffinityGroup && f.Own == o.Own
 }
 
 // canonicalKey is key for devices in any order.

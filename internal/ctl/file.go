@@ -187,7 +187,7 @@ func (r *fileReader) lineOf(err error, entry ast.Node, values map[string]ast.Nod
 
 // entryKeys are the keys of a forward, in the order in which they are written.
 var entryKeys = []string{
-	keyName, keyFrontend, keyAddresses, keyDevices, keyBackends, keySource, keyBalance, keyAffinity, keyGroup, keyCheck, keyMSS,
+	keyName, keyFrontend, keyAddresses, keyDevices, keyBackends, keySource, keyBalance, keyAffinity, keyGroup, keyOwn, keyCheck, keyMSS,
 	keyAllow, keyDeny, keyComment, keyExpiresAt,
 }
 
@@ -196,7 +196,7 @@ func (r *fileReader) spec(values map[string]ast.Node) (Spec, error) {
 	var s Spec
 	texts := map[string]*string{
 		keyName: &s.Name, keyFrontend: &s.Frontend, keySource: &s.Source, keyBalance: &s.Balance,
-		keyAffinity: &s.Affinity, keyGroup: &s.AffinityGroup, keyCheck: &s.Check, keyMSS: &s.MSS, keyComment: &s.Comment, keyExpiresAt: &s.ExpiresAt,
+		keyAffinity: &s.Affinity, keyGroup: &s.AffinityGroup, keyOwn: &s.Own, keyCheck: &s.Check, keyMSS: &s.MSS, keyComment: &s.Comment, keyExpiresAt: &s.ExpiresAt,
 	}
 	lists := map[string]*[]string{
 		keyAddresses: &s.Addresses, keyDevices: &s.Devices, keyBackends: &s.Backends, keyAllow: &s.Allow, keyDeny: &s.Deny,

@@ -136,6 +136,9 @@ func (e fileEntry) write(b *bytes.Buffer) {
 	if f.AffinityGroup != "" {
 		key(keyGroup, yamlWord(f.AffinityGroup))
 	}
+	if f.Own != OwnAuto {
+		key(keyOwn, string(f.Own))
+	}
 	if f.Check != (Check{}) {
 		key(keyCheck, yamlWord(f.Check.String()))
 	}

@@ -92,6 +92,17 @@ const (
 	BalanceSourceHash       Balance = "source-hash"
 )
 
+// Own says which of this host's own connections a forward takes.
+type Own string
+
+// The choices of --own.
+const (
+	// OwnAuto takes all but those to an address at which a process listens by name.
+	OwnAuto   Own = "auto"
+	OwnAlways Own = "always"
+	OwnNever  Own = "never"
+)
+
 // Forward publishes one frontend. `xfwd add 53/tcp+udp …` makes two, of one
 // name.
 type Forward struct {
@@ -109,6 +120,7 @@ type Forward struct {
 	// AffinityGroup is the name of the forwards that share the machine of a client, by
 	// affinity; empty for none.
 	AffinityGroup string
+	Own           Own
 	Comment       string
 	// ExpiresAt is when the forward ends by itself; the zero Time is never.
 	ExpiresAt time.Time

@@ -121,7 +121,7 @@ func FuzzParseFile(f *testing.F) {
 		"", "apiVersion: xfwd/v1\nforwards: []\n",
 		"apiVersion: xfwd/v1\nforwards:\n  - frontend: 80\n    backends: [30080]\n",
 		"apiVersion: xfwd/v1\nforwards:\n- {name: web, frontend: '192.0.2.1:443/tcp+udp', backends: ['10.0.1.100:8443'], devices: [eth0], source: preserve, comment: \"a: b # c\"}\n",
-		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1, '2,weight=3', '10.0.0.5:1,state=draining'], balance: random, affinity: 3h, check: tcp}\n",
+		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1, '2,weight=3', '10.0.0.5:1,state=draining'], balance: random, affinity: 3h, own: always, check: tcp}\n",
 		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1], check: 'http,path=/%2C?a=\"b\\,port=1,interval=1500ms,timeout=1s,rise=1,fall=100'}\n",
 		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: ['10.0.0.5:1', '[2001:db8::9]:80,weight=0'], source: masquerade}\n- {frontend: 81, backends: []}\n",
 		"apiVersion: xfwd/v1\nforwards:\n- {frontend: 80, backends: [1], expiresAt: 2030-12-31T23:59:00.5+01:00}\n- {frontend: 81, backends: [1], expiresAt: '0000-01-01T00:00:00Z'}\n",

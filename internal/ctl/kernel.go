@@ -20,6 +20,11 @@ var (
 		BalanceLeastConnections: maps.BalanceLeastConnections,
 		BalanceSourceHash:       maps.BalanceSourceHash,
 	}
+	ownNumbers = map[Own]maps.Own{
+		OwnAuto:   maps.OwnAuto,
+		OwnAlways: maps.OwnAlways,
+		OwnNever:  maps.OwnNever,
+	}
 	checkNumbers = map[CheckKind]maps.CheckKind{
 		"":        maps.CheckNone,
 		CheckTCP:  maps.CheckTCP,
@@ -33,6 +38,7 @@ var (
 	}
 	sourceWords  = inverse(sourceNumbers)
 	balanceWords = inverse(balanceNumbers)
+	ownWords     = inverse(ownNumbers)
 	checkWords   = inverse(checkNumbers)
 	healthWords  = inverse(healthNumbers)
 )
@@ -61,6 +67,7 @@ func forwardFromKernel(k maps.Forward, terms maps.Terms) Forward {
 
 		AffinityGroup: k.AffinityGroup,
 
+		Own:       ownWords[terms.Own],
 		Comment:   k.Comment,
 		ExpiresAt: terms.ExpiresAt,
 		Check:     checkFromKernel(terms.Check),
@@ -70,7 +77,7 @@ func forwardFromKernel(k maps.Forward, terms maps.Terms) Forward {
 
 // termsToKernel returns the terms of a forward, without its pools.
 func termsToKernel(f Forward) maps.Terms {
-	return maps.Terms{ExpiresAt: f.ExpiresAt, Check: f.Check.toKernel(), MSS: uint16(f.MSS)}
+	return maps.Terms{ExpiresAt: f.ExpiresAt, Check: f.Check.toKernel(), MSS: uint16(f.MSS), Own: ownNumbers[f.Own]}
 }
 
 // forwardToKernel returns a forward that has neither id nor backends yet.

@@ -39,7 +39,8 @@ type UpdateOptions struct {
 // Report says what Update did, or with DryRun would do.
 type Report struct {
 	Added, Removed []Forward
-	// Changed are forwards of which only the backends, the check, the MSS or the expiry differ,
+	// Changed are forwards of which only the backends, the choice of own connections, the
+	// check, the MSS or the expiry differ,
 	// as they are now. Their flows and counters stay.
 	Changed []Forward
 	Kept    []Forward

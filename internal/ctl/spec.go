@@ -21,6 +21,7 @@ const (
 	keyBalance   = "balance"
 	keyAffinity  = "affinity"
 	keyGroup     = "affinityGroup"
+	keyOwn       = "own"
 	keyCheck     = "check"
 	keyMSS       = "mss"
 	keyAllow     = "allow"
@@ -45,6 +46,7 @@ type Spec struct {
 	Affinity string
 	// AffinityGroup is the name of the forwards that share the affinity of a client.
 	AffinityGroup string
+	Own           string
 	// Check is as ParseCheck reads it.
 	Check string
 	// MSS is as ParseMSS reads it.
@@ -83,6 +85,9 @@ func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 		return nil, err
 	}
 	if f.Affinity, err = parseDuration(keyAffinity, s.Affinity); err != nil {
+		return nil, err
+	}
+	if f.Own, err = choose(keyOwn, Own(s.Own), Owns()); err != nil {
 		return nil, err
 	}
 	if f.Check, err = s.check(); err != nil {
@@ -148,6 +153,11 @@ func Sources() []Source {
 // Balances returns the choices of --balance, the default first.
 func Balances() []Balance {
 	return []Balance{BalanceMaglev, BalanceRoundRobin, BalanceRandom, BalanceLeastConnections, BalanceSourceHash}
+}
+
+// Owns returns the choices of --own, the default first.
+func Owns() []Own {
+	return []Own{OwnAuto, OwnAlways, OwnNever}
 }
 
 // choose returns the word if it is one of the choices, and the first of these

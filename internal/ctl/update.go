@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/xfwd/xfwd/internal/loader"
+	"github.com/xfwd/xfwd/internal/maps"
 )
 
 // Update makes the forwards what change returns, in one step: a packet and a
@@ -53,7 +54,8 @@ func (i *Instance) update(ctx context.Context, change Change, o UpdateOptions) (
 		defer func() { d.Close() }()
 		p.report.Loaded = true
 	}
-	hooks, t, err := put(d, p, o)
+	listeners := i.loader.Listeners()
+	hooks, t, err := put(d, p, listeners, o)
 	if err != nil {
 		if p.report.Loaded {
 			err = errors.Join(err, session.Unload())
@@ -61,7 +63,7 @@ func (i *Instance) update(ctx context.Context, change Change, o UpdateOptions) (
 		return Report{}, nil, classify(err)
 	}
 	p.report.Warnings = append(hookWarnings(hooks), p.report.Warnings...)
-	listeners := i.loader.Listeners()
+	p.report.Notes = append(p.report.Notes, ownNotes(p.host, listeners, p.report.Added)...)
 	p.report.Warnings = append(p.report.Warnings, newForwardWarnings(p.host, listeners, p.report.Added)...)
 	p.report.Warnings = append(p.report.Warnings, answerWarnings(p.host, listeners, p.targets)...)
 	l, err := newLookout(d, t, hooks)
@@ -79,6 +81,8 @@ type plan struct {
 	leaves bool
 	// followsRules is set if rules of netfilter say how some of these are changed.
 	followsRules bool
+	// published are the ports of frontends that sockets of this host shall not get.
+	published []maps.PortRange
 }
 
 // plan computes what a change means and checks that this host can do it. d is nil
@@ -127,6 +131,9 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	r.Notes = append(r.Notes, mssNotes(p.host, p.targets)...)
 	r.Warnings = append(routeWarnings(p.host, p.targets), mssWarnings(p.host, p.targets)...)
 	r.Warnings = append(r.Warnings, shapingWarnings(p.host, p.targets)...)
+	var shared []string
+	p.published, shared = publishedPorts(p.host.Ephemeral(), want, r.Added)
+	r.Warnings = append(r.Warnings, shared...)
 	p.report = r
 	return p, nil
 }
@@ -163,19 +170,20 @@ func anyElsewhere(host *loader.Host, forwards []Forward) bool {
 
 // put brings the dataplane up to date with this command and the host, then makes
 // the change.
-func put(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, *transaction, error) {
+func put(d *loader.Dataplane, p *plan, listeners *loader.Listeners, o UpdateOptions) ([]loader.Hook, *transaction, error) {
 	hooks, err := catchUp(d, p, o)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := d.TellListeners(listeners); err != nil {
 		return nil, nil, err
 	}
 	t, err := carryOut(d, p, o.Existing)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !t.leaves() {
-		if err := d.ReleasePorts(); err != nil {
-			return nil, nil, err
-		}
+	if err := d.ReservePorts(p.reservedPorts(d, t.leaves())); err != nil {
+		return nil, nil, err
 	}
 	return hooks, t, nil
 }
@@ -184,6 +192,9 @@ func put(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, *transac
 func carryOut(d *loader.Dataplane, p *plan, existing Existing) (*transaction, error) {
 	t, err := prepare(d, p)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.keepConversations(); err != nil {
 		return nil, err
 	}
 	if err := t.commit(); err != nil {
@@ -206,9 +217,9 @@ func catchUp(d *loader.Dataplane, p *plan, o UpdateOptions) ([]loader.Hook, erro
 		if err := d.UseXDP(); err != nil {
 			return nil, err
 		}
-		if err := d.ReservePorts(); err != nil {
-			return nil, err
-		}
+	}
+	if err := d.ReservePorts(p.reservedPorts(d, p.leaves || leaves(p.host, p.before))); err != nil {
+		return nil, err
 	}
 	hooks, err := d.AttachTo(p.host)
 	if err != nil {

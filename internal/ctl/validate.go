@@ -3,7 +3,6 @@
 package ctl
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +57,9 @@ func (f Forward) Validate() error {
 	if err := f.checkGroup(); err != nil {
 		return at(keyGroup, err)
 	}
+	if err := f.checkOwn(); err != nil {
+		return at(keyOwn, err)
+	}
 	return at(keyComment, checkComment(f.Comment))
 }
 
@@ -92,8 +94,7 @@ func (f Forward) checkBackend(b Backend) error {
 		return Errorf(ErrSyntax, "%s is %s and backend %s is %s, and xfwd does not translate between them; give both in one family",
 			fe, family(fe.Address.Is4()), b, family(b.Address.Is4()))
 	}
-	onlyOwn := fe.Address.IsLoopback() || slices.Equal(fe.Devices, []string{loopback})
-	if b.Address.IsLoopback() && !onlyOwn {
+	if b.Address.IsLoopback() && !fe.onlyOwn() {
 		return Errorf(ErrSyntax, "backend %s is a loopback address, which the kernel refuses to packets from outside; write %s, and let the program listen on every address",
 			b, Backend{Ports: b.Ports, Weight: b.Weight, State: b.State})
 	}

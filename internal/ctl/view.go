@@ -17,6 +17,7 @@ type ForwardView struct {
 	AffinitySeconds int64         `json:"affinitySeconds"`
 	// AffinityGroup is left out where there is none.
 	AffinityGroup string `json:"affinityGroup,omitempty"`
+	Own           Own    `json:"own"`
 	// Check is null for none.
 	Check *CheckView `json:"check"`
 	// MSS is auto, off or a number of bytes.
@@ -97,6 +98,7 @@ func (f Forward) View() ForwardView {
 		AffinitySeconds: int64(f.Affinity / time.Second),
 		MSS:             f.MSS.String(),
 		AffinityGroup:   f.AffinityGroup,
+		Own:             f.Own,
 		Comment:         f.Comment,
 	}
 	for _, b := range f.Backends {

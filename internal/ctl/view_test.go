@@ -53,6 +53,7 @@ func TestView(t *testing.T) {
   "source": "auto",
   "balance": "maglev",
   "affinitySeconds": 0,
+  "own": "auto",
   "check": null,
   "mss": "auto",
   "comment": "",
@@ -121,6 +122,7 @@ func TestView(t *testing.T) {
   "balance": "maglev",
   "affinitySeconds": 10800,
   "affinityGroup": "shop",
+  "own": "auto",
   "check": {
     "kind": "http",
     "path": "/healthz",

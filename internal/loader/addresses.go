@@ -97,7 +97,13 @@ func newHostAddresses(addresses []netlink.Addr, routes *routes, local localRoute
 		if ip.Is6() {
 			primary = h.primary6
 		}
-		if _, has := primary[a.LinkIndex]; !has && ip.IsGlobalUnicast() {
+		if !ip.IsGlobalUnicast() {
+			continue
+		}
+		// The kernel lists the newest addresses of IPv6 first. One without a network is a
+		// virtual one, if the device has others.
+		has, found := primary[a.LinkIndex]
+		if !found || network.Bits() < ip.BitLen() && h.local[has].Network.IsSingleIP() {
 			primary[a.LinkIndex] = ip
 		}
 	}
@@ -110,27 +116,31 @@ func newHostAddresses(addresses []netlink.Addr, routes *routes, local localRoute
 	return h
 }
 
+// loopbackIndex is the number of the device lo in every namespace.
+const loopbackIndex = 1
+
 // hostAddress returns the address of the first of the devices with a default
-// route that has one, or else of the first device of all.
+// route that has one. If none has one, routers know the host by an address of lo, as
+// in networks without addresses on links. A host without default routes is known by
+// the address of its first device, and lo comes last: an address there is a VIP.
 func hostAddress(defaults []int, primary map[int]netip.Addr) netip.Addr {
 	for _, ifindex := range defaults {
 		if a, ok := primary[ifindex]; ok {
 			return a
 		}
 	}
-	first := 0
+	onLoopback := primary[loopbackIndex]
+	if onLoopback.IsValid() && len(defaults) > 0 {
+		return onLoopback
+	}
+	first := loopbackIndex
 	for ifindex := range primary {
-		// Loopback has addresses that others know the host by, such as those of anycast, but
-		// none that is its own.
-		if first == 0 || first == loopbackIfindex || ifindex < first && ifindex != loopbackIfindex {
+		if ifindex != loopbackIndex && (first == loopbackIndex || ifindex < first) {
 			first = ifindex
 		}
 	}
 	return primary[first]
 }
-
-// loopbackIfindex is the number of lo, the first device of every namespace.
-const loopbackIfindex = 1
 
 // addrFrom returns an address as the rest of xfwd has it, or the zero Addr.
 func addrFrom(ip net.IP) netip.Addr {

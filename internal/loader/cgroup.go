@@ -35,6 +35,7 @@ func (d *Dataplane) socketPrograms() []socketHook {
 
 const (
 	whySockets            = "own connections never arrive on a device"
+	whyChildCgroup        = "the hook is attached to a child of the root cgroup and serves only the processes there; `xfwd apply` or any `xfwd add`, run outside of a cgroup namespace, moves it"
 	whySocketsNotAttached = "the hook could not be attached, or lost its program, at or since the last change; `xfwd apply` or any `xfwd add` tries again"
 )
 
@@ -68,15 +69,10 @@ func (d *Dataplane) attachSocketHook(s socketHook, openRoot func() (int, error))
 	switch {
 	case err != nil:
 		return err
-	case found && onCgroup(info) && d.runs(info, s.program):
+	case found && cgroupOf(info) == rootCgroup && d.runs(info, s.program):
 		return nil
-	case found && onCgroup(info):
+	case found && cgroupOf(info) == rootCgroup:
 		return explain("update the hook "+s.name, d.updatePinned(s.name, s.program))
-	case found:
-		// Somebody has detached it, and a link cannot be attached again.
-		if err := os.Remove(d.linkPath(s.name)); err != nil {
-			return explain("unpin the link "+s.name, err)
-		}
 	}
 	root, err := openRoot()
 	if err != nil {
@@ -90,43 +86,55 @@ func (d *Dataplane) attachSocketHook(s socketHook, openRoot func() (int, error))
 	if err != nil {
 		return explain("attach the hook "+s.name+" to the root cgroup", err)
 	}
+	if found {
+		// A link that somebody has detached cannot be attached again, and one at a child
+		// of the root cgroup cannot move. Without its pin it ends.
+		if err := os.Remove(d.linkPath(s.name)); err != nil {
+			l.Close()
+			return explain("unpin the link "+s.name, err)
+		}
+	}
 	return d.pinNew(l, s.name)
 }
 
-// onCgroup says whether a link is still attached to a cgroup.
-func onCgroup(info linkInfo) bool { return info.target != 0 || info.more != 0 }
+// cgroupPlace is where a link is attached.
+type cgroupPlace int
+
+const (
+	noCgroup cgroupPlace = iota
+	childCgroup
+	rootCgroup
+)
+
+// cgroupOf says where a link is attached.
+func cgroupOf(info linkInfo) cgroupPlace {
+	switch id := uint64(info.more)<<32 | uint64(info.target); {
+	case id == 0:
+		return noCgroup
+	case isRootCgroupID(id):
+		return rootCgroup
+	}
+	return childCgroup
+}
 
 func (d *Dataplane) socketHooks() []Hook {
 	var hooks []Hook
 	for _, s := range d.socketPrograms() {
 		hook := Hook{Name: s.name, Mode: ModeCgroup, Why: whySockets}
+		place := noCgroup
 		info, found, err := d.pinnedInfo(s.name)
+		if found {
+			place = cgroupOf(info)
+		}
 		switch {
 		case err != nil:
 			hook.Mode, hook.Why, hook.Missing = ModeNone, err.Error(), true
-		case !found || !onCgroup(info):
+		case place == noCgroup:
 			hook.Mode, hook.Why, hook.Missing = ModeNone, whySocketsNotAttached, true
+		case place == childCgroup:
+			hook.Mode, hook.Why, hook.Missing = ModeNone, whyChildCgroup, true
 		}
 		hooks = append(hooks, hook)
 	}
 	return hooks
-}
-
-// openRootCgroup opens the root of the unified hierarchy, wherever that is
-// mounted, if at all: hosts with the old one, and `ip netns exec`, hide it. It
-// has its own mount, which ends with the descriptor.
-func openRootCgroup() (int, error) {
-	fs, err := unix.Fsopen("cgroup2", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return -1, explain("open the root cgroup", err)
-	}
-	defer unix.Close(fs)
-	if err := unix.FsconfigCreate(fs); err != nil {
-		return -1, explain("open the root cgroup", err)
-	}
-	root, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
-	if err != nil {
-		return -1, explain("open the root cgroup", err)
-	}
-	return root, nil
 }

@@ -168,6 +168,10 @@ func (d *device) network() *device {
 	return d
 }
 
+// stackedKinds are devices whose packets another one sends, without a header or a tag
+// of their own.
+var stackedKinds = []string{"macvlan", "macvtap", "ipvlan", "ipvtap"}
+
 // facts are what the programs must know of a device; they leave out the primary
 // addresses and XDP.
 func (d *device) facts() maps.Device {
@@ -176,6 +180,7 @@ func (d *device) facts() maps.Device {
 		MTU:      uint32(d.mtu),
 		Ethernet: d.layer == ethernet,
 		Peer:     d.peer,
+		Stacked:  slices.Contains(stackedKinds, d.kind),
 	}
 	if f.Ethernet {
 		copy(f.Address[:], d.network().address)

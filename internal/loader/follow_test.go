@@ -194,7 +194,7 @@ func TestFollowingIsLookingAnew(t *testing.T) {
 		if _, err := d.AttachTo(host); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(d.Tell(host), d.Maps.PutKnownAddresses(maps.NewKnownAddresses(host.LocalAddresses(), nil), maps.KnownAddresses{})); err != nil {
+		if err := errors.Join(d.Tell(host), d.Maps.PutKnownAddresses(maps.NewKnownAddresses(host.LocalAddresses(), nil, nil), maps.KnownAddresses{})); err != nil {
 			t.Fatal(err)
 		}
 		targets := []netip.Addr{netip.MustParseAddr("10.9.1.77"), netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8:9::77")}

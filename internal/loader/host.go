@@ -151,6 +151,9 @@ func (h *Host) Master(name string) string {
 	return ""
 }
 
+// Ephemeral are the ports that the kernel gives to the host's own sockets.
+func (h *Host) Ephemeral() maps.PortRange { return h.ephemeral }
+
 // HasAddress says whether an address is the host's.
 func (h *Host) HasAddress(a netip.Addr) bool {
 	return h.addresses.has(a)

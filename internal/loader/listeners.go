@@ -8,12 +8,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xfwd/xfwd/internal/maps"
 )
 
 // Listeners are the sockets of the namespace that wait for somebody.
 type Listeners struct {
 	namespace *Namespace
 	tcp, udp  []netip.AddrPort
+	// onLoopback are those that are bound to the device lo and to an address.
+	onLoopback []maps.Listener
 }
 
 // Listeners looks who waits now. A kernel that does not tell leaves it empty.
@@ -21,15 +25,12 @@ func (l *Loader) Listeners() *Listeners {
 	w := &Listeners{namespace: l.namespace}
 	_ = l.namespace.Do(func() error {
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-			tcp, err := waitingSockets(family, unix.IPPROTO_TCP)
-			if err != nil {
+			if err := w.look(family, unix.IPPROTO_TCP, &w.tcp); err != nil {
 				return err
 			}
-			udp, err := waitingSockets(family, unix.IPPROTO_UDP)
-			if err != nil {
+			if err := w.look(family, unix.IPPROTO_UDP, &w.udp); err != nil {
 				return err
 			}
-			w.tcp, w.udp = append(w.tcp, tcp...), append(w.udp, udp...)
 		}
 		return nil
 	})
@@ -99,16 +100,40 @@ func connects(to netip.AddrPort) bool {
 	return err == nil && result == 0
 }
 
-// waitingSockets lists the local ends of sockets that wait for somebody: TCP
-// listeners, and UDP sockets without a peer.
-func waitingSockets(family, protocol uint8) ([]netip.AddrPort, error) {
+// look adds the local ends of sockets that wait for somebody: TCP listeners, and UDP
+// sockets without a peer.
+func (w *Listeners) look(family, protocol uint8, sockets *[]netip.AddrPort) error {
 	states := uint32(stateListen)
 	if protocol == unix.IPPROTO_UDP {
 		states = stateClose
 	}
-	var sockets []netip.AddrPort
-	err := listSockets(family, protocol, states, func(id diagID) {
-		sockets = append(sockets, id.local(family))
+	return listSockets(family, protocol, states, func(id diagID) {
+		local := id.local(family)
+		*sockets = append(*sockets, local)
+		if id.device() == loopbackIndex && !local.Addr().IsUnspecified() {
+			w.onLoopback = append(w.onLoopback, maps.Listener{Protocol: protocol, Local: local})
+		}
 	})
-	return sockets, err
+}
+
+// ByName returns the addresses of this host at which processes listen by name, and not
+// at all addresses, on one of these ports.
+func (w *Listeners) ByName(protocol uint8, first, last uint16) []netip.AddrPort {
+	sockets := w.tcp
+	if protocol == unix.IPPROTO_UDP {
+		sockets = w.udp
+	}
+	var named []netip.AddrPort
+	for _, s := range sockets {
+		if !s.Addr().IsUnspecified() && first <= s.Port() && s.Port() <= last {
+			named = append(named, s)
+		}
+	}
+	slices.SortFunc(named, netip.AddrPort.Compare)
+	return slices.Compact(named)
+}
+
+// TellListeners makes the programs know the listeners that they cannot find by themselves.
+func (d *Dataplane) TellListeners(w *Listeners) error {
+	return d.Maps.PutLoopbackListeners(w.onLoopback)
 }

@@ -2,7 +2,11 @@
 
 package loader
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"github.com/xfwd/xfwd/internal/maps"
+)
 
 // reservedPorts names the ports that the kernel gives to no socket of the host
 // unless a program asks for them by number.
@@ -14,13 +18,15 @@ const reservedPortsSize = 256 << 10
 // reservedNote tells which of these ports we have added.
 const reservedNote = "reserved-ports"
 
-// ReservePorts keeps the host's own sockets from the ports that masqueraded flows
-// get. ReleasePorts and Unload undo that. A command that is killed meanwhile
-// leaves the next call to complete it.
-func (d *Dataplane) ReservePorts() error {
+// ReservePorts keeps the host's own sockets from these ports, and from no others that
+// it kept them from before. ReleasePorts and Unload undo that. A command that is killed
+// meanwhile leaves the next call to complete it.
+func (d *Dataplane) ReservePorts(ports []maps.PortRange) error {
 	return d.namespace.Do(func() error {
 		var all portSet
-		all.add(d.Settings.Masquerade.First, d.Settings.Masquerade.Last)
+		for _, r := range ports {
+			all.add(r.First, r.Last)
+		}
 		n := d.notes()
 		now, theirs, err := currentReservations(n)
 		if err != nil {
@@ -36,6 +42,9 @@ func (d *Dataplane) ReservePorts() error {
 			return err
 		}
 		ours := all.without(&theirs)
+		if ours == (portSet{}) {
+			return nil
+		}
 		if err := n.write(reservedNote, ours.String()); err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ func TestPortsAreReservedAndReleased(t *testing.T) {
 			loaded(t, func(s *Session, d *Dataplane) {
 				reserve(t, d, test.before)
 				for range 2 {
-					must(t, d.ReservePorts())
+					must(t, d.ReservePorts([]maps.PortRange{d.Settings.Masquerade}))
 					mustBeReserved(t, d, test.during)
 				}
 				if test.between != "" {
@@ -61,7 +61,7 @@ func TestPortsAreReservedAndReleased(t *testing.T) {
 					must(t, d.ReleasePorts())
 					mustBeReserved(t, d, test.after)
 				}
-				must(t, d.ReservePorts())
+				must(t, d.ReservePorts([]maps.PortRange{d.Settings.Masquerade}))
 				must(t, s.Unload())
 				mustBeReserved(t, d, test.after)
 			})
@@ -71,9 +71,9 @@ func TestPortsAreReservedAndReleased(t *testing.T) {
 
 func TestReservingAgainTakesBackWhatAnotherHasTaken(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
-		must(t, d.ReservePorts())
+		must(t, d.ReservePorts([]maps.PortRange{d.Settings.Masquerade}))
 		reserve(t, d, "20000")
-		must(t, d.ReservePorts())
+		must(t, d.ReservePorts([]maps.PortRange{d.Settings.Masquerade}))
 		mustBeReserved(t, d, "10000-29999")
 		must(t, d.ReleasePorts())
 		mustBeReserved(t, d, "20000")
@@ -83,9 +83,9 @@ func TestReservingAgainTakesBackWhatAnotherHasTaken(t *testing.T) {
 func TestAnotherRangeIsReservedInsteadOfTheFirst(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
 		reserve(t, d, "15000")
-		must(t, d.ReservePorts())
+		must(t, d.ReservePorts([]maps.PortRange{d.Settings.Masquerade}))
 		d.Settings.Masquerade = maps.PortRange{First: 14999, Last: 15001}
-		must(t, d.ReservePorts())
+		must(t, d.ReservePorts([]maps.PortRange{d.Settings.Masquerade}))
 		mustBeReserved(t, d, "14999-15001")
 		must(t, d.ReleasePorts())
 		mustBeReserved(t, d, "15000")
@@ -98,11 +98,24 @@ func TestANoteAloneReservesNothing(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
 		reserve(t, d, "80")
 		must(t, d.notes().write(reservedNote, "10000-29999"))
-		must(t, d.ReservePorts())
+		must(t, d.ReservePorts([]maps.PortRange{d.Settings.Masquerade}))
 		mustBeReserved(t, d, "80,10000-29999")
 		must(t, d.ReleasePorts())
 		must(t, d.notes().write(reservedNote, "10000-29999"))
 		must(t, d.ReleasePorts())
+		mustBeReserved(t, d, "80")
+	})
+}
+
+func TestFewerPortsAreReservedThanBefore(t *testing.T) {
+	loaded(t, func(_ *Session, d *Dataplane) {
+		reserve(t, d, "80")
+		published := maps.PortRange{First: 40000, Last: 40010}
+		must(t, d.ReservePorts([]maps.PortRange{d.Settings.Masquerade, published}))
+		mustBeReserved(t, d, "80,10000-29999,40000-40010")
+		must(t, d.ReservePorts([]maps.PortRange{published}))
+		mustBeReserved(t, d, "80,40000-40010")
+		must(t, d.ReservePorts(nil))
 		mustBeReserved(t, d, "80")
 	})
 }
@@ -116,7 +129,7 @@ func TestALongListOfReservedPortsIsKept(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
 		reserve(t, d, long)
 		mustBeReserved(t, d, long)
-		must(t, d.ReservePorts())
+		must(t, d.ReservePorts([]maps.PortRange{d.Settings.Masquerade}))
 		mustBeReserved(t, d, "10000-29999,"+long)
 		must(t, d.ReleasePorts())
 		mustBeReserved(t, d, long)

@@ -16,6 +16,7 @@ import (
 const (
 	stateEstablished = 1 << 1
 	stateSynSent     = 1 << 2
+	stateSynReceived = 1 << 3
 	stateFinWait1    = 1 << 4
 	stateFinWait2    = 1 << 5
 	stateClose       = 1 << 7
@@ -74,6 +75,9 @@ func (id diagID) remote(family uint8) netip.AddrPort {
 	return netip.AddrPortFrom(diagAddress(family, id[20:36]), binary.BigEndian.Uint16(id[2:]))
 }
 
+// device is the number of the device that the socket is bound to; 0 is none.
+func (id diagID) device() uint32 { return binary.NativeEndian.Uint32(id[36:]) }
+
 func (id diagID) cookie() uint64 {
 	return uint64(binary.NativeEndian.Uint32(id[40:])) | uint64(binary.NativeEndian.Uint32(id[44:]))<<32
 }
@@ -89,13 +93,19 @@ func diagAddress(family uint8, b []byte) netip.Addr {
 // listSockets calls yield for every socket of the current namespace that has a
 // protocol and one of some states.
 func listSockets(family, protocol uint8, states uint32, yield func(diagID)) error {
+	return listSocketStates(family, protocol, states, func(id diagID, _ uint8) { yield(id) })
+}
+
+// listSocketStates is listSockets, and says which of the states each has, by its
+// number.
+func listSocketStates(family, protocol uint8, states uint32, yield func(id diagID, state uint8)) error {
 	request := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 	request.AddData(diagRequest{family: family, protocol: protocol, states: states})
 	return request.ExecuteIter(unix.NETLINK_INET_DIAG, nl.SOCK_DIAG_BY_FAMILY, func(reply []byte) bool {
 		// struct inet_diag_msg begins with family, state and two more bytes.
 		if id := (diagID{}); len(reply) >= 4+len(id) {
 			copy(id[:], reply[4:])
-			yield(id)
+			yield(id, reply[1])
 		}
 		return true
 	})

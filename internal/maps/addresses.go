@@ -39,15 +39,18 @@ type KnownAddresses struct {
 const (
 	flagLocal     = uint8(bpf.XfwdAddressFlagADDRESS_LOCAL)
 	flagTarget    = uint8(bpf.XfwdAddressFlagADDRESS_TARGET)
+	flagBackend   = uint8(bpf.XfwdAddressFlagADDRESS_BACKEND)
 	flagService   = uint8(bpf.XfwdAddressFlagADDRESS_SERVICE)
 	flagBroadcast = uint8(bpf.XfwdAddressFlagADDRESS_BROADCAST)
+	// flagsOfBackends have nothing to do with the host.
+	flagsOfBackends = flagTarget | flagBackend
 )
 
-// NewKnownAddresses says which addresses are the host's own, and which those of backends
-// that are not this host and see their clients' addresses.
-func NewKnownAddresses(local LocalAddresses, targets []netip.Addr) KnownAddresses {
+// NewKnownAddresses says which addresses are the host's own, which those of backends that
+// are not this host, and which of these see their clients' addresses.
+func NewKnownAddresses(local LocalAddresses, backends, targets []netip.Addr) KnownAddresses {
 	known := KnownAddresses{
-		single:   make(map[bpf.XfwdAddress]bpf.XfwdKnownAddress, len(local.Single)+len(targets)),
+		single:   make(map[bpf.XfwdAddress]bpf.XfwdKnownAddress, len(local.Single)+len(backends)),
 		prefixes: make(map[bpf.XfwdLocalPrefixKey]uint8, len(local.Prefixes)),
 	}
 	for a, l := range local.Single {
@@ -62,6 +65,9 @@ func NewKnownAddresses(local LocalAddresses, targets []netip.Addr) KnownAddresse
 	}
 	for _, a := range local.Broadcast {
 		known.addFlag(a, flagBroadcast)
+	}
+	for _, a := range backends {
+		known.addFlag(a, flagBackend)
 	}
 	for _, a := range targets {
 		known.addFlag(a, flagTarget)
@@ -97,7 +103,7 @@ func (s *Set) PutKnownAddresses(want, have KnownAddresses) error {
 // ChangeLocalAddresses makes the programs know the host's addresses as they are now, given
 // what they were. What is known of backends stays.
 func (s *Set) ChangeLocalAddresses(was, is LocalAddresses) error {
-	have, want := NewKnownAddresses(was, nil), NewKnownAddresses(is, nil)
+	have, want := NewKnownAddresses(was, nil, nil), NewKnownAddresses(is, nil, nil)
 	if err := replaceKnown(s.maps.LocalPrefixes, have.prefixes, want.prefixes); err != nil {
 		return err
 	}
@@ -108,7 +114,7 @@ func (s *Set) ChangeLocalAddresses(was, is LocalAddresses) error {
 		if err := ignoreMissing(s.maps.KnownAddresses.Lookup(key, &known)); err != nil {
 			return fmt.Errorf("read map %s: %w", s.maps.KnownAddresses, err)
 		}
-		if value.Flags |= known.Flags & flagTarget; value.Flags == 0 {
+		if value.Flags |= known.Flags & flagsOfBackends; value.Flags == 0 {
 			unused = append(unused, key)
 		} else {
 			keys, values = append(keys, key), append(values, value)
@@ -140,7 +146,7 @@ func (s *Set) ChangeLocalAddresses(was, is LocalAddresses) error {
 // HasLocalAddresses says whether the programs take these addresses for the host's own, and
 // no others.
 func (s *Set) HasLocalAddresses(local LocalAddresses) (bool, error) {
-	want := NewKnownAddresses(local, nil)
+	want := NewKnownAddresses(local, nil, nil)
 	prefixes, err := entries[bpf.XfwdLocalPrefixKey, uint8](s.maps.LocalPrefixes)
 	if err != nil || !gomaps.Equal(prefixes, want.prefixes) {
 		return false, err
@@ -150,7 +156,7 @@ func (s *Set) HasLocalAddresses(local LocalAddresses) (bool, error) {
 		return false, err
 	}
 	for key, known := range have {
-		if known.Flags &^= flagTarget; known.Flags == 0 {
+		if known.Flags &^= flagsOfBackends; known.Flags == 0 {
 			delete(have, key)
 		} else {
 			have[key] = known

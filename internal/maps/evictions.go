@@ -40,9 +40,14 @@ func (s *Set) changes() (inserted, deleted Entries, err error) {
 	return inserted, deleted, nil
 }
 
-// Inserted is how many entries the programs have made.
+// Inserted is how many entries the programs and commands have made.
 func (s *Set) Inserted() (Entries, error) {
 	inserted, _, err := s.changes()
+	for table := range inserted {
+		a, readErr := s.account(table)
+		inserted[table] += a.Inserted
+		err = errors.Join(err, readErr)
+	}
 	return inserted, err
 }
 

@@ -38,6 +38,16 @@ const (
 	BalanceSourceHash       = Balance(bpf.XfwdBalanceBALANCE_SOURCE_HASH)
 )
 
+// Own is which of this host's own connections a forward takes.
+type Own uint8
+
+// The choices of Own.
+const (
+	OwnAuto   = Own(bpf.XfwdOwnOWN_AUTO)
+	OwnAlways = Own(bpf.XfwdOwnOWN_ALWAYS)
+	OwnNever  = Own(bpf.XfwdOwnOWN_NEVER)
+)
+
 // Source is what the user of a forward asked for as the source address that its
 // backends see.
 type Source uint8
@@ -93,6 +103,7 @@ type Terms struct {
 	Check   Check
 	// MSS is the most that ends of TCP connections may announce to each other.
 	MSS uint16
+	Own Own
 }
 
 // Alive says whether the forward is there in an epoch, expired or not.

@@ -28,6 +28,8 @@ type Device struct {
 	// RoutesAll4 and RoutesAll6 say of packets that arrive by it that an address
 	// to which the routing table does not forward is the host's.
 	RoutesAll4, RoutesAll6 bool
+	// Stacked is set for a device that hands its packets as they are to one below.
+	Stacked bool
 }
 
 // PutDevices makes the programs know these devices, by ifindex, and no others.
@@ -94,6 +96,9 @@ func (d Device) flags() uint8 {
 	}
 	if d.RoutesAll6 {
 		flags |= bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL6
+	}
+	if d.Stacked {
+		flags |= bpf.XfwdDeviceFlagDEVICE_STACKED
 	}
 	return uint8(flags)
 }

@@ -15,6 +15,7 @@ func termsFromKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version int,
 		Expired: hasExpired(k, version, now),
 		Check:   checkFromKernel(&info.Check[version]),
 		MSS:     k.Mss[version],
+		Own:     Own(k.Own[version]),
 	}
 	if at := info.ExpiresAt[version]; at != 0 {
 		t.ExpiresAt = time.Unix(at, 0).UTC()
@@ -25,6 +26,7 @@ func termsFromKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version int,
 func (t Terms) toKernel(k *bpf.XfwdForward, info *bpf.XfwdForwardInfo, version int, ends ends) {
 	t.Pools.toKernel(k, version)
 	t.Check.toKernel(&info.Check[version])
+	k.Own[version] = uint8(t.Own)
 	k.Expires[version] = ends.of(t.ExpiresAt)
 	k.Mss[version] = t.MSS
 	if !t.ExpiresAt.IsZero() {

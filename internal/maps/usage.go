@@ -45,6 +45,7 @@ func (s *Set) Usage(yield func(Flow) bool) ([]Use, error) {
 		{"group_backends", s.maps.GroupBackends, count[bpf.XfwdGroupBackendKey, bpf.XfwdGroupBackend]},
 		{"known_addresses", s.maps.KnownAddresses, count[bpf.XfwdAddress, bpf.XfwdKnownAddress]},
 		{"local_prefixes", s.maps.LocalPrefixes, countPrefixes},
+		{"loopback_listeners", s.maps.LoopbackListeners, count[bpf.XfwdListener, uint8]},
 		{"setup_times", s.maps.SetupTimes, countKeys},
 		{"socket_peers", s.maps.SocketPeers, count[bpf.XfwdSocketPeerKey, bpf.XfwdSocketPeer]},
 		{"xdp_devices", s.maps.XdpDevices, countKeys},

@@ -16,6 +16,7 @@ type Forward struct {
 	Source          string     `json:"source"`
 	Balance         string     `json:"balance"`
 	AffinitySeconds int        `json:"affinitySeconds"`
+	Own             string     `json:"own"`
 	Check           *Check     `json:"check"`
 	Comment         string     `json:"comment"`
 	ExpiresAt       *time.Time `json:"expiresAt"`

@@ -9,6 +9,7 @@
 // maps. What the programs leave to chance, a source port or the backend of a new
 // flow, the model is told; it says whether that was one of those possible.
 //
-// Not modelled is what a full flow table forgets, what sockets there are on the
-// host, and the hooks of the host's own connections.
+// Of the host's sockets it knows those that are connected, and of netfilter nothing.
+// Not modelled is what a full flow table forgets, and the hooks of the host's own
+// connections.
 package model

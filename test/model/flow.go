@@ -27,6 +27,9 @@ type Flow struct {
 	FinForward, FinReverse, Reset bool
 	// Elsewhere: the target is not the host, so packets leave again.
 	Elsewhere bool
+	// Leaving: of a conversation of others, made by a packet that left. Packets of
+	// the client leave, and those of the target arrive.
+	Leaving bool
 	// NextSequence is what the target sends next, TCP.
 	NextSequence uint32
 	// LastSeen is when a packet came, to about Timeouts.Refresh.
@@ -36,6 +39,8 @@ type Flow struct {
 	generation int
 	// counted: the balance wants to know of it.
 	counted bool
+	// ownSource: the client is the host, so its port may not become any.
+	ownSource bool
 	// hops are the ways of both directions; opening are what they were when the
 	// flow was established, to which the other direction returns when it closes.
 	hops, opening [2]hop
@@ -60,6 +65,10 @@ func (s side) to() Tuple {
 	}
 	return s.Target
 }
+
+// leaves says whether packets of the direction meet the host's programs on their way
+// out.
+func (s side) leaves() bool { return (s.direction == forward) == s.Leaving }
 
 func (s side) hop() *hop { return &s.hops[s.direction] }
 
@@ -116,14 +125,17 @@ func (m *Model) delete(f *Flow) {
 func (m *Model) Flows() []*Flow { return m.order }
 
 // find returns the flow that a packet belongs to, if it still stands. Otherwise
-// reopened is the source port that it had, or 0.
-func (m *Model) find(p packet) (found *side, reopened uint16) {
+// reopened is the source port that it had, or 0. Packets that leave belong to flows
+// only that have not served them when they arrived, but for errors that the host
+// itself may send.
+func (m *Model) find(p packet, arriving bool) (found *side, reopened uint16) {
 	s, exists := m.flows[p.tuple]
-	if !exists {
+	if !exists || !arriving && p.kind == transport && (s.Elsewhere || !s.leaves()) {
 		return nil, 0
 	}
-	reopens := p.flags&(flagSYN|flagACK) == flagSYN && s.closed()
-	if !m.current(s.Flow) || reopens {
+	opens := p.flags&(flagSYN|flagACK) == flagSYN
+	endedUnseen := s.Established && s.Forward == nil && m.now-s.LastSeen > m.Timeouts.TCPTransitory && !m.Sockets[p.tuple]
+	if !m.current(s.Flow) || opens && (s.closed() || endedUnseen) {
 		m.delete(s.Flow)
 		return nil, s.to().Source.Port()
 	}
@@ -140,10 +152,11 @@ const confirmWindow = 1 << 20
 // track follows the state of the flow of a packet. It returns whether the flow
 // became established, or closed after it was.
 func (m *Model) track(s side, p packet) (moved bool) {
-	if m.now-s.LastSeen > m.Timeouts.Refresh {
+	isTCP := p.tuple.Protocol == protocolTCP
+	// UDP of others lives as long as the host's side speaks.
+	if m.now-s.LastSeen > m.Timeouts.Refresh && (isTCP || s.Forward != nil || s.leaves()) {
 		s.LastSeen = m.now
 	}
-	isTCP := p.tuple.Protocol == protocolTCP
 	wasClosed := s.closed()
 	if isTCP && p.flags&flagRST != 0 && !s.Reset {
 		s.Reset = true
@@ -221,14 +234,16 @@ func (m *Model) claim(f *Flow, reusing bool) bool {
 // create makes the flow of a packet, or returns the reason why it cannot. It keeps
 // the client's port if it can, then tries one that it had before, and then chance
 // chooses.
-func (m *Model) create(f *Flow, reopened uint16) (reason string) {
+func (m *Model) create(f *Flow, p packet, reopened uint16) (reason string) {
 	f.LastSeen = m.now
 	masqueraded := f.Target.Source.Addr() != f.Client.Source.Addr()
 	tried := func(port uint16) bool {
 		f.Target.Source = withPort(f.Target.Source, port)
 		return m.claim(f, true)
 	}
-	if own := f.Client.Source.Port(); (!masqueraded || m.mayKeep(own)) && tried(own) {
+	// A socket has the tuple from before there was the forward.
+	served := f.Forward != nil && !f.Elsewhere && p.flags&flagSYN != 0 && m.Sockets[f.Target]
+	if own := f.Client.Source.Port(); (!masqueraded || m.mayKeep(own)) && !served && tried(own) {
 		return ""
 	}
 	if reopened != 0 && tried(reopened) {
@@ -238,7 +253,7 @@ func (m *Model) create(f *Flow, reopened uint16) (reason string) {
 	switch {
 	case !found:
 		return "no-source-port"
-	case !has(m.sourcePorts(f.Client.Source.Port(), masqueraded), port):
+	case !has(m.sourcePorts(f.Client.Source.Port(), masqueraded || f.ownSource), port):
 		return fmt.Sprintf("source port %d is none to choose", port)
 	case !tried(port):
 		return fmt.Sprintf("source port %d is taken", port)

@@ -158,7 +158,19 @@ func (m *Model) use(protocol uint8, port uint16) portUse {
 }
 
 // isElsewhere says whether a backend with this address is not the host.
-func (m *Model) isElsewhere(a netip.Addr) bool { return a.IsValid() && !m.Host.owns(a) }
+func (m *Model) isElsewhere(a netip.Addr) bool { return a.IsValid() && !m.Host.Owns(a) }
+
+// isBackend says whether an address is that of a backend elsewhere.
+func (m *Model) isBackend(a netip.Addr) bool {
+	for _, f := range slices.Concat(m.Forwards, m.Deleted) {
+		for _, b := range slices.Concat(f.Backends, f.Gone) {
+			if b.Address == a && m.isElsewhere(a) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // seesClients says whether an address is that of a backend elsewhere to which
 // clients come with their own addresses.

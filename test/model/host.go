@@ -90,8 +90,8 @@ func (h *Host) primary(device string, like netip.Addr) netip.Addr {
 	return h.Primary[family(like)]
 }
 
-// owns says whether an address is the host's, as far as it is known.
-func (h *Host) owns(a netip.Addr) bool {
+// Owns says whether an address is the host's, as far as it is known.
+func (h *Host) Owns(a netip.Addr) bool {
 	_, known := h.Local[a]
 	return known || slices.ContainsFunc(h.LocalPrefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 }
@@ -105,15 +105,15 @@ func (h *Host) isDestination(t Tuple) bool {
 		return false
 	}
 	if !h.Router || isNeverRouted(t.Source.Addr()) || isNeverRouted(to) {
-		return h.owns(to)
+		return h.Owns(to)
 	}
-	return h.Route(to).Stays && (h.owns(to) || h.RoutesAll && h.Everywhere(to.Is6()))
+	return h.Route(to).Stays && (h.Owns(to) || h.RoutesAll && h.Everywhere(to.Is6()))
 }
 
 // destination is the address of the host that a packet with a tuple, whose ports are
 // translated, goes to where the target is the host and names none. Here: the tuple's own
-// is the host's.
-func (h *Host) destination(t Tuple, device string, here bool) netip.Addr {
+// is the host's. Connected: a socket has just this tuple.
+func (h *Host) destination(t Tuple, device string, here, connected bool) netip.Addr {
 	asked := t.Destination.Addr()
 	primary := h.primary(device, asked)
 	if !here {
@@ -124,7 +124,7 @@ func (h *Host) destination(t Tuple, device string, here bool) netip.Addr {
 	}
 	bound, wildcard := h.waiting(t)
 	switch {
-	case bound, wildcard && t.Protocol == protocolTCP:
+	case connected, bound, wildcard && t.Protocol == protocolTCP:
 		return asked
 	case wildcard:
 		return h.answering(t, primary)

@@ -22,6 +22,9 @@ type Model struct {
 	// RouteGeneration counts the changes of the routes, each of which ends all
 	// next hops.
 	RouteGeneration uint32
+	// Sockets are the connections that sockets of the host have, TCP established and
+	// UDP, as packets that they receive bear them.
+	Sockets map[Tuple]bool
 
 	now        time.Duration
 	chance     Chance
@@ -62,6 +65,7 @@ func New(host *Host, timeouts, command Timeouts, chance Chance) *Model {
 		flows:      make(map[Tuple]side),
 		fragments:  make(map[datagram]fragmentSeen),
 		affinities: make(map[affinityKey]affinity),
+		Sockets:    make(map[Tuple]bool),
 	}
 }
 
@@ -118,21 +122,22 @@ func (m *Model) decide(p packet, a arrival) decision {
 	}
 	from := m.use(p.tuple.Protocol, p.tuple.Source.Port())
 	to := m.use(p.tuple.Protocol, p.tuple.Destination.Port())
-	answers := from.elsewhere
+	fromOurs, toOurs := from.elsewhere, to.frontend || to.lingering || to.target()
 	if !a.arriving {
-		to = portUse{}
-		answers = from.here || p.kind == icmpError && from.target()
+		fromOurs, toOurs = from.here || from.frontend || p.kind == icmpError && from.elsewhere, to.elsewhere
 	}
-	if !answers && !to.frontend && !to.lingering && !to.target() {
+	if !fromOurs && !toOurs {
 		return decision{reason: "no-frontend"}
 	}
-	s, reopened := m.find(p)
+	s, reopened := m.find(p, a.arriving)
 	var d decision
 	switch {
 	case s != nil:
 		d = m.follow(*s, p, a)
 	case p.kind == icmpError:
 		return decision{reason: "icmp-unrelated"}
+	case !a.arriving:
+		d = m.decideLeaving(p, a, from, to, reopened)
 	case to.frontend:
 		d = m.decideNew(p, a, to, reopened)
 	case to.target():
@@ -219,6 +224,10 @@ func (m *Model) decideNew(p packet, a arrival, use portUse, reopened uint16) dec
 		return decision{reason: "loopback", forward: f}
 	case !f.Address.IsValid() && !m.Host.isDestination(p.tuple):
 		return decision{reason: "not-this-host", forward: f}
+	case !m.mayOpen(p):
+		return decision{reason: "no-flow"}
+	case !m.opens(p) && m.Sockets[p.tuple]:
+		return m.decideOther(p, a)
 	case !f.serves(family(to.Addr())):
 		return noFrontend()
 	}
@@ -244,7 +253,7 @@ func (m *Model) open(f *Forward, b *Backend, p packet, a arrival, reopened uint1
 	flow := new(Flow)
 	d := m.plan(flow, f, b, p, a)
 	if d.reason == "" {
-		d.reason = m.create(flow, reopened)
+		d.reason = m.create(flow, p, reopened)
 	}
 	if d.reason == "" {
 		d.opened, d.follows = true, &side{flow, forward}
@@ -259,7 +268,7 @@ func (m *Model) plan(flow *Flow, f *Forward, b *Backend, p packet, a arrival) de
 	if !address.IsValid() {
 		asked := client.Destination.Addr()
 		target.Destination = netip.AddrPortFrom(asked, port)
-		address = m.Host.destination(target, a.device, !f.Address.IsValid() || m.Host.owns(asked))
+		address = m.Host.destination(target, a.device, !f.Address.IsValid() || m.Host.Owns(asked), m.Sockets[target])
 	}
 	d := decision{forward: f}
 	if !address.IsValid() {
@@ -275,7 +284,7 @@ func (m *Model) plan(flow *Flow, f *Forward, b *Backend, p packet, a arrival) de
 		return d
 	}
 	from := client.Source.Addr()
-	if isLoopback(from) || isNobodys(from) || isLinkLocal(from) || m.Host.owns(from) {
+	if isLoopback(from) || isNobodys(from) || isLinkLocal(from) || m.Host.Owns(from) {
 		d.reason = "martian"
 		return d
 	}
@@ -303,11 +312,11 @@ func (m *Model) plan(flow *Flow, f *Forward, b *Backend, p packet, a arrival) de
 // translates nothing but, where the target knows the tuple already, the port.
 func (m *Model) decideDirect(p packet, use portUse, reopened uint16) decision {
 	to := p.tuple.Destination.Addr()
-	if !(m.Host.owns(to) && use.here) && !(m.seesClients(to) && use.elsewhere) {
+	if !(m.Host.Owns(to) && use.here) && !(m.seesClients(to) && use.elsewhere) {
 		return decision{reason: "direct"}
 	}
 	flow := &Flow{Client: p.tuple, Target: p.tuple}
-	if reason := m.create(flow, reopened); reason != "" {
+	if reason := m.create(flow, p, reopened); reason != "" {
 		return decision{reason: reason}
 	}
 	return decision{follows: &side{flow, forward}}

@@ -59,7 +59,7 @@ func run(ctx context.Context, only *regexp.Regexp) error {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 		begin := time.Now()
-		difference, err := contest(ctx, tests, object)
+		difference, err := contest(ctx, tests, m.test(), object)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
@@ -113,10 +113,18 @@ func (m mutant) compile(ctx context.Context, dir, object string) error {
 	return nil
 }
 
+// test is the one that compares with the model what the mutant's fault is about.
+func (m mutant) test() string {
+	if m.file == "connect.h" {
+		return "TestOwnModel"
+	}
+	return "TestModel"
+}
+
 // contest compares the programs of an object with the model, and returns the
 // difference that it has found, if any.
-func contest(ctx context.Context, tests, object string) (difference string, err error) {
-	command := exec.CommandContext(ctx, tests, "-test.run=^TestModel$",
+func contest(ctx context.Context, tests, test, object string) (difference string, err error) {
+	command := exec.CommandContext(ctx, tests, "-test.run=^"+test+"$",
 		"-model.object="+object, "-model.time="+patience.String(), "-model.seed=1")
 	command.Dir = "test/packet"
 	out, err := command.CombinedOutput()

@@ -52,6 +52,7 @@ var shared = map[string]reflect.Type{
 	"fragment":           reflect.TypeFor[bpf.XfwdFragment](),
 	"socket_peer_key":    reflect.TypeFor[bpf.XfwdSocketPeerKey](),
 	"socket_peer":        reflect.TypeFor[bpf.XfwdSocketPeer](),
+	"listener":           reflect.TypeFor[bpf.XfwdListener](),
 	"counters":           reflect.TypeFor[bpf.XfwdCounters](),
 	"forward_reason_key": reflect.TypeFor[bpf.XfwdForwardReasonKey](),
 	"check":              reflect.TypeFor[bpf.XfwdCheck](),

@@ -198,10 +198,12 @@ func (c *contest) follow(reset, refused bool) error {
 			c.model.Delete(f, reset)
 		}
 	}
+	var published []uint32
 	for id, k := range kernel {
 		i := slices.IndexFunc(c.model.Forwards, func(f *model.Forward) bool { return f.ID == id })
 		if i < 0 {
 			i = len(c.model.Forwards)
+			published = append(published, id)
 			c.model.Forwards = append(c.model.Forwards, &model.Forward{
 				ID: k.ID, Protocol: k.Protocol, Address: k.Address, Ports: xfwd.PortRange{First: k.PortFirst, Last: k.PortLast},
 				Devices: k.Devices, Balance: k.Balance, Affinity: k.Affinity, AffinityGroup: k.AffinityGroup,
@@ -216,8 +218,19 @@ func (c *contest) follow(reset, refused bool) error {
 		if j < 0 {
 			return fmt.Errorf("forward %d is not listed: %+v", id, k)
 		}
+		had := slices.Clone(f.Backends)
 		if err := c.followBackends(f, listed[j].Backends, slots, infos, reset); err != nil {
 			return err
+		}
+		for _, b := range f.Backends {
+			if !slices.Contains(had, b) {
+				c.model.PublishBackend(f.Protocol, b)
+			}
+		}
+	}
+	for _, f := range c.model.Forwards {
+		if slices.Contains(published, f.ID) {
+			c.model.Publish(f)
 		}
 	}
 	if len(listed) != len(kernel) {
@@ -226,7 +239,25 @@ func (c *contest) follow(reset, refused bool) error {
 	if !refused {
 		c.model.Changed()
 	}
+	if err := c.forgetOwnFlows(); err != nil {
+		return err
+	}
 	return c.forgetOwnConnections(kernel)
+}
+
+// forgetOwnFlows: the command's questions have left by the devices, where the programs
+// have noted them. Their ports are the kernel's choice, and of no frame of a contest.
+func (c *contest) forgetOwnFlows() error {
+	var own []xfwd.Flow
+	err := c.set.Flows(func(f xfwd.Flow) bool {
+		from := f.Client.Source
+		if f.Forward == 0 && c.model.Host.Owns(from.Addr()) && from.Port() >= c.model.Host.Ephemeral.First && from.Port() < 60000 &&
+			!slices.Contains(contestClientPorts, int(from.Port())) {
+			own = append(own, f)
+		}
+		return true
+	})
+	return errors.Join(err, c.set.DeleteFlows(own))
 }
 
 // forgetOwnConnections: the command has asked whether somebody answers at a new

@@ -84,6 +84,10 @@ func (c *contest) ofFlow(flow *model.Flow, s *sending) (packet, family) {
 	if reverse {
 		t = flow.Target.Reversed()
 		c.comesFrom(flow, s)
+	} else if (flow.Elsewhere || flow.Forward == nil) && c.dice.roll(8) == 0 {
+		// Somebody else's, from the same address and port to the same target, or what a
+		// direct client's has become.
+		t, s.hook = flow.Target, egress
 	}
 	p := between(endpointOf(t.Source), endpointOf(t.Destination), nil)
 	if t.Protocol == protocolUDP {

@@ -3,6 +3,7 @@
 package packet
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,13 +12,14 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/xfwd/xfwd/test/lab"
 	"github.com/xfwd/xfwd/test/model"
 )
 
-// contestSockets wait on the host of a contest: of the targets there, one port has a
+// contestListeners wait on the host of a contest: of the targets there, one port has a
 // socket without an address, one has sockets with the second address, and others have
 // none.
-var contestSockets = []model.Socket{
+var contestListeners = []model.Socket{
 	{Protocol: unix.IPPROTO_UDP, Local: netip.AddrPortFrom(netip.IPv6Unspecified(), 30080)},
 	{Protocol: unix.IPPROTO_UDP, Local: netip.AddrPortFrom(second.V4, 30081)},
 	{Protocol: unix.IPPROTO_UDP, Local: netip.AddrPortFrom(second.V6, 30081)},
@@ -29,8 +31,8 @@ var contestSockets = []model.Socket{
 // furnish gives the host of a contest what others have not: sockets, addresses of
 // services, and a network that is its own by a route.
 func (w *world) furnish() {
-	for _, s := range contestSockets {
-		w.host.Echo(map[uint8]string{unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp"}[s.Protocol], s.Local.String())
+	for _, s := range contestListeners {
+		w.waits(&everyTest, s)
 	}
 	w.host.Run("ip", "link", "add", "kube-ipvs0", "type", "bridge")
 	w.host.Run("ip", "link", "set", "kube-ipvs0", "up")
@@ -41,6 +43,33 @@ func (w *world) furnish() {
 	w.host.Run("ip", "route", "add", "local", netip.PrefixFrom(anycast.V6, 64).Masked().String(), "dev", "lo")
 }
 
+// waits opens a socket that waits for somebody. Connected ones may have its port, too.
+func (w *world) waits(t lab.TB, s model.Socket) {
+	t.Helper()
+	family, address := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Addr: s.Local.Addr().As16(), Port: int(s.Local.Port())})
+	if s.Local.Addr().Is4() {
+		family, address = unix.AF_INET, &unix.SockaddrInet4{Addr: s.Local.Addr().As4(), Port: int(s.Local.Port())}
+	}
+	kind := unix.SOCK_STREAM
+	if s.Protocol == unix.IPPROTO_UDP {
+		kind = unix.SOCK_DGRAM
+	}
+	w.host.Do(func() {
+		fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.Bind(fd, address))
+		if err == nil && kind == unix.SOCK_STREAM {
+			err = unix.Listen(fd, 1)
+		}
+		if err != nil {
+			t.Fatalf("wait at %v: %v", s.Local, err)
+		}
+	})
+}
+
 // host is what the model must know of the world: how newWorld made it.
 func (c *contest) host() (*model.Host, error) {
 	h := &model.Host{
@@ -48,7 +77,7 @@ func (c *contest) host() (*model.Host, error) {
 		Services:   map[netip.Addr]bool{service.V4: true, service.V6: true},
 		Broadcasts: make(map[netip.Addr]bool),
 		Devices:    make(map[string]model.Device),
-		Sockets:    contestSockets,
+		Sockets:    contestListeners,
 		Router:     true,
 		RoutesAll:  c.certain,
 	}

@@ -5,6 +5,7 @@ package packet
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/xfwd/xfwd/bpf"
 	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/test/lab"
 	"github.com/xfwd/xfwd/test/model"
 )
 
@@ -91,7 +93,33 @@ func newContestWorld(t testing.TB, object string) *world {
 		}
 	}
 	w.usePrograms(&everyTest, spec)
+	for _, s := range contestSockets() {
+		kind := unix.SOCK_STREAM
+		if s.Protocol == unix.IPPROTO_UDP {
+			kind = unix.SOCK_DGRAM
+		}
+		lab.Eventually(&everyTest, lab.Patience, func() error { return w.isLocal(s.Destination.Addr()) })
+		w.connected(&everyTest, kind, s.Destination, s.Source)
+	}
 	return w
+}
+
+// contestSockets are the connections that sockets of the host have in a contest, as
+// packets that they receive bear them.
+func contestSockets() []model.Tuple {
+	var all []model.Tuple
+	for _, f := range bothFamilies {
+		for _, s := range [][2]endpoint{{client.at(40001), host.at(80)}, {client.at(31000), second.at(30080)}, {remote.at(8080), second.at(12000)}} {
+			for _, protocol := range []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+				all = append(all, model.Tuple{
+					Source:      netip.AddrPortFrom(s[0].address(f), uint16(s[0].port)),
+					Destination: netip.AddrPortFrom(s[1].address(f), uint16(s[1].port)),
+					Protocol:    protocol,
+				})
+			}
+		}
+	}
+	return all
 }
 
 // newContest begins one without forwards and flows.
@@ -112,6 +140,9 @@ func newContest(t testing.TB, w *world, d dice) (*contest, error) {
 		return nil, err
 	}
 	c.model = model.New(host, contestTimeouts, commandTimeouts, c)
+	for _, s := range contestSockets() {
+		c.model.Sockets[s] = true
+	}
 	c.synced = monotonic()
 	return c, c.look()
 }

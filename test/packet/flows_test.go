@@ -91,7 +91,7 @@ func (w *world) accountFor(evicted xfwd.Entries) error {
 		if err := errors.Join(w.maps.TableChanges.Lookup(uint32(table), &perCPU), w.maps.TableAccounts.Lookup(uint32(table), &account)); err != nil {
 			return err
 		}
-		var inserted, deleted uint64
+		inserted, deleted := account.Inserted, uint64(0)
 		for _, c := range perCPU {
 			inserted, deleted = inserted+c.Inserted, deleted+c.Deleted
 		}

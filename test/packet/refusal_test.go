@@ -27,7 +27,7 @@ func TestNoBackend(t *testing.T) {
 			web.isRefused(data(1001, 5001, long)),
 			web.isRefused(fin(1001, 5001)),
 		),
-		none("a reset is not answered", ask(rst(1001)).isDropped("no-backend")),
+		none("a reset is not answered", ask(rst(1001)).stays("no-flow")),
 		none("UDP",
 			web.isRefused(udp("")),
 			web.isRefused(udp("of odd length")),

@@ -140,7 +140,7 @@ func TestTCP(t *testing.T) {
 				arrives(between(client.at(40000), host.at(81), syn(1))).stays("no-frontend"),
 				arrives(between(client.at(80), host.at(40000), syn(1))).stays("no-frontend"),
 				arrives(between(client.at(40000), host.at(80), udp("?"))).stays("no-frontend"),
-				leaves(between(host.at(80), client.at(40000), synAck(1, 1))).stays("no-frontend"),
+				leaves(between(host.at(81), client.at(40000), synAck(1, 1))).stays("no-frontend"),
 				leaves(between(host.at(30080), client.at(40000), synAck(1, 1))).stays("no-flow"),
 				leaves(between(host.at(40000), client.at(80), syn(1))).stays("no-frontend"),
 				leaves(between(host.at(30080), client.at(40000), udp("!"))).stays("no-frontend"),
