@@ -21,6 +21,7 @@
 #define MAX_LOOPBACK_LISTENERS 1024
 #define MAX_MARKS 256
 #define PATH_SIZE 128
+#define MAX_LOCAL_PREFIXES 4096
 
 /* An IPv6 address, or an IPv4 address mapped into IPv6 (::ffff:a.b.c.d, RFC 4291 2.5.5.2), in
  * network order. All zero where "none" or "any" is meant.
@@ -324,16 +325,41 @@ enum device_flag {
 	DEVICE_XDP = 4, /* has our XDP program in its driver */
 	DEVICE_STACKED =
 		8, /* hands packets as they are to the device below it, and so to our program there */
+	/* Packets of a family that arrive by it have a route whatever their destination, and no device holds addresses
+	 * of services. So an address that the routing table does not forward to is this host's.
+	 */
+	DEVICE_ROUTES_ALL4 = 16,
+	DEVICE_ROUTES_ALL6 = 32,
 };
 
-/* What an address is to us; the value of known_addresses. */
+/* What an address is to us. */
 enum address_flag {
 	ADDRESS_LOCAL = 1, /* this host's, when the control plane last looked */
 	ADDRESS_TARGET =
 		2, /* that of a backend which is not this host and sees its clients' addresses */
 	ADDRESS_BACKEND = 4, /* that of a backend which is not this host */
-	ADDRESS_ON_LOOPBACK =
-		8, /* this host's, on the device lo, and no loopback address: a VIP, mostly */
+	/* Beside ADDRESS_LOCAL: it is on a device that holds addresses of services, such as that of IPVS. Only a
+	 * frontend that names it means it.
+	 */
+	ADDRESS_SERVICE = 8,
+	ADDRESS_BROADCAST = 16, /* the broadcast address of a network of this host */
+};
+
+/* The value of known_addresses. */
+struct known_address {
+	/* Of ADDRESS_LOCAL: the address from which the kernel answers clients in its network, which has a prefix of so
+	 * many bits, if a program leaves the choice to it.
+	 */
+	struct address answers;
+	__u8 network_bits;
+	__u8 flags; /* ADDRESS_* */
+	__u8 pad[2];
+};
+
+/* A prefix whose addresses are all this host's, by a route of type local. */
+struct local_prefix_key {
+	__u32 prefix_length; /* bits */
+	struct address address;
 };
 
 /* What the control plane may change at run time. */

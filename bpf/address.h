@@ -60,6 +60,21 @@ static __always_inline bool address_is_multicast(const struct address *a)
 	return bpf_ntohl(a->word[0]) >> 24 == 0xff;
 }
 
+/* Whether the first `bits` bits of two addresses are the same. */
+static __always_inline bool address_shares_prefix(const struct address *a, const struct address *b,
+						  __u32 bits)
+{
+	__u32 differ = 0;
+
+	for (__u32 i = 0; i < 4; i++) {
+		__u32 kept = bits > 32 * i ? bits - 32 * i : 0;
+		__u32 mask = kept >= 32 ? 0xffffffff : ~(0xffffffff >> kept);
+
+		differ |= (a->word[i] ^ b->word[i]) & bpf_htonl(mask);
+	}
+	return !differ;
+}
+
 /* 0.0.0.0 and ::, which a program that connects to them means as loopback. */
 static __always_inline bool address_is_unspecified(const struct address *a)
 {

@@ -132,8 +132,8 @@ static __always_inline struct address own_address(const struct address *like)
 /*
  * Where a connection to `to` goes instead; it is changed to that, and `target` says whose it is. False: nowhere.
  *
- * A process may answer on loopback, and at an address of the device lo, but a translator such as a NodePort does not:
- * it serves the host's other addresses. So the host's own address is used where no process listens.
+ * A process may answer on loopback, and at any address of this host, but a translator such as a NodePort may not: it
+ * serves the host's own address. So that is used where no process listens.
  */
 static __always_inline bool redirect_remote(struct bpf_sock_addr *ctx, struct remote *to,
 					    struct target *target)
@@ -143,7 +143,7 @@ static __always_inline bool redirect_remote(struct bpf_sock_addr *ctx, struct re
 	struct address own;
 	bool with_address = false;
 	__u8 protocol, flags;
-	bool only_sockets;
+	bool loopback;
 	__u32 forward;
 	__u8 known;
 
@@ -161,9 +161,8 @@ static __always_inline bool redirect_remote(struct bpf_sock_addr *ctx, struct re
 	if (!forward)
 		return false;
 	known = address_flags(&to->address);
-	only_sockets = address_is_loopback(&to->address) || address_is_unspecified(&to->address) ||
-		       (known & ADDRESS_ON_LOOPBACK);
-	if (!with_address && !only_sockets && !(known & ADDRESS_LOCAL))
+	loopback = address_is_loopback(&to->address) || address_is_unspecified(&to->address);
+	if (!with_address && !loopback && !address_flags_are_public(known))
 		return false;
 	if (!takes_own(ctx, to, protocol, forward, with_address))
 		return false;
@@ -181,8 +180,8 @@ static __always_inline bool redirect_remote(struct bpf_sock_addr *ctx, struct re
 		to->address = target->address;
 	else if (address_is_zero(&own))
 		return true;
-	else if (only_sockets ? listening_at(ctx, to, protocol) == NOT_LISTENING :
-				!(known & ADDRESS_LOCAL))
+	else if ((!loopback && !(known & ADDRESS_LOCAL)) ||
+		 listening_at(ctx, to, protocol) == NOT_LISTENING)
 		to->address = own;
 	return true;
 }

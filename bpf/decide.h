@@ -11,6 +11,7 @@
 
 #include "flow.h"
 #include "fragment.h"
+#include "here.h"
 #include "local.h"
 #include "masquerade.h"
 #include "others.h"
@@ -200,10 +201,11 @@ __noinline int plan_flow(struct __sk_buff *skb, __u32 ifindex, __u32 flags)
 	flow->to.destination_port = target.port;
 	if (!address_is_zero(&target.address))
 		flow->to.destination = target.address;
-	else if (with_address && !address_is_known_local(&t->destination))
-		flow->to.destination = primary_address(ifindex, &t->destination);
-	if (address_is_zero(&flow->to.destination))
-		return REASON_NO_LOCAL_ADDRESS;
+	else
+		reason = plan_here(skb, ifindex,
+				   !with_address || address_is_known_local(&t->destination));
+	if (reason != REASON_NONE)
+		return reason;
 	if (!address_is_zero(&target.address) && !address_is_known_local(&target.address))
 		return plan_elsewhere(skb, s, &target, ifindex);
 	return REASON_NONE;

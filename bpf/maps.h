@@ -144,14 +144,23 @@ struct {
 	__type(value, struct mark);
 } marks SEC(".maps");
 
-/* Addresses that mean something to us, as far as the control plane has seen; ADDRESS_* flags. */
+/* Addresses that mean something to us, as far as the control plane has seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_BACKENDS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct address);
-	__type(value, __u8);
+	__type(value, struct known_address);
 } known_addresses SEC(".maps");
+
+/* Prefixes of addresses of this host that no device has; ADDRESS_* flags. Mostly empty. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, MAX_LOCAL_PREFIXES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct local_prefix_key);
+	__type(value, __u8);
+} local_prefixes SEC(".maps");
 
 /* Devices that have our XDP program in their driver, which some need to send what XDP redirects to them. Keyed and
  * valued by ifindex.

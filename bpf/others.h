@@ -67,8 +67,10 @@ static __noinline bool udp_socket_is_connected(struct __sk_buff *skb, const stru
 	sock = bpf_sk_lookup_udp(skb, &lookup, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sock)
 		return false;
-	/* Until Linux 5.17 the field had 32 bits, of which the first 16 are the port. */
-	connected = *(volatile __be16 *)&sock->dst_port == t->source_port;
+	/* Until Linux 5.17 the field had 32 bits, of which the first 16 are the port. A socket without a peer has 0, as
+	 * senders may that want no answer.
+	 */
+	connected = t->source_port && *(volatile __be16 *)&sock->dst_port == t->source_port;
 	bpf_sk_release(sock);
 	return connected;
 }
@@ -180,7 +182,7 @@ static __noinline bool answers_meet_frontend(struct __sk_buff *skb, __u32 ifinde
 	source.protocol = answer.protocol;
 	if (!forward_find(&source, flags, &with_address))
 		return false;
-	return with_address || address_is_known_local(&answer.destination) ||
+	return with_address || address_flags_are_public(address_flags(&answer.destination)) ||
 	       destination_is_here(skb, &answer, ifindex);
 }
 

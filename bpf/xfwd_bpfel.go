@@ -21,10 +21,11 @@ type XfwdAddress struct {
 type XfwdAddressFlag uint32
 
 const (
-	XfwdAddressFlagADDRESS_LOCAL       XfwdAddressFlag = 1
-	XfwdAddressFlagADDRESS_TARGET      XfwdAddressFlag = 2
-	XfwdAddressFlagADDRESS_BACKEND     XfwdAddressFlag = 4
-	XfwdAddressFlagADDRESS_ON_LOOPBACK XfwdAddressFlag = 8
+	XfwdAddressFlagADDRESS_LOCAL     XfwdAddressFlag = 1
+	XfwdAddressFlagADDRESS_TARGET    XfwdAddressFlag = 2
+	XfwdAddressFlagADDRESS_BACKEND   XfwdAddressFlag = 4
+	XfwdAddressFlagADDRESS_SERVICE   XfwdAddressFlag = 8
+	XfwdAddressFlagADDRESS_BROADCAST XfwdAddressFlag = 16
 )
 
 type XfwdAffinity struct {
@@ -137,10 +138,12 @@ type XfwdDevice struct {
 type XfwdDeviceFlag uint32
 
 const (
-	XfwdDeviceFlagDEVICE_ETHERNET XfwdDeviceFlag = 1
-	XfwdDeviceFlagDEVICE_PEER     XfwdDeviceFlag = 2
-	XfwdDeviceFlagDEVICE_XDP      XfwdDeviceFlag = 4
-	XfwdDeviceFlagDEVICE_STACKED  XfwdDeviceFlag = 8
+	XfwdDeviceFlagDEVICE_ETHERNET    XfwdDeviceFlag = 1
+	XfwdDeviceFlagDEVICE_PEER        XfwdDeviceFlag = 2
+	XfwdDeviceFlagDEVICE_XDP         XfwdDeviceFlag = 4
+	XfwdDeviceFlagDEVICE_STACKED     XfwdDeviceFlag = 8
+	XfwdDeviceFlagDEVICE_ROUTES_ALL4 XfwdDeviceFlag = 16
+	XfwdDeviceFlagDEVICE_ROUTES_ALL6 XfwdDeviceFlag = 32
 )
 
 type XfwdFlow struct {
@@ -297,12 +300,26 @@ const (
 	XfwdHealthHEALTH_DOWN    XfwdHealth = 2
 )
 
+type XfwdKnownAddress struct {
+	_           structs.HostLayout
+	Answers     XfwdAddress
+	NetworkBits uint8
+	Flags       uint8
+	Pad         [2]uint8
+}
+
 type XfwdListener struct {
 	_        structs.HostLayout
 	Address  XfwdAddress
 	Port     uint16
 	Protocol uint8
 	Pad      uint8
+}
+
+type XfwdLocalPrefixKey struct {
+	_            structs.HostLayout
+	PrefixLength uint32
+	Address      XfwdAddress
 }
 
 type XfwdMark struct {
@@ -542,6 +559,7 @@ const (
 	XfwdMapFrontends             = "frontends"
 	XfwdMapGroupBackends         = "group_backends"
 	XfwdMapKnownAddresses        = "known_addresses"
+	XfwdMapLocalPrefixes         = "local_prefixes"
 	XfwdMapLoopbackListeners     = "loopback_listeners"
 	XfwdMapMarks                 = "marks"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
@@ -671,6 +689,7 @@ type XfwdMapSpecs struct {
 	Frontends           *ebpf.MapSpec `ebpf:"frontends"`
 	GroupBackends       *ebpf.MapSpec `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
+	LocalPrefixes       *ebpf.MapSpec `ebpf:"local_prefixes"`
 	LoopbackListeners   *ebpf.MapSpec `ebpf:"loopback_listeners"`
 	Marks               *ebpf.MapSpec `ebpf:"marks"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
@@ -744,6 +763,7 @@ type XfwdMaps struct {
 	Frontends           *ebpf.Map `ebpf:"frontends"`
 	GroupBackends       *ebpf.Map `ebpf:"group_backends"`
 	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
+	LocalPrefixes       *ebpf.Map `ebpf:"local_prefixes"`
 	LoopbackListeners   *ebpf.Map `ebpf:"loopback_listeners"`
 	Marks               *ebpf.Map `ebpf:"marks"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
@@ -780,6 +800,7 @@ func (m *XfwdMaps) Close() error {
 		m.Frontends,
 		m.GroupBackends,
 		m.KnownAddresses,
+		m.LocalPrefixes,
 		m.LoopbackListeners,
 		m.Marks,
 		m.MoreBackendCounters,

@@ -122,7 +122,7 @@ func (t *transaction) publish(states ...*state) error {
 		return err
 	}
 	backends, targets := t.backends(states)
-	known := maps.NewKnownAddresses(t.host.Addresses(), t.host.LoopbackAddresses(), backends, targets)
+	known := maps.NewKnownAddresses(t.host.LocalAddresses(), backends, targets)
 	if err := t.d.Maps.PutKnownAddresses(known, t.knownPut); err != nil {
 		return err
 	}

@@ -33,8 +33,9 @@ func (t *transaction) keepConversations() error {
 
 // newcomers are the frontends and the backends elsewhere that a change brings.
 type newcomers struct {
-	// local are the host's addresses.
-	local map[netip.Addr]bool
+	// isLocal says whether an address is the host's, and others can have conversations
+	// with it.
+	isLocal func(netip.Addr) bool
 	// ephemeral and masquerade are the ports of the host's sockets and those of
 	// masqueraded flows.
 	ephemeral, masquerade maps.PortRange
@@ -51,12 +52,9 @@ type newBackend struct {
 
 func (t *transaction) newcomers() *newcomers {
 	w := &newcomers{
-		local:     make(map[netip.Addr]bool),
+		isLocal:   func(a netip.Addr) bool { return t.host.HasAddress(a) && !a.IsLoopback() },
 		ephemeral: t.d.Settings.Ephemeral, masquerade: t.d.Settings.Masquerade,
 		ports: make(map[uint8]*[1 << 16]bool), backendPorts: make(map[uint8]*[1 << 16]bool),
-	}
-	for _, a := range t.host.Addresses() {
-		w.local[a] = !a.IsLoopback()
 	}
 	for id, f := range t.after.all {
 		if _, old := t.before.all[id]; !old && f.Alive(t.after.epoch) {
@@ -98,7 +96,7 @@ func (w *newcomers) meet(t maps.Tuple) bool {
 	if ports := w.ports[t.Protocol]; ports != nil && ports[t.Destination.Port()] && slices.ContainsFunc(w.frontends, func(f maps.Forward) bool {
 		to := t.Destination
 		return f.Protocol == t.Protocol && f.PortFirst <= to.Port() && to.Port() <= f.PortLast &&
-			(f.Address == to.Addr() || !f.Address.IsValid() && w.local[to.Addr()])
+			(f.Address == to.Addr() || !f.Address.IsValid() && w.isLocal(to.Addr()))
 	}) {
 		return true
 	}
@@ -113,7 +111,7 @@ func (w *newcomers) meet(t maps.Tuple) bool {
 // masqueraded says whether the client of a backend elsewhere could be one of ours, as
 // the backend sees it.
 func (w *newcomers) masqueraded(b newBackend, client netip.AddrPort) bool {
-	if !w.local[client.Addr()] {
+	if !w.isLocal(client.Addr()) {
 		return b.Source != maps.BackendMasquerades
 	}
 	within := func(r maps.PortRange) bool { return r.First <= client.Port() && client.Port() <= r.Last }

@@ -114,7 +114,7 @@ func (r *fileReader) readXDP(top ast.Node, values map[string]ast.Node) error {
 	return nil
 }
 
-// entry reads one forward, two for tcp+udp.
+// entry reads one forward, two for tcp+udp, and so for each address.
 func (r *fileReader) entry(n ast.Node) error {
 	values, err := r.mapping(n, entryKeys)
 	if err != nil {
@@ -128,6 +128,9 @@ func (r *fileReader) entry(n ast.Node) error {
 		if _, found := values[key]; !found {
 			return r.errorf(line(n), "the forward has no %s; add one", key)
 		}
+	}
+	if n, found := values[keyAddresses]; found && len(spec.Addresses) == 0 {
+		return r.errorf(line(n), "%s is empty; give at least one, or remove the key for every address of this host", keyAddresses)
 	}
 	forwards, err := spec.Forwards(r.now)
 	if err != nil {
@@ -184,7 +187,7 @@ func (r *fileReader) lineOf(err error, entry ast.Node, values map[string]ast.Nod
 
 // entryKeys are the keys of a forward, in the order in which they are written.
 var entryKeys = []string{
-	keyName, keyFrontend, keyDevices, keyBackends, keySource, keyBalance, keyAffinity, keyGroup, keyOwn, keyCheck, keyMSS,
+	keyName, keyFrontend, keyAddresses, keyDevices, keyBackends, keySource, keyBalance, keyAffinity, keyGroup, keyOwn, keyCheck, keyMSS,
 	keyAllow, keyDeny, keyComment, keyExpiresAt,
 }
 
@@ -196,7 +199,7 @@ func (r *fileReader) spec(values map[string]ast.Node) (Spec, error) {
 		keyAffinity: &s.Affinity, keyGroup: &s.AffinityGroup, keyOwn: &s.Own, keyCheck: &s.Check, keyMSS: &s.MSS, keyComment: &s.Comment, keyExpiresAt: &s.ExpiresAt,
 	}
 	lists := map[string]*[]string{
-		keyDevices: &s.Devices, keyBackends: &s.Backends, keyAllow: &s.Allow, keyDeny: &s.Deny,
+		keyAddresses: &s.Addresses, keyDevices: &s.Devices, keyBackends: &s.Backends, keyAllow: &s.Allow, keyDeny: &s.Deny,
 	}
 	for _, key := range entryKeys {
 		n, found := values[key]

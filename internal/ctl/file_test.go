@@ -62,10 +62,10 @@ func TestParseFileRefuses(t *testing.T) {
 		{"forwards no list", "apiVersion: xfwd/v1\nforwards: 80\n", "2: forwards is a list; write [a] or lines that begin with a dash"},
 		{"second document", "apiVersion: xfwd/v1\nforwards: []\n---\napiVersion: xfwd/v1\n", "4: a second document begins; put everything into the first"},
 		{"unknown key on top", "apiVersion: xfwd/v1\nkind: x\n", `2: key "kind" is unknown; here can be apiVersion, xdp or forwards`},
-		{"unknown key", head + "  - frontend: 80\n    backend: 30080\n", `4: key "backend" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
-		{"key no word", head + "  - 80: 30080\n", `3: key "80" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
+		{"unknown key", head + "  - frontend: 80\n    backend: 30080\n", `4: key "backend" is unknown; here can be name, frontend, addresses, devices, backends, source, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
+		{"key no word", head + "  - 80: 30080\n", `3: key "80" is unknown; here can be name, frontend, addresses, devices, backends, source, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
 		{"duplicate key", head + aForward + "    frontend: 81\n", "5: frontend is given twice; remove one"},
-		{"merge key", head + "  - <<: {frontend: 80}\n    backends: [1]\n", `3: key "<<" is unknown; here can be name, frontend, devices, backends, source, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
+		{"merge key", head + "  - <<: {frontend: 80}\n    backends: [1]\n", `3: key "<<" is unknown; here can be name, frontend, addresses, devices, backends, source, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
 		{"forward no mapping", head + "  - 80\n", "3: a forward is written in keys; begin it with frontend: 80"},
 		{"null forward", head + "  -\n", "3: a forward is written in keys; begin it with frontend: 80"},
 		{"no frontend", head + "  - backends: [30080]\n", "3: the forward has no frontend; add one"},
@@ -97,6 +97,11 @@ func TestParseFileRefuses(t *testing.T) {
 		{"a mode of XDP that is none", "apiVersion: xfwd/v1\nxdp:\n  - native\n  - eth0=fast\nforwards: []\n", `4: XDP mode "fast" is unknown; choose auto, native, generic or off`},
 		{"modes of XDP as keys", "apiVersion: xfwd/v1\nxdp: {eth0: native}\nforwards: []\n", "2: xdp is a list; write [a] or lines that begin with a dash"},
 		{"prefixes", head + aForward + "    allow: [10.0.0.0/8]\n", "5: allow is not in this version of xfwd; leave it out and filter with nftables at the backend's port"},
+		{"no addresses", head + aForward + "    addresses: []\n", "5: addresses is empty; give at least one, or remove the key for every address of this host"},
+		{"an address twice", head + aForward + "    addresses:\n      - 192.0.2.1\n      - 192.0.2.1\n", "7: address 192.0.2.1 is given twice; give it once"},
+		{"addresses beside another", head + "  - frontend: 192.0.2.1:80\n    backends: [1]\n    addresses: [192.0.2.2]\n", `5: frontend "192.0.2.1:80" has an address already; give all of them in addresses`},
+		{"an address that is none", head + aForward + "    addresses: [192.0.2.0/24]\n", `5: "192.0.2.0/24" is not an IP address; write one like 192.0.2.7 or [2001:db8::7]`},
+		{"a name at an address and at all", head + "  - {name: web, frontend: 80, backends: [1]}\n  - {name: web, frontend: 80, addresses: [192.0.2.1], backends: [1]}\n", `4: name "web" is given twice, first to the forward in line 3; choose another`},
 		{"an expiry that is no moment", head + aForward + "    expiresAt: tomorrow\n", `5: expiresAt "tomorrow" is not a moment; write one like 2030-12-31T23:59:00Z`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -179,6 +184,53 @@ forwards:
 	checkRoundTrip(t, File{Forwards: all})
 	if got, want := string(File{}.Format()), "apiVersion: xfwd/v1\nforwards: []\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// One entry may have several addresses, whose forwards share a name, and is written as
+// one again.
+func TestFileOfAddresses(t *testing.T) {
+	const file = `apiVersion: xfwd/v1
+forwards:
+  - name: web
+    frontend: "80/tcp+udp"
+    addresses: ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
+    backends: [30080]
+  - name: web
+    frontend: "192.0.2.3:80"
+    backends: [30081]
+`
+	got, err := ParseFile("f.yaml", []byte(file), time.Unix(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `192.0.2.1:80/tcp -> this host:30080 web
+192.0.2.1:80/udp -> this host:30080 web
+192.0.2.2:80/tcp -> this host:30080 web
+192.0.2.2:80/udp -> this host:30080 web
+[2001:db8::1]:80/tcp -> this host:30080 web
+[2001:db8::1]:80/udp -> this host:30080 web
+192.0.2.3:80/tcp -> this host:30081 web
+`
+	if lines(got.Forwards) != want {
+		t.Errorf("got\n%swant\n%s", lines(got.Forwards), want)
+	}
+	if again := string(got.Format()); again != file {
+		t.Errorf("got\n%swant\n%s", again, file)
+	}
+	checkRoundTrip(t, got)
+	// Without a name there is nothing that says that they belong together.
+	one := File{Forwards: forwards(t, "192.0.2.1:80 1", "192.0.2.2:80 1")}
+	if text := string(one.Format()); strings.Contains(text, "addresses") {
+		t.Errorf("got\n%s", text)
+	}
+	// All is deleted by the name, and added again.
+	left, err := Delete([]string{"web"}, false)(got.Forwards)
+	if err != nil || len(left) != 0 {
+		t.Errorf("deleting web leaves %v (%v)", left, err)
+	}
+	if _, err := Add(got.Forwards, false)(got.Forwards); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -5,6 +5,7 @@ package ctl
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +13,8 @@ import (
 )
 
 // Format returns a file of which ParseFile makes the same. Two forwards that
-// differ in nothing but the protocol become one entry.
+// differ in nothing but the protocol become one entry, and so do those of one name
+// that differ in nothing but the address.
 func (file File) Format() []byte {
 	sorted := make([]Forward, len(file.Forwards))
 	twins := map[frontendKey]Forward{}
@@ -31,17 +33,49 @@ func (file File) Format() []byte {
 		return b.Bytes()
 	}
 	fmt.Fprintf(&b, "%s:\n", keyForwards)
+	var entries []fileEntry
+	named := map[string][]int{}
 	for _, f := range sorted {
 		tcp, udp := f.as(TCP), f.as(UDP)
 		both := tcp.Equal(twins[tcp.Frontend.key()]) && udp.Equal(twins[udp.Frontend.key()])
 		switch {
 		case !both:
-			writeEntry(&b, f, protocolSuffix(f.Frontend.Protocol))
+			addEntry(&entries, named, f, protocolSuffix(f.Frontend.Protocol))
 		case f.Frontend.Protocol == TCP:
-			writeEntry(&b, f, "/tcp+udp")
+			addEntry(&entries, named, f, "/tcp+udp")
 		}
 	}
+	for _, e := range entries {
+		e.write(&b)
+	}
 	return b.Bytes()
+}
+
+// fileEntry is a canonical forward with the suffix that its frontend has for the
+// protocol, and the other addresses that the same holds for.
+type fileEntry struct {
+	forward Forward
+	suffix  string
+	others  []netip.Addr
+}
+
+// addEntry adds a forward to the entries, to the one that has its name if it differs in
+// the address alone. Named are the positions of those with a name.
+func addEntry(entries *[]fileEntry, named map[string][]int, f Forward, suffix string) {
+	address := f.Frontend.Address
+	if f.Name != "" && address.IsValid() {
+		for _, i := range named[f.Name] {
+			e := &(*entries)[i]
+			g := f
+			g.Frontend.Address = e.forward.Frontend.Address
+			if e.suffix == suffix && g.Equal(e.forward) {
+				e.others = append(e.others, address)
+				return
+			}
+		}
+		named[f.Name] = append(named[f.Name], len(*entries))
+	}
+	*entries = append(*entries, fileEntry{forward: f, suffix: suffix})
 }
 
 // as returns the forward with another protocol.
@@ -61,8 +95,9 @@ func protocolSuffix(p Protocol) string {
 // listWidth is how long a list in one line may be, for the line to fit a terminal.
 const listWidth = 64
 
-// writeEntry writes a canonical forward, without what has its default.
-func writeEntry(b *bytes.Buffer, f Forward, suffix string) {
+// write writes an entry, without what has its default.
+func (e fileEntry) write(b *bytes.Buffer) {
+	f := e.forward
 	bullet := "-"
 	key := func(key, value string) {
 		fmt.Fprintf(b, "  %s %s: %s\n", bullet, key, value)
@@ -71,7 +106,16 @@ func writeEntry(b *bytes.Buffer, f Forward, suffix string) {
 	if f.Name != "" {
 		key(keyName, yamlWord(f.Name))
 	}
-	key(keyFrontend, yamlWord(joinAddress(f.Frontend.Address, f.Frontend.Ports.String())+suffix))
+	if len(e.others) == 0 {
+		key(keyFrontend, yamlWord(joinAddress(f.Frontend.Address, f.Frontend.Ports.String())+e.suffix))
+	} else {
+		key(keyFrontend, yamlWord(f.Frontend.Ports.String()+e.suffix))
+		addresses := []string{f.Frontend.Address.String()}
+		for _, a := range e.others {
+			addresses = append(addresses, a.String())
+		}
+		writeList(b, key, keyAddresses, addresses)
+	}
 	if len(f.Frontend.Devices) > 0 {
 		key(keyDevices, yamlList(f.Frontend.Devices))
 	}
@@ -79,14 +123,7 @@ func writeEntry(b *bytes.Buffer, f Forward, suffix string) {
 	for _, backend := range f.Backends {
 		backends = append(backends, backend.String())
 	}
-	if list := yamlList(backends); len(list) <= listWidth {
-		key(keyBackends, list)
-	} else {
-		fmt.Fprintf(b, "    %s:\n", keyBackends)
-		for _, backend := range backends {
-			fmt.Fprintf(b, "      - %s\n", yamlWord(backend))
-		}
-	}
+	writeList(b, key, keyBackends, backends)
 	if f.Source != SourceAuto {
 		key(keySource, string(f.Source))
 	}
@@ -113,6 +150,19 @@ func writeEntry(b *bytes.Buffer, f Forward, suffix string) {
 	}
 	if !f.ExpiresAt.IsZero() {
 		key(keyExpiresAt, yamlWord(f.ExpiresAt.Format(time.RFC3339)))
+	}
+}
+
+// writeList writes the words of a key that is not an entry's first, in one line if that
+// is short.
+func writeList(b *bytes.Buffer, line func(key, value string), key string, words []string) {
+	if list := yamlList(words); len(list) <= listWidth {
+		line(key, list)
+		return
+	}
+	fmt.Fprintf(b, "    %s:\n", key)
+	for _, word := range words {
+		fmt.Fprintf(b, "      - %s\n", yamlWord(word))
 	}
 }
 

@@ -109,6 +109,18 @@ func (l *lookout) dependsOn(host *loader.Host) (bool, error) {
 			}
 		}
 	}
+	for _, p := range slices.Concat(host.PrefixesUnlike(l.host), l.host.PrefixesUnlike(host)) {
+		for a := range l.frontends {
+			if p.Contains(a) {
+				return true, nil
+			}
+		}
+		for a := range l.backends {
+			if p.Contains(a) {
+				return true, nil
+			}
+		}
+	}
 	var touched []netip.Addr
 	for a := range l.backends {
 		if elsewhere(host, a) && !host.Knows(a) {

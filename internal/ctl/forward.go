@@ -106,8 +106,8 @@ const (
 // Forward publishes one frontend. `xfwd add 53/tcp+udp …` makes two, of one
 // name.
 type Forward struct {
-	// Name is empty or unique, except that the two forwards of one tcp+udp
-	// frontend share theirs.
+	// Name is empty or unique, except that forwards share theirs whose frontends
+	// differ in the protocol and the address only.
 	Name     string
 	Frontend Frontend
 	// Backends are in the order that their user chose, which means nothing. A

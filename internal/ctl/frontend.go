@@ -92,10 +92,14 @@ func (f Frontend) overlaps(o Frontend) bool {
 		f.Ports.Overlaps(o.Ports)
 }
 
-// samePlace reports whether the frontends differ in nothing but the protocol,
-// as the two of tcp+udp do.
+// samePlace reports whether the frontends may be those of one entry of a file, whose
+// forwards share a name: they differ in nothing but the protocol, as the two of tcp+udp
+// do, and the address, if both have one.
 func (f Frontend) samePlace(o Frontend) bool {
 	f.Protocol = o.Protocol
+	if f.Address.IsValid() && o.Address.IsValid() {
+		f.Address = o.Address
+	}
 	return f.Equal(o)
 }
 

@@ -28,6 +28,10 @@ func checkHost(host *loader.Host, f Forward) error {
 	}
 	for _, b := range f.Backends {
 		switch isElsewhere := elsewhere(host, b.Address); {
+		case host.IsBroadcast(b.Address):
+			return Errorf(ErrSyntax, "%s is the broadcast address of a network of this host, and a backend is one machine; give the address of that machine", b.Address)
+		case host.IsAnycast(b.Address):
+			return Errorf(ErrSyntax, "%s is the anycast address of the routers of a network, and a backend is one machine; give the address of that machine", b.Address)
 		case isElsewhere && b.Address.IsLinkLocalUnicast():
 			return Errorf(ErrSyntax, "%s is a link-local address, to which nothing is forwarded; give another one of that machine", b.Address)
 		case !isElsewhere && f.Source == SourceMasquerade:

@@ -49,8 +49,8 @@ func (x *index) add(f Forward) {
 }
 
 // rival returns the position of the first forward of the set that cannot stand
-// beside f: its frontend conflicts, or it has f's name and is not f's
-// counterpart of tcp+udp.
+// beside f: its frontend conflicts, or it has f's name and cannot be of one
+// entry with f.
 func (x *index) rival(f Forward) (position int, found bool) {
 	place := rangeKey{f.Frontend.Protocol, f.Frontend.Address}
 	candidates := x.ranges[place]

@@ -14,6 +14,7 @@ import (
 const (
 	keyName      = "name"
 	keyFrontend  = "frontend"
+	keyAddresses = "addresses"
 	keyDevices   = "devices"
 	keyBackends  = "backends"
 	keySource    = "source"
@@ -34,7 +35,9 @@ const (
 type Spec struct {
 	Name     string
 	Frontend string
-	Devices  []string
+	// Addresses are those of a frontend that has none in itself: each makes a forward.
+	Addresses []string
+	Devices   []string
 	// Backends may be empty: then clients are refused.
 	Backends []string
 	Source   string
@@ -57,12 +60,15 @@ type Spec struct {
 }
 
 // Forwards returns what the words mean, in canonical form: one forward, or two
-// for tcp+udp. It refuses what this version of xfwd cannot do yet. Errors are
+// for tcp+udp, for each address. It refuses what this version of xfwd cannot do yet. Errors are
 // ErrSyntax.
 func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 	frontends, err := ParseFrontend(s.Frontend)
 	if err != nil {
 		return nil, at(keyFrontend, err)
+	}
+	if frontends, err = s.atAddresses(frontends); err != nil {
+		return nil, err
 	}
 	f := Forward{Name: s.Name, Comment: s.Comment, AffinityGroup: s.AffinityGroup}
 	for i, word := range s.Backends {
@@ -112,6 +118,31 @@ func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 		return nil, err
 	}
 	return forwards, nil
+}
+
+// atAddresses returns the frontends with each of the addresses, if there are any.
+func (s Spec) atAddresses(frontends []Frontend) ([]Frontend, error) {
+	if len(s.Addresses) == 0 {
+		return frontends, nil
+	}
+	if frontends[0].Address.IsValid() {
+		return nil, at(keyAddresses, Errorf(ErrSyntax, "frontend %q has an address already; give all of them in %s", s.Frontend, keyAddresses))
+	}
+	var all []Frontend
+	for i, word := range s.Addresses {
+		address, err := parseAddress(word)
+		if err != nil {
+			return nil, atItem(keyAddresses, i, err)
+		}
+		for _, f := range frontends {
+			f.Address = address
+			if slices.ContainsFunc(all, f.Equal) {
+				return nil, atItem(keyAddresses, i, Errorf(ErrSyntax, "address %s is given twice; give it once", address))
+			}
+			all = append(all, f)
+		}
+	}
+	return all, nil
 }
 
 // Sources returns the choices of --source, the default first.

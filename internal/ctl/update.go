@@ -137,6 +137,7 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	r.SourceChanges = sourceChanges(p.host, p.before, slices.Concat(r.Kept, r.Changed))
 	r.Notes = append(r.Notes, r.SourceChanges...)
 	r.Notes = append(r.Notes, markNotes(p.host, p.targets)...)
+	r.Notes = append(r.Notes, serviceNotes(p.host, r.Added)...)
 	r.Notes = append(r.Notes, mssNotes(p.host, p.targets)...)
 	r.Notes = append(r.Notes, surprises(p.host, want, r.Added, p.targets)...)
 	r.Warnings = append(routeWarnings(p.host, p.targets), mssWarnings(p.host, p.targets)...)

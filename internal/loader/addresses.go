@@ -11,15 +11,20 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/xfwd/xfwd/internal/maps"
 )
 
 // hostAddresses are the addresses of the current namespace.
 type hostAddresses struct {
-	all []netip.Addr
-	// local has the same.
-	local map[netip.Addr]bool
-	// onLoopback are those of the device lo that are no loopback addresses.
-	onLoopback []netip.Addr
+	// local are all, those included that are the host's by a route only; services are
+	// those that only a frontend which names them means, by the number of their device.
+	local    map[netip.Addr]maps.LocalAddress
+	services map[int][]netip.Addr
+	// prefixes are the host's by a route.
+	prefixes []netip.Prefix
+	// broadcast and anycast are other addresses that local routes name.
+	broadcast, anycast []netip.Addr
 	// candidates are the addresses of each device, by ifindex, that packets may
 	// have as source, the best first.
 	candidates map[int][]candidate
@@ -68,14 +73,16 @@ func dumpAddresses(family uint8, ifindex int, addresses *[]netlink.Addr) error {
 }
 
 // newHostAddresses computes what is known of the addresses of a namespace.
-func newHostAddresses(addresses []netlink.Addr, routes *routes) hostAddresses {
+func newHostAddresses(addresses []netlink.Addr, routes *routes, local localRoutes, service serviceTest) hostAddresses {
 	h := hostAddresses{
-		local:      make(map[netip.Addr]bool, len(addresses)),
+		local:      make(map[netip.Addr]maps.LocalAddress, len(addresses)),
 		candidates: make(map[int][]candidate),
 		passing:    make(map[netip.Addr]bool),
 		primary4:   make(map[int]netip.Addr),
 		primary6:   make(map[int]netip.Addr),
 	}
+	var services []netlink.Addr
+	first := make(map[netip.Prefix]netip.Addr)
 	for _, a := range addresses {
 		if a.IPNet == nil {
 			continue
@@ -84,16 +91,24 @@ func newHostAddresses(addresses []netlink.Addr, routes *routes) hostAddresses {
 		if !ip.IsValid() {
 			continue
 		}
-		if !h.local[ip] {
-			h.local[ip] = true
-			h.all = append(h.all, ip)
-			if a.LinkIndex == loopbackIndex && !ip.IsLoopback() {
-				h.onLoopback = append(h.onLoopback, ip)
-			}
+		bits, _ := a.Mask.Size()
+		if service(a.LinkIndex, bits, ip) {
+			services = append(services, a)
+			continue
 		}
+		// The kernel answers a network from the first address that it has there.
+		network := netip.PrefixFrom(ip, bits).Masked()
+		if _, has := first[network]; !has {
+			first[network] = ip
+		}
+		h.local[ip] = maps.LocalAddress{Network: network, Answers: first[network]}
 		h.consider(ip, a)
 	}
 	h.choosePrimaries()
+	for _, a := range services {
+		h.noteService(a.LinkIndex, addrFrom(a.IP))
+	}
+	h.noteRoutes(local, service)
 	h.host4 = hostAddress(routes.default4, h.primary4)
 	h.host6 = hostAddress(routes.default6, h.primary6)
 	return h
@@ -107,6 +122,14 @@ type candidate struct {
 	address netip.Addr
 	network netip.Prefix
 	rank    rank
+}
+
+// isVirtual is 1 for an address without a network, or 0.
+func (c candidate) isVirtual() int {
+	if c.network.IsSingleIP() {
+		return 1
+	}
+	return 0
 }
 
 // rank says how long an address lasts.
@@ -154,7 +177,13 @@ func (h *hostAddresses) consider(ip netip.Addr, a netlink.Addr) {
 // best.
 func (h *hostAddresses) choosePrimaries() {
 	for ifindex, candidates := range h.candidates {
-		slices.SortStableFunc(candidates, func(a, b candidate) int { return int(a.rank - b.rank) })
+		// An address without a network is a virtual one, if the device has others.
+		slices.SortStableFunc(candidates, func(a, b candidate) int {
+			if a.rank != b.rank {
+				return int(a.rank - b.rank)
+			}
+			return a.isVirtual() - b.isVirtual()
+		})
 		for _, c := range candidates {
 			primary := h.primary4
 			if c.address.Is6() {

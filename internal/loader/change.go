@@ -26,9 +26,15 @@ type Change struct {
 	// defaults is set if a default route has come or gone, anyUplink if any device may have
 	// become an uplink or none.
 	defaults, anyUplink bool
+	// everywhere is set if there may be a route for every destination now, or none any
+	// more.
+	everywhere bool
 	// devices have come, gone or changed; addresses have other addresses; gateways have
 	// other routes by a gateway, or to everybody. All of them by ifindex.
 	devices, addresses, gateways map[int]bool
+	// locals are the devices, by ifindex, of routes of the local table that have come or
+	// gone, 0 for a route that names none.
+	locals map[int]bool
 	// routes are the prefixes of routes that have come or gone.
 	routes map[netip.Prefix]bool
 }
@@ -44,7 +50,9 @@ const (
 func WholeChange() Change { return Change{Everything: true} }
 
 // HasHost says whether more has changed than next hops.
-func (c *Change) HasHost() bool { return c.Everything || len(c.devices) > 0 || len(c.addresses) > 0 }
+func (c *Change) HasHost() bool {
+	return c.Everything || c.everywhere || c.rules || len(c.devices) > 0 || len(c.addresses) > 0 || len(c.locals) > 0
+}
 
 // Merge makes c the change that is both.
 func (c *Change) Merge(o Change) {
@@ -55,6 +63,8 @@ func (c *Change) Merge(o Change) {
 	c.tables = union(c.tables, o.tables)
 	c.defaults = c.defaults || o.defaults
 	c.anyUplink = c.anyUplink || o.anyUplink
+	c.everywhere = c.everywhere || o.everywhere
+	c.locals = union(c.locals, o.locals)
 	c.devices = union(c.devices, o.devices)
 	c.addresses = union(c.addresses, o.addresses)
 	c.gateways = union(c.gateways, o.gateways)
@@ -99,7 +109,10 @@ func routeChange(data []byte) Change {
 		}
 	}
 	c.defaults = isDefault(r)
-	c.anyRoute = c.defaults
+	c.anyRoute, c.everywhere = c.defaults, c.defaults
+	if isLocal(r) {
+		c.locals = map[int]bool{r.LinkIndex: true}
+	}
 	if prefix, ok := prefixOf(r); ok && !c.defaults {
 		c.routes = map[netip.Prefix]bool{prefix: true}
 	}

@@ -40,6 +40,8 @@ type device struct {
 	// master is the device that it is a port of, or nil. The ports of a VRF are
 	// none: they keep their own IP layer.
 	master *device
+	// vrfTable is the routing table of the VRF that it is, or is a port of, or 0.
+	vrfTable int
 	// down is set for a device that is off or has no carrier.
 	down bool
 	// machine is set for a tap that is a network card of a virtual machine.
@@ -98,7 +100,11 @@ func newDevices(links []netlink.Link) []*device {
 	for i, l := range links {
 		d := devices[i]
 		// A master that is not found is in another namespace.
-		if master := byIndex[l.Attrs().MasterIndex]; master != nil && master.kind != "vrf" {
+		switch master := byIndex[l.Attrs().MasterIndex]; {
+		case master == nil:
+		case master.kind == "vrf":
+			d.vrfTable = master.vrfTable
+		default:
 			d.master = master
 		}
 	}
@@ -128,6 +134,9 @@ func newDevice(l netlink.Link) *device {
 	}
 	if bridge, is := l.(*netlink.Bridge); is {
 		d.filtersVLANs = bridge.VlanFiltering != nil && *bridge.VlanFiltering
+	}
+	if vrf, is := l.(*netlink.Vrf); is {
+		d.vrfTable = int(vrf.Table)
 	}
 	if d.kind == "veth" || d.kind == "netkit" {
 		d.other, d.otherNamespace = a.ParentIndex, a.NetNsID

@@ -65,6 +65,8 @@ func (l *Loader) Events(ctx context.Context, begun func(), yield func(Change)) e
 				}
 			case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 				yield(routeChange(m.Data))
+			case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+				yield(ruleChange())
 			default:
 				yield(ruleChange())
 			}

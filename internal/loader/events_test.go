@@ -69,7 +69,7 @@ func TestEvents(t *testing.T) {
 			{"a route without one", Change{NextHops: true, routes: map[netip.Prefix]bool{netip.MustParsePrefix("203.0.113.0/24"): true}}, func(link netlink.Link) error {
 				return netlink.RouteAdd(&netlink.Route{Dst: near, LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK})
 			}},
-			{"a default route", Change{NextHops: true, anyRoute: true, defaults: true, gateways: only(a0), tables: only(unix.RT_TABLE_MAIN)}, func(link netlink.Link) error {
+			{"a default route", Change{NextHops: true, anyRoute: true, defaults: true, everywhere: true, gateways: only(a0), tables: only(unix.RT_TABLE_MAIN)}, func(link netlink.Link) error {
 				return netlink.RouteAdd(&netlink.Route{Gw: router.IP, LinkIndex: link.Attrs().Index})
 			}},
 			{"a rule", Change{NextHops: true, anyRoute: true, rules: true, defaults: true, anyUplink: true}, func(netlink.Link) error {
@@ -86,8 +86,11 @@ func TestEvents(t *testing.T) {
 			{"a neighbour that goes", Change{NextHops: true}, func(netlink.Link) error { return netlink.NeighDel(router) }},
 			{"a neighbour that nobody knew", Change{}, func(netlink.Link) error { return netlink.NeighAdd(router) }},
 			// The route to it is one of the table local.
-			{"an address", Change{NextHops: true, addresses: only(a0), routes: map[netip.Prefix]bool{netip.MustParsePrefix("192.0.2.2/32"): true}}, func(link netlink.Link) error {
+			{"an address", Change{NextHops: true, addresses: only(a0), locals: only(a0), routes: map[netip.Prefix]bool{netip.MustParsePrefix("192.0.2.2/32"): true}}, func(link netlink.Link) error {
 				return netlink.AddrAdd(link, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(192, 0, 2, 2), Mask: net.CIDRMask(32, 32)}})
+			}},
+			{"addresses by a route", Change{NextHops: true, locals: only(1), routes: map[netip.Prefix]bool{netip.MustParsePrefix("198.51.100.0/24"): true}}, func(netlink.Link) error {
+				return netlink.RouteAdd(&netlink.Route{Dst: remote, LinkIndex: 1, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST})
 			}},
 			{"a device", Change{devices: only(a0)}, func(link netlink.Link) error { return netlink.LinkSetMTU(link, 1400) }},
 		} {

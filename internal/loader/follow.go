@@ -23,10 +23,6 @@ import (
 // Follow returns the host as it is after a change: it asks for the devices, addresses and
 // routes that the change is about, and takes all else from before.
 func (l *Loader) Follow(before *Host, c Change) (*Host, error) {
-	// What the programs know of lo's addresses is written with those of backends.
-	if c.addresses[loopbackIndex] || c.devices[loopbackIndex] {
-		return nil, ErrWhole
-	}
 	if c.Everything {
 		return l.Host()
 	}
@@ -35,6 +31,8 @@ func (l *Loader) Follow(before *Host, c Change) (*Host, error) {
 		addresses: gomaps.Clone(before.facts.addresses),
 		peers:     gomaps.Clone(before.facts.peers),
 		routes:    before.routes.clone(),
+		local:     gomaps.Clone(before.facts.local),
+		routing:   before.facts.routing,
 		rules:     before.facts.rules,
 	}
 	err := l.namespace.Do(func() (err error) {
@@ -42,6 +40,9 @@ func (l *Loader) Follow(before *Host, c Change) (*Host, error) {
 			return err
 		}
 		if err := f.askAddresses(union(gomaps.Clone(c.devices), c.addresses)); err != nil {
+			return err
+		}
+		if err := f.askLocalRoutes(c); err != nil {
 			return err
 		}
 		if err := f.askRoutes(c); err != nil {
@@ -141,7 +142,20 @@ func (f *facts) askRoutes(c Change) error {
 		return err
 	}
 	if c.defaults || slices.ContainsFunc(f.routes.default6, func(ifindex int) bool { return c.isAbout(ifindex) }) {
-		return f.routes.readDefaults(unix.AF_INET6)
+		if err := f.routes.readDefaults(unix.AF_INET6); err != nil {
+			return err
+		}
+	}
+	if c.rules {
+		var err error
+		if f.routing, err = listRoutingRules(); err != nil {
+			return err
+		}
+	}
+	for _, family := range families {
+		if err := f.askDefaults(family); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -159,12 +173,23 @@ func (f *facts) askRules(c Change) (err error) {
 	return err
 }
 
-// AddressesUnlike returns the addresses that the host has and another has not.
+// AddressesUnlike returns the addresses that the host has one by one and another has not.
 func (h *Host) AddressesUnlike(o *Host) []netip.Addr {
 	var unlike []netip.Addr
-	for _, a := range h.addresses.all {
-		if !o.addresses.local[a] {
+	for a := range h.addresses.local {
+		if _, has := o.addresses.local[a]; !has {
 			unlike = append(unlike, a)
+		}
+	}
+	return unlike
+}
+
+// PrefixesUnlike returns the prefixes that the host has as a whole and another has not.
+func (h *Host) PrefixesUnlike(o *Host) []netip.Prefix {
+	var unlike []netip.Prefix
+	for _, p := range h.addresses.prefixes {
+		if !slices.Contains(o.addresses.prefixes, p) {
+			unlike = append(unlike, p)
 		}
 	}
 	return unlike
@@ -201,7 +226,7 @@ func (s *Session) IsPinned() bool {
 }
 
 // partMaps are the maps that a change of the host is written to.
-var partMaps = []string{"settings", "devices", "known_addresses", "marks", "xdp_devices"}
+var partMaps = []string{"settings", "devices", "known_addresses", "local_prefixes", "marks", "xdp_devices"}
 
 // OpenPart opens no more of a dataplane than EndNextHops takes, and with devices, than
 // FollowTo does: the other maps are missing.
@@ -397,7 +422,7 @@ func (d *Dataplane) tellDifference(before, after *Host) error {
 	if err := d.Maps.ChangeDevices(put, gone); err != nil {
 		return err
 	}
-	if err := d.Maps.ChangeLocalAddresses(after.AddressesUnlike(before), before.AddressesUnlike(after)); err != nil {
+	if err := d.Maps.ChangeLocalAddresses(before.LocalAddresses(), after.LocalAddresses()); err != nil {
 		return err
 	}
 	d.Settings.Primary4, d.Settings.Primary6 = after.addresses.host4, after.addresses.host6
@@ -435,5 +460,5 @@ func (d *Dataplane) KnowsHost(h *Host) (bool, error) {
 	if d.Settings.Primary4 != h.addresses.host4 || d.Settings.Primary6 != h.addresses.host6 || d.Settings.Ephemeral != h.ephemeral {
 		return false, nil
 	}
-	return d.Maps.HasLocalAddresses(h.addresses.all)
+	return d.Maps.HasLocalAddresses(h.LocalAddresses())
 }

@@ -27,6 +27,9 @@ import (
 // whatever is an error of a random change that cannot be made now.
 func whatever(error) {}
 
+// otherTable is a routing table beside those that every host has.
+const otherTable = 77
+
 // randomChange changes something of the current namespace.
 func randomChange(r *rand.Rand) string {
 	name := func() string { return fmt.Sprintf("r%d", r.IntN(6)) }
@@ -45,7 +48,57 @@ func randomChange(r *rand.Rand) string {
 		return &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(64, 128)}, Flags: unix.IFA_F_NODAD}
 	}
 	l := link()
-	switch r.IntN(16) {
+	switch r.IntN(20) {
+	case 16:
+		// Addresses by a route.
+		_, to, _ := net.ParseCIDR([]string{"10.8.0.0/24", "10.8.1.7/32", "2001:db8:8::/64", "2001:db8:8:1::7/128"}[r.IntN(4)])
+		route := &netlink.Route{Dst: to, LinkIndex: l.Attrs().Index, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST}
+		if r.IntN(2) == 0 {
+			route.LinkIndex = 1
+		}
+		if r.IntN(2) == 0 {
+			whatever(netlink.RouteAdd(route))
+			return fmt.Sprint("add local route ", route)
+		}
+		whatever(netlink.RouteDel(route))
+		return fmt.Sprint("delete local route ", route)
+	case 17:
+		// Addresses of services.
+		if services, err := netlink.LinkByName("rdummy"); err == nil {
+			whatever(netlink.LinkDel(services))
+			return "delete rdummy"
+		}
+		whatever(netlink.LinkAdd(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: "rdummy"}}))
+		if services, err := netlink.LinkByName("rdummy"); err == nil {
+			whatever(netlink.LinkSetUp(services))
+			whatever(netlink.AddrAdd(services, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(10, 9, 0, byte(1+r.IntN(4))), Mask: net.CIDRMask(32, 32)}}))
+		}
+		return "add rdummy"
+	case 18:
+		// A table that every packet is looked up in.
+		rule := netlink.NewRule()
+		rule.Table, rule.Priority, rule.Family = otherTable, 100, []int{unix.AF_INET, unix.AF_INET6}[r.IntN(2)]
+		if r.IntN(2) == 0 {
+			whatever(netlink.RuleAdd(rule))
+			return fmt.Sprint("add a rule of family ", rule.Family)
+		}
+		whatever(netlink.RuleDel(rule))
+		return fmt.Sprint("delete a rule of family ", rule.Family)
+	case 19:
+		everything := &net.IPNet{IP: make(net.IP, net.IPv4len), Mask: net.CIDRMask(0, 32)}
+		route := &netlink.Route{LinkIndex: l.Attrs().Index, Scope: netlink.SCOPE_LINK, Table: otherTable, Dst: everything}
+		if r.IntN(2) == 0 {
+			everything.IP, everything.Mask, route.Scope = make(net.IP, net.IPv6len), net.CIDRMask(0, 128), netlink.SCOPE_UNIVERSE
+		}
+		if r.IntN(3) == 0 {
+			route.Type, route.LinkIndex = unix.RTN_THROW, 0
+		}
+		if r.IntN(2) == 0 {
+			whatever(netlink.RouteAdd(route))
+			return fmt.Sprint("add ", route, " to another table")
+		}
+		whatever(netlink.RouteDel(route))
+		return fmt.Sprint("delete ", route, " of another table")
 	case 0, 1:
 		n := name()
 		whatever(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: n}, PeerName: "p" + n}))
@@ -173,7 +226,7 @@ func TestFollowingIsLookingAnew(t *testing.T) {
 		if _, err := d.AttachTo(host); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(d.Tell(host), d.Maps.PutKnownAddresses(maps.NewKnownAddresses(host.Addresses(), host.LoopbackAddresses(), nil, nil), nil)); err != nil {
+		if err := errors.Join(d.Tell(host), d.Maps.PutKnownAddresses(maps.NewKnownAddresses(host.LocalAddresses(), nil, nil), maps.KnownAddresses{})); err != nil {
 			t.Fatal(err)
 		}
 		targets := []netip.Addr{netip.MustParseAddr("10.9.1.77"), netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8:9::77")}

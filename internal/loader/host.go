@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/internal/maps"
 	"github.com/xfwd/xfwd/internal/netfilter"
@@ -42,8 +43,12 @@ type facts struct {
 	addresses map[int][]netlink.Addr
 	// peers says of one of a pair whether its other end, in another namespace, leads to
 	// one host.
-	peers     map[int]bool
-	routes    *routes
+	peers  map[int]bool
+	routes *routes
+	// local are the routes of the local table.
+	local localRoutes
+	// routing are the tables that rules name, rules those by marks.
+	routing   routingRules
 	rules     rules
 	ephemeral maps.PortRange
 }
@@ -91,6 +96,17 @@ func readFacts() (facts, error) {
 	if f.rules, err = listRules(); err != nil {
 		return f, err
 	}
+	if f.local, err = listLocalRoutes(); err != nil {
+		return f, err
+	}
+	if f.routing, err = listRoutingRules(); err != nil {
+		return f, err
+	}
+	for _, family := range families {
+		if err := f.askDefaults(family); err != nil {
+			return f, err
+		}
+	}
 	f.ephemeral, err = readPortRange(ephemeralPorts)
 	return f, err
 }
@@ -105,7 +121,7 @@ func newHost(namespace *Namespace, f facts) *Host {
 		ephemeral: f.ephemeral,
 	}
 	if f.routes == nil {
-		h.routes = &routes{reaches: make(map[int]reach)}
+		h.routes = newRoutes()
 	}
 	h.Devices = indexDevices(newDevices(slices.Collect(gomaps.Values(f.links))))
 	var addresses []netlink.Addr
@@ -113,7 +129,7 @@ func newHost(namespace *Namespace, f facts) *Host {
 		d.peer = f.peers[d.ifindex]
 		addresses = append(addresses, f.addresses[d.ifindex]...)
 	}
-	h.addresses = newHostAddresses(addresses, h.routes)
+	h.addresses = newHostAddresses(addresses, h.routes, f.local, h.holdsService)
 	h.marks = newMarks(f.rules, h.devices)
 	return h
 }
@@ -123,14 +139,8 @@ func (h *Host) Ephemeral() maps.PortRange { return h.ephemeral }
 
 // HasAddress says whether an address is the host's.
 func (h *Host) HasAddress(a netip.Addr) bool {
-	return a.IsLoopback() || h.addresses.local[a]
+	return h.addresses.has(a)
 }
-
-// Addresses are the host's own addresses, of all devices and both families.
-func (h *Host) Addresses() []netip.Addr { return h.addresses.all }
-
-// LoopbackAddresses are those of the device lo that are no loopback addresses.
-func (h *Host) LoopbackAddresses() []netip.Addr { return h.addresses.onLoopback }
 
 // Address is the host's own address of the family of an address, or the zero Addr.
 func (h *Host) Address(ipv6 bool) netip.Addr {
@@ -173,6 +183,7 @@ func (d *Dataplane) deviceFacts(h *Host, marks maps.MarkKeys) (map[uint32]maps.D
 		facts := device.facts()
 		facts.Primary4 = h.addresses.primary4[device.ifindex]
 		facts.Primary6 = h.addresses.primary6[device.ifindex]
+		facts.RoutesAll4, facts.RoutesAll6 = h.routesAll(device, unix.AF_INET), h.routesAll(device, unix.AF_INET6)
 		facts.XDP = slices.Contains(xdp, uint32(device.ifindex))
 		facts.Mark = marks[h.marks.byDevice[device.ifindex]]
 		// What XDP sends to a pair is received at its other end by itself.

@@ -100,6 +100,9 @@ func (all rules) again() (rules, error) {
 			return nil, err
 		}
 		for _, route := range defaults {
+			if route.Type != unix.RTN_UNICAST {
+				continue
+			}
 			tables[unix.RT_TABLE_MAIN].add(route)
 		}
 		for _, rule := range of.byMark {

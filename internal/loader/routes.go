@@ -20,6 +20,19 @@ type routes struct {
 	// reaches are how far devices lead, by ifindex, at least. Those that nobody has asked for
 	// are missing.
 	reaches map[int]reach
+	// defaults says of tables whether they have a route for every destination. Tables that
+	// nobody has asked for are missing.
+	defaults map[routeTable]bool
+}
+
+// routeTable is the table of a family.
+type routeTable struct {
+	family uint8
+	table  int
+}
+
+func newRoutes() *routes {
+	return &routes{reaches: make(map[int]reach), defaults: make(map[routeTable]bool)}
 }
 
 // reach is how far a device leads this host.
@@ -43,7 +56,7 @@ var families = []uint8{unix.AF_INET, unix.AF_INET6}
 // listRoutes reads the default routes of the current namespace. Of a table that changes
 // all the time it may miss some.
 func listRoutes() (*routes, error) {
-	r := &routes{reaches: make(map[int]reach)}
+	r := newRoutes()
 	for _, family := range families {
 		if err := r.readDefaults(family); err != nil {
 			return nil, err
@@ -54,14 +67,21 @@ func listRoutes() (*routes, error) {
 
 // clone returns a copy that knows what r knows.
 func (r *routes) clone() *routes {
-	return &routes{default4: r.default4, default6: r.default6, reaches: maps.Clone(r.reaches)}
+	return &routes{default4: r.default4, default6: r.default6, reaches: maps.Clone(r.reaches), defaults: maps.Clone(r.defaults)}
 }
 
-// readDefaults reads the default routes of the main table of a family anew.
+// readDefaults reads the default routes of the main table of a family anew. What was known
+// of other tables of the family is forgotten.
 func (r *routes) readDefaults(family uint8) error {
+	maps.DeleteFunc(r.defaults, func(t routeTable, _ bool) bool { return t.family == family })
+	r.defaults[routeTable{family, unix.RT_TABLE_MAIN}] = false
 	found, err := defaultRoutes(family)
 	var defaults []int
 	for _, route := range found {
+		r.noteDefault(family, route)
+		if route.Type != unix.RTN_UNICAST {
+			continue
+		}
 		for _, hop := range hopsOf(route) {
 			defaults = append(defaults, hop.LinkIndex)
 		}
@@ -74,8 +94,8 @@ func (r *routes) readDefaults(family uint8) error {
 	return err
 }
 
-// defaultRoutes returns the default routes of the main table of a family, in their order. Of
-// several of IPv6 it may be the best only.
+// defaultRoutes returns the default routes of the main table of a family, of any type, in
+// their order. Of several of IPv6 it may be the best only.
 func defaultRoutes(family uint8) (defaults []netlink.Route, err error) {
 	if family == unix.AF_INET6 {
 		if route, found := onlyDefault6(); found {
@@ -84,9 +104,7 @@ func defaultRoutes(family uint8) (defaults []netlink.Route, err error) {
 	}
 	err = dumpRoutes(family, unix.RT_TABLE_MAIN, 0, func(route netlink.Route) bool {
 		if isDefault(route) {
-			if route.Type == unix.RTN_UNICAST {
-				defaults = append(defaults, route)
-			}
+			defaults = append(defaults, route)
 			return true
 		}
 		// IPv4 lists its routes by their prefixes in ascending order, IPv6 its default

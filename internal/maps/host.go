@@ -25,6 +25,9 @@ type Device struct {
 	Peer bool
 	// XDP is set if our XDP program is in its driver.
 	XDP bool
+	// RoutesAll4 and RoutesAll6 say of packets that arrive by it that an address
+	// to which the routing table does not forward is the host's.
+	RoutesAll4, RoutesAll6 bool
 	// Stacked is set for a device that hands its packets as they are to one below.
 	Stacked bool
 	// Mark is the key of the mark by which routing rules lead there, or 0.
@@ -90,6 +93,12 @@ func (d Device) flags() uint8 {
 	}
 	if d.XDP {
 		flags |= bpf.XfwdDeviceFlagDEVICE_XDP
+	}
+	if d.RoutesAll4 {
+		flags |= bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL4
+	}
+	if d.RoutesAll6 {
+		flags |= bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL6
 	}
 	if d.Stacked {
 		flags |= bpf.XfwdDeviceFlagDEVICE_STACKED

@@ -43,7 +43,8 @@ func (s *Set) Usage(yield func(Flow) bool) ([]Use, error) {
 		{"frontends", s.maps.Frontends, count[bpf.XfwdFrontendKey, bpf.XfwdFrontend]},
 		{"more_backend_counters", s.maps.MoreBackendCounters, countKeys},
 		{"group_backends", s.maps.GroupBackends, count[bpf.XfwdGroupBackendKey, bpf.XfwdGroupBackend]},
-		{"known_addresses", s.maps.KnownAddresses, count[bpf.XfwdAddress, uint8]},
+		{"known_addresses", s.maps.KnownAddresses, count[bpf.XfwdAddress, bpf.XfwdKnownAddress]},
+		{"local_prefixes", s.maps.LocalPrefixes, countPrefixes},
 		{"loopback_listeners", s.maps.LoopbackListeners, count[bpf.XfwdListener, uint8]},
 		{"setup_times", s.maps.SetupTimes, countKeys},
 		{"socket_peers", s.maps.SocketPeers, count[bpf.XfwdSocketPeerKey, bpf.XfwdSocketPeer]},
@@ -70,6 +71,11 @@ func count[K comparable, V any](m *ebpf.Map) (uint64, error) {
 
 func countRanges(m *ebpf.Map) (uint64, error) {
 	all, err := entries[bpf.XfwdFrontendRangeKey, bpf.XfwdFrontend](m)
+	return uint64(len(all)), err
+}
+
+func countPrefixes(m *ebpf.Map) (uint64, error) {
+	all, err := entries[bpf.XfwdLocalPrefixKey, uint8](m)
 	return uint64(len(all)), err
 }
 

@@ -158,7 +158,7 @@ func (m *Model) use(protocol uint8, port uint16) portUse {
 }
 
 // isElsewhere says whether a backend with this address is not the host.
-func (m *Model) isElsewhere(a netip.Addr) bool { return a.IsValid() && !m.Host.Local[a] }
+func (m *Model) isElsewhere(a netip.Addr) bool { return a.IsValid() && !m.Host.Owns(a) }
 
 // isBackend says whether an address is that of a backend elsewhere.
 func (m *Model) isBackend(a netip.Addr) bool {

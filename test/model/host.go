@@ -4,6 +4,7 @@ package model
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/xfwd/xfwd/internal/maps"
 )
@@ -11,14 +12,27 @@ import (
 // Host is what the model must know of the host and its network.
 type Host struct {
 	Devices map[string]Device
-	// Local are the host's addresses, those of loopback included.
-	Local map[netip.Addr]bool
+	// Local are the host's addresses, those of loopback included, with the networks in
+	// which the kernel answers from them, or the zero Prefix.
+	Local map[netip.Addr]netip.Prefix
+	// LocalPrefixes are the host's own by a route.
+	LocalPrefixes []netip.Prefix
+	// Services are those of Local that only a frontend which names them means.
+	Services map[netip.Addr]bool
+	// Broadcasts are the broadcast addresses of its networks.
+	Broadcasts map[netip.Addr]bool
+	// RoutesAll: the command has seen that every packet has a route.
+	RoutesAll bool
+	// Sockets are those that wait for somebody.
+	Sockets []Socket
 	// Primary are its addresses where a device has none, of IPv4 and IPv6.
 	Primary [2]netip.Addr
 	// Router: it forwards packets of others.
 	Router bool
 	// Route says where a packet goes.
 	Route func(Question) Route
+	// Everywhere says whether there is a route to every address.
+	Everywhere func(ipv6 bool) bool
 	// RuleMSS are the smallest MSS that rules of netfilter set, of IPv4 and IPv6; 0 is none.
 	RuleMSS [2]uint16
 	// Ephemeral are ports that the kernel gives to the host's own sockets,
@@ -54,13 +68,22 @@ type Question struct {
 
 // Route is what the routing table says of an address.
 type Route struct {
-	// Here: the address is the host's, or one of its broadcast addresses.
-	Here bool
+	// Stays: packets to it are not forwarded. The address is the host's, or nobody's, or
+	// there is no route.
+	Stays bool
 	// Device is where other packets leave; none if nothing leads there.
 	Device string
 	// Neighbour is the link-layer address that they are sent to, if Known.
 	Neighbour [6]byte
 	Known     bool
+}
+
+// Socket is one of the host that waits for somebody.
+type Socket struct {
+	Protocol uint8
+	// Local has the unspecified address of IPv6 for a socket that takes what is sent to
+	// any address.
+	Local netip.AddrPort
 }
 
 // family is the index of an address's family.
@@ -79,14 +102,78 @@ func (h *Host) primary(device string, like netip.Addr) netip.Addr {
 	return h.Primary[family(like)]
 }
 
-// isDestination says whether packets with a tuple are for the host. Where nothing
-// is forwarded, only the addresses that it knows are its own.
+// Owns says whether an address is the host's, as far as it is known.
+func (h *Host) Owns(a netip.Addr) bool {
+	_, known := h.Local[a]
+	return known || slices.ContainsFunc(h.LocalPrefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// isDestination says whether packets with a tuple are for the host, if their frontend
+// has no address. Where nothing is forwarded, or not every address has a route, only the
+// addresses that it knows are its own.
 func (h *Host) isDestination(t Tuple) bool {
 	to := t.Destination.Addr()
-	if !h.Router || isNeverRouted(t.Source.Addr()) || isNeverRouted(to) {
-		return h.Local[to]
+	if isMulticast(to) || h.Broadcasts[to] || h.Services[to] {
+		return false
 	}
-	return h.Route(Question{Tuple: t}).Here
+	if !h.Router || isNeverRouted(t.Source.Addr()) || isNeverRouted(to) {
+		return h.Owns(to)
+	}
+	return h.Route(Question{Tuple: t}).Stays && (h.Owns(to) || h.RoutesAll && h.Everywhere(to.Is6()))
+}
+
+// destination is the address of the host that a packet with a tuple, whose ports are
+// translated, goes to where the target is the host and names none. Here: the tuple's own
+// is the host's. Connected: a socket has just this tuple.
+func (h *Host) destination(t Tuple, device string, here, connected bool) netip.Addr {
+	asked := t.Destination.Addr()
+	primary := h.primary(device, asked)
+	if !here {
+		return primary
+	}
+	if !primary.IsValid() || primary == asked || isLinkLocal(asked) {
+		return asked
+	}
+	bound, wildcard := h.waiting(t)
+	switch {
+	case connected, bound, wildcard && t.Protocol == protocolTCP:
+		return asked
+	case wildcard:
+		return h.answering(t, primary)
+	case asked == h.Primary[family(asked)]:
+		return asked
+	}
+	return primary
+}
+
+// waiting says whether a socket waits for packets with a tuple, bound to their
+// destination, and whether one does that is bound to no address.
+func (h *Host) waiting(t Tuple) (bound, wildcard bool) {
+	for _, s := range h.Sockets {
+		if s.Protocol == t.Protocol && s.Local.Port() == t.Destination.Port() {
+			bound = bound || s.Local.Addr() == t.Destination.Addr()
+			wildcard = wildcard || s.Local.Addr().IsUnspecified()
+		}
+	}
+	return bound, wildcard
+}
+
+// answering is the address from which a socket without one answers the client of a
+// tuple: a router can ask the kernel.
+func (h *Host) answering(t Tuple, primary netip.Addr) netip.Addr {
+	client, asked := t.Source.Addr(), t.Destination.Addr()
+	// For the unspecified address the kernel chooses a link-local one, which tells nothing.
+	if h.Router && !isNeverRouted(client) && client != netip.IPv6Unspecified() {
+		back := t.Reversed()
+		back.Source = netip.AddrPortFrom(netip.Addr{}, back.Source.Port())
+		if r := h.Route(Question{Tuple: back}); r.Device != "" {
+			return h.Devices[r.Device].Primary[family(client)]
+		}
+	}
+	if h.Local[asked].Contains(client) {
+		return asked
+	}
+	return primary
 }
 
 // isNeverRouted says whether IPv6 forwards nothing from or to an address.

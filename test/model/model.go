@@ -264,19 +264,18 @@ func (m *Model) open(f *Forward, b *Backend, p packet, a arrival, reopened uint1
 // plan fills in what the flow of a packet to a backend shall be.
 func (m *Model) plan(flow *Flow, f *Forward, b *Backend, p packet, a arrival) decision {
 	client, target := p.tuple, p.tuple
-	address := b.Address
+	address, port := b.Address, f.targetPort(b, client.Destination.Port())
 	if !address.IsValid() {
-		address = client.Destination.Addr()
-		if f.Address.IsValid() && !m.Host.Local[address] {
-			address = m.Host.primary(a.device, address) // it came to a virtual address
-		}
+		asked := client.Destination.Addr()
+		target.Destination = netip.AddrPortFrom(asked, port)
+		address = m.Host.destination(target, a.device, !f.Address.IsValid() || m.Host.Owns(asked), m.Sockets[target])
 	}
 	d := decision{forward: f}
 	if !address.IsValid() {
 		d.reason = "no-local-address"
 		return d
 	}
-	target.Destination = netip.AddrPortFrom(address, f.targetPort(b, client.Destination.Port()))
+	target.Destination = netip.AddrPortFrom(address, port)
 	*flow = Flow{
 		Client: client, Target: target, Forward: f, Backend: b, generation: b.generation,
 		Elsewhere: m.isElsewhere(b.Address), counted: f.Balance == maps.BalanceLeastConnections,
@@ -285,7 +284,7 @@ func (m *Model) plan(flow *Flow, f *Forward, b *Backend, p packet, a arrival) de
 		return d
 	}
 	from := client.Source.Addr()
-	if isLoopback(from) || isNobodys(from) || isLinkLocal(from) || m.Host.Local[from] {
+	if isLoopback(from) || isNobodys(from) || isLinkLocal(from) || m.Host.Owns(from) {
 		d.reason = "martian"
 		return d
 	}
@@ -314,7 +313,7 @@ func (m *Model) plan(flow *Flow, f *Forward, b *Backend, p packet, a arrival) de
 // translates nothing but, where the target knows the tuple already, the port.
 func (m *Model) decideDirect(p packet, use portUse, reopened uint16) decision {
 	to := p.tuple.Destination.Addr()
-	if !(m.Host.Local[to] && use.here) && !(m.seesClients(to) && use.elsewhere) {
+	if !(m.Host.Owns(to) && use.here) && !(m.seesClients(to) && use.elsewhere) {
 		return decision{reason: "direct"}
 	}
 	flow := &Flow{Client: p.tuple, Target: p.tuple}

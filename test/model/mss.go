@@ -63,7 +63,7 @@ func (m *Model) mtuBack(p packet, s side, a arrival) int {
 		back.Source, back.Answers = s.to().Destination, ""
 	}
 	route := m.Host.Route(back)
-	if route.Here || route.Device == "" {
+	if route.Stays || route.Device == "" {
 		return m.Host.Devices[a.device].MTU
 	}
 	return m.Host.Devices[route.Device].MTU

@@ -31,7 +31,7 @@ func (m *Model) decideOther(p packet, a arrival) decision {
 // decideLeaving is for a packet that leaves and follows no flow.
 func (m *Model) decideLeaving(p packet, a arrival, from, to portUse, reopened uint16) decision {
 	source, destination := p.tuple.Source.Addr(), p.tuple.Destination.Addr()
-	own := m.Host.Local[source]
+	own := m.Host.Owns(source)
 	meets := m.seesClients(destination)
 	if own {
 		meets = m.isBackend(destination) && m.masqueradingUses(p.tuple.Source.Port())
@@ -69,7 +69,7 @@ func (m *Model) answersMeetFrontend(p packet, a arrival, from portUse) bool {
 		return false
 	}
 	f := m.frontend(source, p.tuple.Protocol, a.device)
-	return f != nil && (f.Address.IsValid() || m.Host.Local[source.Addr()] || m.Host.isDestination(p.tuple.Reversed()))
+	return f != nil && (f.Address.IsValid() || m.Host.Owns(source.Addr()) && !m.Host.Services[source.Addr()] || m.Host.isDestination(p.tuple.Reversed()))
 }
 
 // Publish notes the conversations that sockets of the host have when a forward is

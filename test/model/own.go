@@ -11,9 +11,8 @@ import (
 
 // OwnHost is what decides about the host's own connections.
 type OwnHost struct {
-	// Local are the host's addresses, OnLoopback those of the device lo that are no
-	// loopback addresses.
-	Local, OnLoopback map[netip.Addr]bool
+	// Local are the host's addresses.
+	Local map[netip.Addr]bool
 	// Primary are its addresses of IPv4 and IPv6.
 	Primary   [2]netip.Addr
 	Forwards  []OwnForward
@@ -49,10 +48,9 @@ func (h *OwnHost) Peer(protocol uint8, asked netip.AddrPort) netip.AddrPort {
 		return asked
 	}
 	to := asked.Addr()
-	// Where a process may answer, and a translator does not.
-	onlyProcesses := to.IsLoopback() || to.IsUnspecified() || h.OnLoopback[to]
+	onLoopback := to.IsLoopback() || to.IsUnspecified()
 	switch {
-	case !f.Address.IsValid() && !onlyProcesses && !h.Local[to]:
+	case !f.Address.IsValid() && !onLoopback && !h.Local[to]:
 		return asked
 	case f.Own == maps.OwnNever:
 		return asked
@@ -69,7 +67,7 @@ func (h *OwnHost) Peer(protocol uint8, asked netip.AddrPort) netip.AddrPort {
 	switch {
 	case f.Target.IsValid():
 		return netip.AddrPortFrom(f.Target, port)
-	case onlyProcesses && h.listens(protocol, target), !onlyProcesses && h.Local[to]:
+	case (onLoopback || h.Local[to]) && h.listens(protocol, target):
 		return target
 	}
 	return netip.AddrPortFrom(h.Primary[family(to)], port)

@@ -31,6 +31,8 @@ var shared = map[string]reflect.Type{
 	"tuple":              reflect.TypeFor[bpf.XfwdTuple](),
 	"next_hop":           reflect.TypeOf(bpf.XfwdFlow{}.Hop),
 	"flow":               reflect.TypeFor[bpf.XfwdFlow](),
+	"known_address":      reflect.TypeFor[bpf.XfwdKnownAddress](),
+	"local_prefix_key":   reflect.TypeFor[bpf.XfwdLocalPrefixKey](),
 	"frontend_key":       reflect.TypeFor[bpf.XfwdFrontendKey](),
 	"frontend_range_key": reflect.TypeFor[bpf.XfwdFrontendRangeKey](),
 	"frontend":           reflect.TypeFor[bpf.XfwdFrontend](),

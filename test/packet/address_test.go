@@ -93,14 +93,14 @@ func TestWhoseAddress(t *testing.T) {
 			name:     "every address of this host",
 			forwards: []string{"80 30080"},
 			steps: slices.Concat(web.handshake(),
-				through(client.at(40000), second.at(80), second.at(30080)).handshake()),
+				through(client.at(40001), second.at(80), host.at(30080)).handshake()),
 		},
 		{
 			name:     "every address of a host that forwards nothing",
 			forwards: []string{"80 30080"},
 			stub:     true,
 			steps: slices.Concat(web.handshake(),
-				through(client.at(40000), second.at(80), second.at(30080)).handshake()),
+				through(client.at(40001), second.at(80), host.at(30080)).handshake()),
 		},
 		{
 			name:     "a packet for another host",
@@ -150,7 +150,7 @@ func TestWhoseAddress(t *testing.T) {
 			name:     "only the one address",
 			forwards: []string{"second:80 30080"},
 			steps: slices.Concat(
-				through(client.at(40000), second.at(80), second.at(30080)).handshake(),
+				through(client.at(40000), second.at(80), host.at(30080)).handshake(),
 				[]step{
 					arrives(between(client.at(40000), host.at(80), syn(1))).stays("no-frontend"),
 					arrives(between(client.at(40000), neighbour.at(80), syn(1))).stays("no-frontend"),
@@ -161,7 +161,7 @@ func TestWhoseAddress(t *testing.T) {
 			name:     "the one address of a host that forwards nothing",
 			forwards: []string{"second:80 30080"},
 			stub:     true,
-			steps:    through(client.at(40000), second.at(80), second.at(30080)).handshake(),
+			steps:    through(client.at(40000), second.at(80), host.at(30080)).handshake(),
 		},
 		{
 			name:     "a virtual address: the primary one of the device",
@@ -250,7 +250,7 @@ func TestAddressThatIsNew(t *testing.T) {
 		name:     "on a router",
 		forwards: []string{"80 30080"},
 		links:    []linkLayer{ethernet},
-		steps:    append([]step{comes}, through(client.at(40000), fresh.at(80), fresh.at(30080)).handshake()...),
+		steps:    append([]step{comes}, through(client.at(40000), fresh.at(80), host.at(30080)).handshake()...),
 	}})
 }
 
@@ -274,11 +274,16 @@ func TestVIPOnAHostWithLittle(t *testing.T) {
 			steps:    through(client.at(40000), vip.at(80), host.at(30080)).handshake(),
 		},
 		{
-			// The routing table says the same of it as of an address that has just come, which is
-			// worth more than leaving a packet alone that nobody can deliver.
-			name:     "no route, which cannot be told from a new address",
-			forwards: []string{"80 30080"},
-			steps:    through(client.at(40000), vip.at(80), vip.at(30080)).handshake(),
+			// The routing table says the same of it as of an address that has just come.
+			name:     "no route, to an address that is no frontend's",
+			forwards: []string{"80/tcp+udp 30080"},
+			steps: slices.Concat(
+				[]step{
+					arrives(between(client.at(40000), vip.at(80), syn(1))).stays("not-this-host"),
+					arrives(between(client.at(40000), vip.at(80), udp("?"))).stays("not-this-host"),
+				},
+				web.handshake(),
+			),
 		},
 		{
 			name:     "no route, and it forwards nothing",
@@ -298,6 +303,56 @@ func TestVIPOnAHostWithLittle(t *testing.T) {
 		forwards: []string{"vip:80 30080"},
 		steps:    []step{toVIP.stays("no-local-address"), flows{}},
 	}})
+}
+
+// Clients outside have nothing to do with the addresses of services that are on the
+// host, and no single host has those of networks and of groups, whatever the routing
+// table says. A network may be the host's by a route.
+func TestAddressesThatAreNotForEverybody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.furnish()
+	stays := func(to ...machine) (steps []step) {
+		for _, m := range to {
+			steps = append(steps,
+				arrives(between(client.at(40000), m.at(80), syn(1))).stays("not-this-host"),
+				arrives(between(client.at(40000), m.at(80), udp("?"))).stays("not-this-host"))
+		}
+		return append(steps, flows{})
+	}
+	forgets := does(func(r *run) {
+		if err := r.giveDefault(false); err != nil {
+			r.Fatal(err)
+		}
+	})
+	remembers := does(func(r *run) {
+		if err := r.giveDefault(true); err != nil {
+			r.Fatal(err)
+		}
+	})
+	for _, stub := range []bool{false, true} {
+		for _, w.certain = range []bool{false, true} {
+			name := fmt.Sprintf("forwards %v, certain %v: ", !stub, w.certain)
+			w.runCases(t, []testCase{
+				{
+					name: name + "left out", stub: stub, forwards: []string{"80/tcp+udp 30090"},
+					steps: stays(service, everybody, limited, broadcasts4, vip),
+				},
+				{
+					name: name + "without a default route", stub: stub, forwards: []string{"80/tcp+udp 30090"},
+					steps: slices.Concat([]step{forgets}, stays(service, everybody, limited, broadcasts4, vip), []step{remembers}),
+				},
+				{
+					name: name + "named", stub: stub, forwards: []string{"service:80 30090"},
+					steps: through(client.at(40000), service.at(80), host.at(30090)).handshake(),
+				},
+				{
+					name: name + "by a route", stub: stub, forwards: []string{"80 30090"},
+					steps: through(client.at(40000), anycast.at(80), host.at(30090)).handshake(),
+				},
+			})
+		}
+	}
 }
 
 // isLocal says whether an address is the host's for the routing table: IPv6

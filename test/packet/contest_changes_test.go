@@ -251,7 +251,7 @@ func (c *contest) forgetOwnFlows() error {
 	var own []xfwd.Flow
 	err := c.set.Flows(func(f xfwd.Flow) bool {
 		from := f.Client.Source
-		if f.Forward == 0 && c.model.Host.Local[from.Addr()] && from.Port() >= c.model.Host.Ephemeral.First && from.Port() < 60000 &&
+		if f.Forward == 0 && c.model.Host.Owns(from.Addr()) && from.Port() >= c.model.Host.Ephemeral.First && from.Port() < 60000 &&
 			!slices.Contains(contestClientPorts, int(from.Port())) {
 			own = append(own, f)
 		}

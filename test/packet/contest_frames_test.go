@@ -17,7 +17,7 @@ import (
 // What packets of a contest are made of: few, so that they meet.
 var (
 	contestSources      = []machine{client, client, client, neighbour, pod, besidePod, remote, besideRemote, host, loopback, linkLocal, everybody, broadcast, classE, unspecified}
-	contestDestinations = []machine{host, host, host, host, second, gateway, vip, remote, pod, neighbour, besideRemote, loopback, broadcasts, nowhere}
+	contestDestinations = []machine{host, host, host, host, second, second, gateway, vip, remote, pod, neighbour, besideRemote, loopback, broadcasts, nowhere, service, anycast, everybody, limited}
 	contestClientPorts  = []int{40000, 40000, 40001, 31000, 12000, 8080, 30080, 80, 700, 300, 0}
 	contestServerPorts  = []int{80, 80, 80, 81, 53, 8080, 30080, 30081, 9000, 9002, 9003, 10007, 7}
 
@@ -27,7 +27,9 @@ var (
 		{endOfOptions, sackPermitted, nothing, mss(9000)}, {{OptionType: layers.TCPOptionKindMSS, OptionData: []byte{5}}, maximumSegment},
 	}
 
-	broadcasts = addresses("192.0.2.255", "2001:db8:2::1")
+	broadcasts  = addresses("192.0.2.255", "2001:db8:2::1")
+	broadcasts4 = addresses("203.0.113.255", "ff02::3")
+	limited     = addresses("255.255.255.255", "ff02::2")
 )
 
 // frame makes one, of a flow or of none.

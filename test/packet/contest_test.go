@@ -69,6 +69,7 @@ func newContestWorld(t testing.TB, object string) *world {
 	waitForAge()
 	w := newWorldFor(&everyTest, contestFlows)
 	w.addContestRules(&everyTest)
+	w.furnish()
 	learnReasons(w.set, w.maps.Reasons)
 	spec, err := bpf.LoadXfwd()
 	if object != "" {
@@ -130,6 +131,11 @@ func newContest(t testing.TB, w *world, d dice) (*contest, error) {
 	if !w.router {
 		w.route(true)
 	}
+	c.certain = d.roll(3) > 0
+	if err := w.giveDefault(true); err != nil {
+		return nil, err
+	}
+	c.embody(t)
 	host, err := c.host()
 	if err != nil {
 		return nil, err

@@ -36,13 +36,15 @@ var (
 	vip          = addresses("198.51.100.80", "2001:db8:51::80") // routed to the host, but not on it
 	nowhere      = addresses("10.66.0.1", "2001:db8:66::1")      // unreachable, says the routing table
 	blackhole    = addresses("10.67.0.1", "2001:db8:67::1")      // nobody shall reach it
+	service      = addresses("10.96.0.10", "2001:db8:96::10")    // of a service, on the host's device for IPVS
+	anycast      = addresses("192.0.3.7", "2001:db8:aa::7")      // of a network that is the host's by a route
 	loopback     = addresses("127.0.0.1", "::1")
 )
 
 // cast is who the words of a forward may name.
 var cast = map[string]machine{
 	"client": client, "host": host, "second": second, "gateway": gateway, "neighbour": neighbour,
-	"router": router, "pod": pod, "remote": remote, "unknown": unknown, "nowhere": nowhere, "blackhole": blackhole, "vip": vip, "loopback": loopback,
+	"router": router, "pod": pod, "remote": remote, "unknown": unknown, "nowhere": nowhere, "blackhole": blackhole, "vip": vip, "loopback": loopback, "service": service,
 }
 
 func addresses(v4, v6 string) machine {

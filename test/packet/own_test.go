@@ -58,9 +58,8 @@ func TestOwnModel(t *testing.T) {
 	}
 	c := &ownContest{world: w, t: t, dice: seeded(seed)}
 	c.model = model.OwnHost{
-		Local:      make(map[netip.Addr]bool),
-		OnLoopback: map[netip.Addr]bool{onLo.V4: true, onLo.V6: true},
-		Primary:    [2]netip.Addr{host.V4, host.V6},
+		Local:   make(map[netip.Addr]bool),
+		Primary: [2]netip.Addr{host.V4, host.V6},
 	}
 	for _, m := range []machine{host, second, gateway, onLo, loopback} {
 		c.model.Local[m.V4], c.model.Local[m.V6] = true, true

@@ -94,8 +94,13 @@ func TestDevices(t *testing.T) {
 }
 
 // opens is a SYN that arrives at a device for a frontend and goes to a port of
-// the same address. Each is of another client's port.
+// the same address, or of the host's first where no process waits at another. Each is
+// of another client's port.
 func opens(device string, frontend endpoint, target int) step {
-	return through(client.at(frontend.port+target), frontend, frontend.machine.at(target)).
+	at := frontend.machine
+	if device == "eth0" {
+		at = host
+	}
+	return through(client.at(frontend.port+target), frontend, at.at(target)).
 		asks(syn(1)).opening().on(device)
 }

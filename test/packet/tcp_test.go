@@ -97,7 +97,7 @@ func TestTCP(t *testing.T) {
 				web.handshake(),
 				through(client.at(40001), host.at(80), host.at(30080)).handshake(),
 				through(router.at(40000), host.at(80), host.at(30080)).handshake(),
-				through(client.at(40000), second.at(80), second.at(30080)).handshake(),
+				through(client.at(40000), second.at(80), host.at(30080)).seenAs(client.at(chosen)).handshake(),
 				[]step{flows{Established: 4}},
 			),
 		},

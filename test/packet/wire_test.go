@@ -88,6 +88,11 @@ func (w *world) flag(tb lab.TB, name string, flags uint8) (ifindex uint32) {
 	if err := w.maps.Devices.Lookup(ifindex, &d); err != nil {
 		tb.Fatalf("%s: %v", name, err)
 	}
+	const routesAll = uint8(bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL4 | bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL6)
+	flags |= d.Flags & routesAll
+	if w.certain {
+		flags |= routesAll
+	}
 	d.Flags, d.Address = flags, [6]uint8(w.devices[name].mac)
 	if err := w.maps.Devices.Update(ifindex, d, ebpf.UpdateExist); err != nil {
 		tb.Fatalf("%s: %v", name, err)

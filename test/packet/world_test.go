@@ -30,6 +30,8 @@ type world struct {
 	far      *lab.Namespace // at the other end of the host's devices
 	devices  map[string]device
 	router   bool // the host forwards packets of others
+	lost     bool // the host has no default routes
+	certain  bool // the programs are told that every address has a route, whether it is so or not
 	instance *ctl.Instance
 	pins     string
 	programs programs
