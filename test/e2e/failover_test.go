@@ -37,7 +37,7 @@ func newPair(t *testing.T, backends int) *pair {
 	front, back := l.Switch("front"), l.Switch("back")
 	front.Plug(p.client, "eth0")
 	back.Plug(p.behind, "eth0")
-	p.client.Join("eth0", pairFront, 2)
+	router := p.client.Join("eth0", pairFront, 2)
 	for i := range backends {
 		p.backends = append(p.backends, p.behind.Join("eth0", pairBack, 10+i))
 	}
@@ -48,6 +48,8 @@ func newPair(t *testing.T, backends int) *pair {
 		host.Join("eth0", pairFront, 20+i)
 		host.Join("eth1", pairBack, 20+i)
 		host.Forwarding()
+		// The addresses that a host gets later are known by their route.
+		host.DefaultRoutes(router)
 		p.hosts[i], p.xfwd[i] = host, host.XFWD()
 	}
 	p.front = p.hosts[0].Join("eth0", pairFront, 100)

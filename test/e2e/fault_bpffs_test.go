@@ -33,7 +33,7 @@ func (m *mountSpace) mustRefuse(line, places string) {
 // warned says whether status there warns of a dataplane without pins.
 func (m *mountSpace) warned(places string) bool {
 	m.t.Helper()
-	return hasAll(m.do("xfwd status"), append([]string{"not loaded", "\nwarning: "}, another(places)...))
+	return hasAll(m.do("xfwd status"), append([]string{"not loaded", "warning: "}, another(places)...))
 }
 
 // A BPF file system that is mounted over the pins hides them; the programs translate as
