@@ -38,7 +38,7 @@ func TestListJSON(t *testing.T) {
 			"address": "", "port": 30443., "portEnd": 30445., "weight": 1., "state": "active", "health": "", "active": 0.,
 			"counters": map[string]any{"forward": zero, "reverse": zero, "connections": none},
 		}},
-		"source": "auto", "balance": "maglev", "affinitySeconds": 0., "check": nil, "mss": "auto", "comment": "the web", "expiresAt": nil,
+		"source": "auto", "balance": "maglev", "affinitySeconds": 0., "own": "auto", "check": nil, "mss": "auto", "comment": "the web", "expiresAt": nil,
 		"counters": map[string]any{
 			"forward": zero, "reverse": zero, "connections": none, "drops": map[string]any{},
 		},
