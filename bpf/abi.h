@@ -17,8 +17,9 @@
 #define NAME_SIZE 64
 #define COMMENT_SIZE 256
 #define MAX_DEVICES 8
+#define DEVICES_SIZE 256
 #define MAX_LOOPBACK_LISTENERS 1024
-#define DEVICE_NAME_SIZE 16 /* IFNAMSIZ */
+#define MAX_MARKS 256
 #define PATH_SIZE 128
 #define MAX_LOCAL_PREFIXES 4096
 
@@ -47,6 +48,7 @@ enum next_hop_way {
 	WAY_DEVICE,    /* there is none, on a device without a link layer */
 	WAY_ETHERNET,  /* its link-layer addresses are known */
 	WAY_PEER, /* so they are, and it is received at the other end of the device, in another namespace */
+	WAY_MARK, /* the kernel looks the route up by the packet's mark, for each packet */
 };
 
 /* Where the packets of one direction of a flow leave this host, as the routing table said. */
@@ -78,7 +80,8 @@ struct flow {
 	__u32 opened;	     /* TCP: setup_clock() of the first packet */
 	__u8 flags;	     /* FLOW_* */
 	__u8 leaving; /* 1: made by a packet that left, of somebody else's conversation: packets like it leave, answers arrive */
-	__u8 pad[2];
+	__u8 mark;    /* that answers have for routing rules: its key in marks; 0: none */
+	__u8 pad;
 };
 
 enum flow_flag {
@@ -210,7 +213,13 @@ struct forward_info {
 	__u8 name[NAME_SIZE];
 	__u8 comment[COMMENT_SIZE];
 	__u8 affinity_group[NAME_SIZE];
-	__u8 devices[MAX_DEVICES][DEVICE_NAME_SIZE];
+	/* Names of devices, alternative names (up to 127 bytes), and patterns such as ppp+; a zero ends each. */
+	__u8 devices[DEVICES_SIZE];
+	/* What the device of each name was when a command last saw it, so that a renamed device is found again. The identity is
+	 * a hash of what an index that another device has got does not have; an index of 0 is no device.
+	 */
+	__u64 device_identities[MAX_DEVICES];
+	__u32 device_ifindexes[MAX_DEVICES];
 	__u8 protocol;
 	__u8 source; /* SOURCE_* */
 	__u8 pad[6];
@@ -295,7 +304,18 @@ struct device {
 	__u32 mtu;	       /* bytes of an IP packet */
 	__u8 address[6];       /* link-layer address of that device, if it has DEVICE_ETHERNET */
 	__u8 flags;	       /* DEVICE_* */
-	__u8 pad;
+	__u8 mark; /* its key in marks, if routing rules lead there by a mark; 0: none */
+};
+
+/*
+ * A mark by which routing rules (`ip rule add fwmark VALUE/MASK`) lead to a device. Who has several uplinks has netfilter
+ * give it to the answers of what came by that device (CONNMARK). Netfilter does not see the packets that leave
+ * again, so the programs ask for routes as if they had the mark.
+ */
+struct mark {
+	__u32 value;
+	__u32 mask;
+	__u32 ifindex;
 };
 
 enum device_flag {

@@ -51,10 +51,32 @@ static __always_inline void note_received_at(const struct __sk_buff *skb, struct
 		__builtin_memcpy(hop->received_at, ethernet->h_dest, sizeof(hop->received_at));
 }
 
+/* The kernel replaces an Ethernet header, and drops what has none. */
+static __always_inline long add_link_layer(struct __sk_buff *skb, bool raw)
+{
+	return raw ? bpf_skb_change_head(skb, sizeof(struct ethhdr), 0) : 0;
+}
+
+/* Has the kernel look up a route by the device of the flow's next hop, with the flow's mark. */
+static __always_inline int send_by_mark(struct __sk_buff *skb, struct scratch *s,
+					const struct flow *flow, bool raw)
+{
+	__u32 mark = skb->mark;
+
+	if (add_link_layer(skb, raw))
+		return drop(s->verdict.forward, REASON_REWRITE);
+	mark = marked(mark, mark_find(flow->mark));
+	/* The verifier wants the offset of a field of the context in the instruction that uses it. */
+	barrier();
+	skb->mark = mark;
+	return bpf_redirect_neigh(flow->hop.ifindex, NULL, 0, 0);
+}
+
 /* Hands an skb that has its new tuple to the device that it leaves by. */
-static __always_inline int send_skb(struct __sk_buff *skb, struct scratch *s, struct next_hop *hop,
+static __always_inline int send_skb(struct __sk_buff *skb, struct scratch *s, struct flow *flow,
 				    bool raw)
 {
+	struct next_hop *hop = &flow->hop;
 	bool to_peer = hop->way == WAY_PEER && !raw;
 
 	if (unlikely(s->verdict.renewed && hop->xdp && !raw))
@@ -67,10 +89,11 @@ static __always_inline int send_skb(struct __sk_buff *skb, struct scratch *s, st
 		skb->tc_index = served_mark | SERVED_LEAVING;
 	if (hop->way == WAY_DEVICE)
 		return bpf_redirect(hop->ifindex, 0);
+	if (unlikely(hop->way == WAY_MARK))
+		return send_by_mark(skb, s, flow, raw);
 	/* No neighbour is asked on the way to a peer, so none need be kept fresh. */
 	if (s->verdict.renewed && !to_peer) {
-		/* The kernel replaces an Ethernet header, and drops what has none. */
-		if (raw && bpf_skb_change_head(skb, sizeof(struct ethhdr), 0))
+		if (add_link_layer(skb, raw))
 			return drop(s->verdict.forward, REASON_REWRITE);
 		return bpf_redirect_neigh(hop->ifindex, &s->neighbour, sizeof(s->neighbour), 0);
 	}
@@ -108,7 +131,7 @@ static __always_inline int apply_skb(struct __sk_buff *skb, struct scratch *s, s
 			skb->tc_index = mark;
 		return TCX_NEXT;
 	}
-	return send_skb(skb, s, &flow->hop, raw);
+	return send_skb(skb, s, flow, raw);
 }
 
 /*

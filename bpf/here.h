@@ -60,8 +60,6 @@ static __always_inline void find_answering(struct __sk_buff *skb, const struct t
 
 	back.source = (struct address){};
 	fib_ask(&fib, &back, ifindex);
-	fib.sport = back.source_port;
-	fib.dport = back.destination_port;
 	fib.tot_len = sizeof(struct iphdr); /* fits any MTU, as the answer may */
 	/* Older kernels refuse the flags. */
 	result = bpf_fib_lookup(skb, &fib, sizeof(fib),

@@ -45,6 +45,8 @@ static __always_inline void fib_ask(struct bpf_fib_lookup *fib, const struct tup
 {
 	fib->ifindex = ifindex;
 	fib->l4_protocol = t->protocol;
+	fib->sport = t->source_port;
+	fib->dport = t->destination_port;
 	if (address_is_ipv4(&t->destination)) {
 		fib->family = AF_INET;
 		fib->ipv4_src = t->source.word[3];

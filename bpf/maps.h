@@ -134,6 +134,16 @@ struct {
 	__type(value, struct device);
 } devices SEC(".maps");
 
+/* Marks that devices and flows have. Keyed from 1 on. An entry never changes while a device has it, nor soon
+ * after, for flows do.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_MARKS);
+	__type(key, __u32);
+	__type(value, struct mark);
+} marks SEC(".maps");
+
 /* Addresses that mean something to us, as far as the control plane has seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

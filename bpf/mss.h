@@ -9,6 +9,7 @@
 
 #include "local.h"
 #include "lookup.h"
+#include "mark.h"
 #include "rewrite_skb.h"
 
 #define TCP_HEADER_LENGTH 20
@@ -21,28 +22,45 @@
 /* A packet that hardly any route takes, so that the kernel says what MTU the route has. */
 #define LONGEST_PACKET 0xffff
 
-/*
- * The MTU of the route for packets with the tuple `t` that come by the device `ifindex`, or `otherwise` where there is no
- * route. Linux before 5.12 does not tell; then it is the MTU of the device that the route leads to.
- */
-static __noinline __u32 route_mtu(struct __sk_buff *skb, const struct tuple *t, __u32 ifindex,
-				  __u32 otherwise)
+/* The MTU of the device `ifindex`, or `otherwise` where it is not known. */
+static __always_inline __u32 device_mtu(__u32 ifindex, __u32 otherwise)
 {
+	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
+
+	return device ? device->mtu : otherwise;
+}
+
+/*
+ * The MTU of the route for packets with the tuple `t` and the mark that has the key `mark_key`, that come by the device
+ * `ifindex`, or `otherwise` where there is no route. Linux before 5.12 does not tell; then it is the MTU of the device that
+ * the route leads to. So it is where the kernel knows no marks and the packets have one.
+ */
+static __noinline __u32 route_mtu(struct __sk_buff *skb, const struct tuple *t, __u32 mark_key,
+				  __u32 ifindex, __u32 otherwise)
+{
+	struct scratch *s = scratch();
 	struct bpf_fib_lookup fib = {};
-	struct device *device;
+	struct mark *mark = mark_find(mark_key);
+	__u32 marks_as = marked(skb->mark, mark);
 	long result;
 
-	if (!t)
+	if (!t || !s)
 		return otherwise;
 	fib_ask(&fib, t, ifindex);
+	fib.flowinfo = flow_information(skb, &s->packet);
 	fib.tot_len = LONGEST_PACKET;
-	result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	fib.mark = marks_as;
+	result = bpf_fib_lookup(skb, &fib, sizeof(fib), marks_as ? BPF_FIB_LOOKUP_MARK : 0);
+	if (result == -EINVAL) {
+		if (mark)
+			return device_mtu(mark->ifindex, otherwise);
+		result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	}
 	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return fib.mtu_result;
-	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
+	if (!leads_out(result))
 		return otherwise;
-	device = bpf_map_lookup_elem(&devices, &fib.ifindex);
-	return device ? device->mtu : otherwise;
+	return device_mtu(fib.ifindex, otherwise);
 }
 
 /* The most that the settings of the forward let the ends say, MSS_OFF if they may say anything. */
@@ -130,7 +148,7 @@ __noinline int lower_mss(struct __sk_buff *skb, __u32 most)
 static __noinline int clamp_mss(struct __sk_buff *skb, const struct flow *flow, __u32 ifindex)
 {
 	struct scratch *s = scratch();
-	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
+	__u32 mark_back = 0;
 	struct tuple back;
 	__u32 headers, mtu, mtu_back, most;
 
@@ -140,11 +158,18 @@ static __noinline int clamp_mss(struct __sk_buff *skb, const struct flow *flow, 
 	if (most == MSS_OFF)
 		return 0;
 	back = tuple_reversed(&s->packet.tuple);
+	/* As set_route asks for what goes that way. */
+	if (flow->flags & FLOW_REVERSE) {
+		back.source = flow->to.destination;
+		back.source_port = flow->to.destination_port;
+	} else {
+		mark_back = flow->mark;
+	}
 	mtu = flow->hop.mtu;
-	/* Then the MTU is that of the device, for the kernel tells no other (route_find). */
+	/* Then the MTU is that of the device, for the kernel tells no other (route_find), and the question is the last one. */
 	if (flow->hop.way == WAY_NEIGHBOUR)
-		mtu = route_mtu(skb, &flow->to, ifindex, mtu);
-	mtu_back = route_mtu(skb, &back, flow->hop.ifindex, device ? device->mtu : mtu);
+		mtu = route_mtu(skb, &s->route, s->route_mark, ifindex, mtu);
+	mtu_back = route_mtu(skb, &back, mark_back, flow->hop.ifindex, device_mtu(ifindex, mtu));
 	if (mtu_back < mtu)
 		mtu = mtu_back;
 	headers = TCP_HEADER_LENGTH +

@@ -5,6 +5,7 @@
 
 #include "flow.h"
 #include "local.h"
+#include "mark.h"
 
 /* A packet that any route takes, for the length of the real one is compared with the MTU that comes back. */
 #define SHORTEST_PACKET 64
@@ -58,9 +59,28 @@ static __always_inline void set_neighbour(struct bpf_redir_neigh *neighbour,
 }
 
 /*
+ * Before Linux 6.10 bpf_fib_lookup knows no marks. There the device that the mark leads to becomes scratch->hop, and
+ * the kernel looks the route up when the packet is sent.
+ */
+static __always_inline bool leave_by_mark(struct scratch *s, const struct mark *mark)
+{
+	__u32 ifindex = mark->ifindex;
+	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
+
+	if (!device)
+		return false;
+	s->hop.ifindex = ifindex;
+	s->hop.mtu = device->mtu;
+	s->hop.resolved = now();
+	s->hop.way = device->flags & DEVICE_ETHERNET ? WAY_MARK : WAY_DEVICE;
+	s->hop.xdp = 0;
+	return true;
+}
+
+/*
  * Looks up where a packet with the tuple scratch->route leaves, that came by the device `ifindex`, for scratch->hop.
- * Returns REASON_NONE, or why it cannot leave. A route by a lightweight tunnel is none that we can take. A global
- * function, which the verifier checks once.
+ * It has the mark scratch->route_mark. Returns REASON_NONE, or why it cannot leave. A route by a lightweight tunnel is none
+ * that we can take. A global function, which the verifier checks once.
  */
 __noinline int route_find(struct __sk_buff *skb, __u32 ifindex)
 {
@@ -68,18 +88,30 @@ __noinline int route_find(struct __sk_buff *skb, __u32 ifindex)
 	struct bpf_fib_lookup fib = {};
 	struct settings *set = current_settings();
 	bool neighbour_known;
+	struct mark *mark;
+	__u32 marks_as;
 	long result;
 
 	if (!s || !set)
 		return REASON_NO_ROUTE;
+	mark = mark_find(s->route_mark);
+	marks_as = marked(skb->mark, mark);
 	/* First, so that a change which comes now ends this next hop. */
 	s->hop.generation = set->route_generation;
 	fib_ask(&fib, &s->route, ifindex);
+	fib.flowinfo = flow_information(skb, &s->packet);
 	fib.tot_len = SHORTEST_PACKET;
-	result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	fib.mark = marks_as;
+	result = bpf_fib_lookup(skb, &fib, sizeof(fib), marks_as ? BPF_FIB_LOOKUP_MARK : 0);
+	if (result == -EINVAL) {
+		result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+		if (mark && result != BPF_FIB_LKUP_RET_FWD_DISABLED &&
+		    !(leads_out(result) && fib.ifindex == mark->ifindex) && leave_by_mark(s, mark))
+			return REASON_NONE;
+	}
 	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED)
 		return REASON_FORWARDING_OFF;
-	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
+	if (!leads_out(result))
 		return REASON_NO_ROUTE;
 	/* Old kernels know neighbours whose address they still have to learn. */
 	neighbour_known =
@@ -111,6 +143,32 @@ static __always_inline bool renew_hop(struct scratch *s, struct next_hop *hop, _
 }
 
 /*
+ * Of what a route is asked for the packet in scratch. Requests are routed with their client's address and port as source, like those
+ * that netfilter masquerades. Answers are routed as they leave, with the mark of the device that the client's first
+ * packet came by.
+ */
+static __always_inline void set_route(struct scratch *s, struct flow *flow, __u32 ifindex)
+{
+	const struct packet *p = &s->packet;
+	struct device *device;
+
+	s->route = flow->to;
+	s->route_mark = flow->mark;
+	if (flow->flags & FLOW_REVERSE)
+		return;
+	s->route_mark = 0;
+	s->route.source = p->tuple.source;
+	/* A later fragment has none. */
+	if (p->kind != PACKET_FRAGMENT)
+		s->route.source_port = p->tuple.source_port;
+	/* Not known: the packet makes the flow. */
+	if (flow->hop.ifindex)
+		return;
+	device = bpf_map_lookup_elem(&devices, &ifindex);
+	flow->mark = device ? device->mark : 0;
+}
+
+/*
  * Whether the packet in scratch can leave as the flow's packets do: REASON_NONE, or why not. Looks the next hop up
  * again when that is due, and always where it takes the kernel's neighbour table to get there.
  */
@@ -126,7 +184,7 @@ static __always_inline int prepare_to_leave(struct __sk_buff *skb, struct scratc
 	if (unlikely(needs_link_layer || !hop_is_fresh(&flow->hop, time))) {
 		int reason;
 
-		s->route = flow->to;
+		set_route(s, flow, ifindex);
 		reason = route_find(skb, ifindex);
 		if (reason != REASON_NONE)
 			return reason;

@@ -31,6 +31,7 @@ struct scratch {
 	struct flow flow;    /* to be made */
 	struct flow partner; /* its entry for the other direction, or that of another flow */
 	struct tuple route;  /* of what a route is asked for */
+	__u32 route_mark;    /* that it has for rules: its key in marks; 0: none */
 	struct next_hop hop; /* the answer */
 	struct bpf_redir_neigh neighbour; /* whom the kernel is to hand the packet to */
 	__u32 tcp_option;		  /* offset in tcp_options */

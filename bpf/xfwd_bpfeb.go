@@ -132,7 +132,7 @@ type XfwdDevice struct {
 	Mtu            uint32
 	Address        [6]uint8
 	Flags          uint8
-	Pad            uint8
+	Mark           uint8
 }
 
 type XfwdDeviceFlag uint32
@@ -170,7 +170,8 @@ type XfwdFlow struct {
 	Opened       uint32
 	Flags        uint8
 	Leaving      uint8
-	Pad          [2]uint8
+	Mark         uint8
+	Pad          uint8
 }
 
 type XfwdFlowFlag uint32
@@ -219,17 +220,19 @@ type XfwdForward struct {
 }
 
 type XfwdForwardInfo struct {
-	_             structs.HostLayout
-	Address       XfwdAddress
-	ExpiresAt     [2]int64
-	Check         [2]XfwdCheck
-	Name          [64]uint8
-	Comment       [256]uint8
-	AffinityGroup [64]uint8
-	Devices       [8][16]uint8
-	Protocol      uint8
-	Source        uint8
-	Pad           [6]uint8
+	_                structs.HostLayout
+	Address          XfwdAddress
+	ExpiresAt        [2]int64
+	Check            [2]XfwdCheck
+	Name             [64]uint8
+	Comment          [256]uint8
+	AffinityGroup    [64]uint8
+	Devices          [256]uint8
+	DeviceIdentities [8]uint64
+	DeviceIfindexes  [8]uint32
+	Protocol         uint8
+	Source           uint8
+	Pad              [6]uint8
 }
 
 type XfwdForwardReasonKey struct {
@@ -319,6 +322,13 @@ type XfwdLocalPrefixKey struct {
 	Address      XfwdAddress
 }
 
+type XfwdMark struct {
+	_       structs.HostLayout
+	Value   uint32
+	Mask    uint32
+	Ifindex uint32
+}
+
 type XfwdMss uint32
 
 const (
@@ -333,6 +343,7 @@ const (
 	XfwdNextHopWayWAY_DEVICE    XfwdNextHopWay = 1
 	XfwdNextHopWayWAY_ETHERNET  XfwdNextHopWay = 2
 	XfwdNextHopWayWAY_PEER      XfwdNextHopWay = 3
+	XfwdNextHopWayWAY_MARK      XfwdNextHopWay = 4
 )
 
 type XfwdOwn uint32
@@ -426,10 +437,12 @@ type XfwdScratch struct {
 		ReopenedPort uint16
 		_            [2]byte
 	}
-	Flow    XfwdFlow
-	Partner XfwdFlow
-	Route   XfwdTuple
-	Hop     struct {
+	Flow      XfwdFlow
+	Partner   XfwdFlow
+	Route     XfwdTuple
+	RouteMark uint32
+	_         [4]byte
+	Hop       struct {
 		_                  structs.HostLayout
 		Resolved           uint64
 		Generation         uint32
@@ -548,6 +561,7 @@ const (
 	XfwdMapKnownAddresses        = "known_addresses"
 	XfwdMapLocalPrefixes         = "local_prefixes"
 	XfwdMapLoopbackListeners     = "loopback_listeners"
+	XfwdMapMarks                 = "marks"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
@@ -677,6 +691,7 @@ type XfwdMapSpecs struct {
 	KnownAddresses      *ebpf.MapSpec `ebpf:"known_addresses"`
 	LocalPrefixes       *ebpf.MapSpec `ebpf:"local_prefixes"`
 	LoopbackListeners   *ebpf.MapSpec `ebpf:"loopback_listeners"`
+	Marks               *ebpf.MapSpec `ebpf:"marks"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
 	Ports               *ebpf.MapSpec `ebpf:"ports"`
 	Reasons             *ebpf.MapSpec `ebpf:"reasons"`
@@ -750,6 +765,7 @@ type XfwdMaps struct {
 	KnownAddresses      *ebpf.Map `ebpf:"known_addresses"`
 	LocalPrefixes       *ebpf.Map `ebpf:"local_prefixes"`
 	LoopbackListeners   *ebpf.Map `ebpf:"loopback_listeners"`
+	Marks               *ebpf.Map `ebpf:"marks"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
 	Ports               *ebpf.Map `ebpf:"ports"`
 	Reasons             *ebpf.Map `ebpf:"reasons"`
@@ -786,6 +802,7 @@ func (m *XfwdMaps) Close() error {
 		m.KnownAddresses,
 		m.LocalPrefixes,
 		m.LoopbackListeners,
+		m.Marks,
 		m.MoreBackendCounters,
 		m.Ports,
 		m.Reasons,

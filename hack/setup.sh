@@ -28,7 +28,7 @@ commands() {
 	bench) echo nft=nftables iptables-nft=iptables haproxy=haproxy nginx=nginx-light ;;
 	# A test takes a sample of each benchmark.
 	test) echo curl=curl iperf3=iperf3 dig=bind9-dnsutils tracepath=iputils-tracepath ip=iproute2 tc=iproute2 \
-		ipvsadm=ipvsadm wg=wireguard-tools wrk=wrk psql=postgresql-client pg_ctlcluster=postgresql \
+		iptables-legacy=iptables sysctl=procps ipvsadm=ipvsadm wg=wireguard-tools wrk=wrk psql=postgresql-client pg_ctlcluster=postgresql \
 		ssh=openssh-client sshd=openssh-server prometheus=prometheus promtool=prometheus tmux=tmux \
 		dockerd=docker.io docker=docker.io \
 		"bpftool=$(bpftool_package)" && commands bench ;;

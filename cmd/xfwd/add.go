@@ -60,12 +60,17 @@ Adding what is there with another --own, check, MSS or expiry changes only these
 adding it without them means --own auto and --mss auto, ends the check, and the
 forward lasts.
 
+--device takes a name or an alternative name that ` + "`ip link`" + ` shows, or the beginning
+of names and a plus: ppp+ means every such device, later ones too. A forward
+follows a device that is renamed. A name beats a pattern, and any device none.
+
 XDP serves what leaves this host again, where a device can. --xdp eth0=off sets
 the mode of a device, --xdp off that of all others; it is native, generic, off
 or auto, and remembered until ` + "`xfwd unload`" + `.`,
 		Example: `  xfwd add 80 30080                      # to a port of this host
   xfwd add 53/tcp+udp 5353 --name dns
   xfwd add 192.0.2.7:443 30443 --device eth0
+  xfwd add 51820/udp 51821 --device ppp+  # of all these, whichever come
   xfwd add 8080 10.0.1.100:80 10.0.1.101:80,weight=3 --affinity 3h
   xfwd add 8081 10.0.1.100:81 --check http,path=/healthz
   xfwd add 9000-9005 30000-30005         # port by port
@@ -83,7 +88,7 @@ or auto, and remembered until ` + "`xfwd unload`" + `.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&spec.Name, "name", "", "call the forward by this `name`")
-	f.StringArrayVar(&spec.Devices, "device", nil, "only packets that arrive on this `device`; repeatable")
+	f.StringArrayVar(&spec.Devices, "device", nil, "only packets that arrive on this `device`, or by a pattern such as ppp+; repeatable")
 	f.StringVar(&spec.Source, "source", "", "the `source` that a backend sees: auto, preserve or masquerade (default auto)")
 	f.StringVar(&spec.Balance, "balance", "", "the `way` a new connection chooses its backend (default maglev)")
 	f.StringVar(&spec.Affinity, "affinity", "", "send a client to the backend that it had within this `duration`")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 // environment is everything that commands use of the world around them.
@@ -31,6 +32,7 @@ type environment struct {
 // dataplane is what commands use of a ctl.Instance.
 type dataplane interface {
 	Update(context.Context, ctl.Change, ctl.UpdateOptions) (ctl.Report, error)
+	AwaitDevices(context.Context, []ctl.Forward) ([]string, error)
 	Forwards(context.Context) ([]ctl.Forward, error)
 	Counters(context.Context) ([]ctl.ForwardCounters, error)
 	Flows(context.Context, ctl.FlowFilter) iter.Seq2[ctl.Flow, error]
@@ -83,7 +85,9 @@ func deviceNames() []string {
 	}
 	var names []string
 	for _, i := range interfaces {
-		names = append(names, i.Name)
+		if figures.Printable(i.Name) == i.Name {
+			names = append(names, i.Name)
+		}
 	}
 	return names
 }

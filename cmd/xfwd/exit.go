@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 // The exit statuses, which scripts rely on.
@@ -60,5 +61,5 @@ func oneLine(s string) string {
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
 	}
-	return strings.Join(lines, "; ")
+	return figures.Printable(strings.Join(lines, "; "))
 }

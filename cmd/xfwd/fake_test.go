@@ -60,6 +60,18 @@ func (f *fake) Update(_ context.Context, change ctl.Change, o ctl.UpdateOptions)
 	return report, nil
 }
 
+// AwaitDevices finds only lo and eth0, and does not wait for others.
+func (f *fake) AwaitDevices(_ context.Context, forwards []ctl.Forward) (missing []string, err error) {
+	for _, forward := range forwards {
+		for _, device := range forward.Frontend.Devices {
+			if device != "lo" && device != "eth0" && !strings.HasSuffix(device, "+") && !slices.Contains(missing, device) {
+				missing = append(missing, device)
+			}
+		}
+	}
+	return missing, f.err
+}
+
 func (f *fake) Forwards(context.Context) ([]ctl.Forward, error) {
 	var forwards []ctl.Forward
 	for _, c := range f.forwards {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 // table prints rows under a header, aligned. Rows can be printed in several
@@ -80,5 +82,5 @@ func shown(cell string) string {
 	if cell == "" {
 		return "-"
 	}
-	return cell
+	return figures.Printable(cell)
 }

@@ -43,6 +43,7 @@ func prepare(d *loader.Dataplane, p *plan) (*transaction, error) {
 	if err := t.begin(p.report); err != nil {
 		return nil, err
 	}
+	t.rememberDevices()
 	if err := t.decide(p.report); err != nil {
 		return nil, err
 	}
@@ -134,27 +135,32 @@ func (t *transaction) publish(states ...*state) error {
 func (t *transaction) frontends(s *state) []maps.Frontend {
 	frontends := make([]maps.Frontend, 0, len(s.all))
 	for _, k := range s.all {
-		if !k.Alive(s.epoch) {
-			continue
-		}
-		f := maps.Frontend{
-			Forward:   k.ID,
-			Protocol:  k.Protocol,
-			Address:   k.Address,
-			PortFirst: k.PortFirst,
-			PortLast:  k.PortLast,
-		}
-		if len(k.Devices) == 0 {
-			frontends = append(frontends, f)
-		}
-		for _, device := range k.Devices {
-			if ifindex, ok := t.host.Ifindex(device); ok {
-				f.Ifindex = uint32(ifindex)
-				frontends = append(frontends, f)
-			}
+		if len(k.Devices) == 0 && k.Alive(s.epoch) {
+			frontends = append(frontends, frontendOf(k, 0))
 		}
 	}
+	var claims []claim
+	bound := s.bound()
+	for i, k := range bound {
+		claims = append(claims, claimsOf(&t.host.Devices, i, forwardFromKernel(k, k.Terms(s.epoch)).Frontend)...)
+	}
+	hold, _ := settleClaims(claims)
+	for _, c := range hold {
+		frontends = append(frontends, frontendOf(bound[c.owner], c.ifindex))
+	}
 	return frontends
+}
+
+// frontendOf is where a forward is looked up by what arrives on a device, or on any.
+func frontendOf(k maps.Forward, ifindex int) maps.Frontend {
+	return maps.Frontend{
+		Forward:   k.ID,
+		Protocol:  k.Protocol,
+		Address:   k.Address,
+		Ifindex:   uint32(ifindex),
+		PortFirst: k.PortFirst,
+		PortLast:  k.PortLast,
+	}
 }
 
 // ports returns the table that serves all of these states.

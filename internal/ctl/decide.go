@@ -78,6 +78,7 @@ func (t *transaction) putForward(k maps.Forward) {
 // bear drafts a forward that is born in the next epoch.
 func (t *transaction) bear(f Forward) (err error) {
 	k := forwardToKernel(f)
+	k.Known = know(&t.host.Devices, k.Devices, nil)
 	k.Born = t.after.epoch
 	if k.ID, err = freeID(t.after.all, &t.lastForward, maps.MaxForwards, "forwards"); err != nil {
 		return err

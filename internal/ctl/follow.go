@@ -29,8 +29,8 @@ type lookout struct {
 	// epoch and dataplane tell whether somebody else has changed the forwards since.
 	epoch     uint64
 	dataplane uint32
-	// places are the devices that forwards are bound to, as they were found.
-	places map[string]int
+	// places are the words for devices that forwards are bound to, with what they meant.
+	places map[deviceWord]deviceMeaning
 	// frontends are the addresses of frontends: who asks a backend of this host whether it
 	// is alive asks there, if they are the host's.
 	frontends map[netip.Addr]bool
@@ -57,15 +57,21 @@ func newLookout(d *loader.Dataplane, t *transaction, hooks []loader.Hook) (*look
 		host:      t.host,
 		epoch:     t.after.epoch,
 		dataplane: id,
-		places:    make(map[string]int),
+		places:    make(map[deviceWord]deviceMeaning),
 		frontends: make(map[netip.Addr]bool),
 		backends:  make(map[netip.Addr][]sourceDecision),
 		hooks:     make(map[int][]loader.Hook),
 	}
 	for _, k := range t.after.all {
 		l.frontends[k.Address] = true
-		for _, device := range k.Devices {
-			l.places[device], _ = t.host.Ifindex(device)
+		for i, word := range k.Devices {
+			w := deviceWord{word: word}
+			if i < len(k.Known) {
+				w.known = k.Known[i]
+			}
+			if _, found := l.places[w]; !found {
+				l.places[w] = w.on(&t.host.Devices)
+			}
 		}
 	}
 	for _, b := range t.after.backends {
@@ -91,8 +97,8 @@ func decideSource(host *loader.Host, asked maps.Source, address netip.Addr) sour
 
 // dependsOn says whether the forwards have to be written anew for a host that has changed.
 func (l *lookout) dependsOn(host *loader.Host) (bool, error) {
-	for device, was := range l.places {
-		if is, _ := host.Ifindex(device); is != was {
+	for word, was := range l.places {
+		if !word.on(&host.Devices).equal(was) {
 			return true, nil
 		}
 	}
@@ -134,10 +140,11 @@ func (l *lookout) dependsOn(host *loader.Host) (bool, error) {
 	return false, nil
 }
 
-// touchedBy says whether a change that is about routes alone may concern a backend.
+// touchedBy says whether a change that is about routes alone may concern a backend, or the
+// way of its answers.
 func (l *lookout) touchedBy(c loader.Change) bool {
 	for a := range l.backends {
-		if elsewhere(l.host, a) && l.host.Touches(c, a) {
+		if elsewhere(l.host, a) && (l.host.TouchesMarks(c) || l.host.Touches(c, a)) {
 			return true
 		}
 	}

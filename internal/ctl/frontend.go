@@ -77,13 +77,19 @@ func (f Frontend) Compare(o Frontend) int {
 
 // Conflicts reports whether the dataplane could not tell which of the two
 // frontends a packet is for. It can where one is more specific: an address
-// beats none, devices beat none, and a single port beats a range.
+// beats none, devices beat none, and a single port beats a range. A device's name beats
+// a pattern, and a longer pattern a shorter one, if the ports are the same.
 func (f Frontend) Conflicts(o Frontend) bool {
+	return f.overlaps(o) && (shareDevice(f.Devices, o.Devices) || f.Ports != o.Ports && meetOnDevice(f.Devices, o.Devices))
+}
+
+// overlaps reports whether the frontends are the same but for devices, and have a port in
+// common that both have as a single one or both in a range.
+func (f Frontend) overlaps(o Frontend) bool {
 	return f.Protocol == o.Protocol &&
 		f.Address == o.Address &&
 		f.Ports.Single() == o.Ports.Single() &&
-		f.Ports.Overlaps(o.Ports) &&
-		shareDevice(f.Devices, o.Devices)
+		f.Ports.Overlaps(o.Ports)
 }
 
 // samePlace reports whether the frontends may be those of one entry of a file, whose

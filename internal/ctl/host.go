@@ -86,9 +86,17 @@ func newForwardWarnings(host *loader.Host, listeners *loader.Listeners, added []
 			break
 		}
 		warnings.addMissingDevices(host, f)
+		if len(f.Backends) > 0 && !slices.ContainsFunc(f.Backends, Backend.takesNew) {
+			warnings.add("%s has no backend that takes new connections: clients are refused", f.Frontend)
+		}
 		toItself := slices.ContainsFunc(f.Backends, func(b Backend) bool { return !b.Address.IsValid() && b.Ports == f.Frontend.Ports })
-		if !toItself && listeners.Listens(uint8(f.Frontend.Protocol), f.Frontend.Address, f.Frontend.Ports.First, f.Frontend.Ports.Last) {
+		taken := listeners.Ports(uint8(f.Frontend.Protocol), f.Frontend.Address, f.Frontend.Ports.First, f.Frontend.Ports.Last)
+		switch {
+		case toItself || len(taken) == 0:
+		case f.Frontend.Ports.Single():
 			warnings.add("a process of this host listens on %s: its clients now reach %s", f.Frontend, f.BackendsLabel())
+		default:
+			warnings.add("processes of this host listen on %s, which %s has: their clients now reach %s", portList(taken), f.Frontend, f.BackendsLabel())
 		}
 	}
 	return warnings.most("forwards")
@@ -96,27 +104,14 @@ func newForwardWarnings(host *loader.Host, listeners *loader.Listeners, added []
 
 // addMissingDevices says to which devices a forward is bound that are not there.
 func (m *messages) addMissingDevices(host *loader.Host, f Forward) {
+	const later = "%s takes effect there when it has come and a command of xfwd has run"
 	for _, device := range f.Frontend.Devices {
-		if _, found := host.Ifindex(device); !found {
-			m.add("there is no device %s: %s takes effect there when it has come and a command of xfwd has run", device, f.Frontend)
+		if prefix, isPattern := pattern(device); isPattern {
+			if len(host.Beginning(prefix)) == 0 {
+				m.add("there is no device whose name begins with %s: "+later, prefix, f.Frontend)
+			}
+		} else if _, found := host.Ifindex(device); !found {
+			m.add("there is no device %s: "+later, device, f.Frontend)
 		}
 	}
-}
-
-// answerWarnings says which new backends of this host answer nobody. They are
-// guesses, so errors are not told. Other machines are not asked.
-func answerWarnings(host *loader.Host, listeners *loader.Listeners, targets []target) []string {
-	var warnings messages
-	for n, t := range targets {
-		if warnings.full() {
-			warnings.more = len(targets) - n
-			break
-		}
-		b := t.backend
-		if elsewhere(host, b.Address) || listeners.Answers(host, uint8(t.forward.Frontend.Protocol), b.Address, b.Ports.First, b.Ports.Last) {
-			continue
-		}
-		warnings.add("nobody answers at %s yet: clients of %s are refused until somebody does", b.PlaceLabel(), t.forward.Frontend)
-	}
-	return warnings.most("backends")
 }

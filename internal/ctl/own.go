@@ -73,7 +73,7 @@ func (t *transaction) strays(sockets []maps.OwnSocket, protocol Protocol, gone f
 func mayHaveGiven(k maps.Forward, b backend, s maps.OwnSocket) bool {
 	return k.PortFirst <= s.Asked.Port() && s.Asked.Port() <= k.PortLast &&
 		(!k.Address.IsValid() || k.Address == s.Asked.Addr()) &&
-		(len(k.Devices) == 0 || slices.Contains(k.Devices, loopback)) &&
+		Frontend{Devices: k.Devices}.arrivesBy(loopback) &&
 		(!b.Address.IsValid() || b.Address == s.Peer.Addr())
 }
 

@@ -26,8 +26,7 @@ func (f Forward) checkOwn() error {
 // sparesListeners says whether the forward leaves own connections to processes that
 // listen at one address by name.
 func (f Forward) sparesListeners() bool {
-	devices := f.Frontend.Devices
-	return f.Own == OwnAuto && !f.Frontend.Address.IsValid() && (len(devices) == 0 || slices.Contains(devices, loopback))
+	return f.Own == OwnAuto && !f.Frontend.Address.IsValid() && f.Frontend.arrivesBy(loopback)
 }
 
 // ownNotes says which processes of this host new forwards leave their own connections

@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"cmp"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -71,4 +72,25 @@ func parsePort(s string) (uint16, error) {
 		return 0, Errorf(ErrSyntax, "there is no port %s; ports are 1 to 65535", s)
 	}
 	return uint16(n), nil
+}
+
+// mostPortsTold is how many ports of a range are worth reading.
+const mostPortsTold = 4
+
+// portList lists ports for people, in their order: port 22; ports 22 and 80; ports 22,
+// 25, 53, 80 and 3 more.
+func portList(ports []uint16) string {
+	words := make([]string, 0, mostPortsTold)
+	for _, p := range ports[:min(len(ports), mostPortsTold)] {
+		words = append(words, strconv.Itoa(int(p)))
+	}
+	last := len(words) - 1
+	switch more := len(ports) - len(words); {
+	case more > 0:
+		return fmt.Sprintf("ports %s and %d more", strings.Join(words, ", "), more)
+	case last == 0:
+		return "port " + words[0]
+	default:
+		return "ports " + strings.Join(words[:last], ", ") + " and " + words[last]
+	}
 }

@@ -47,10 +47,16 @@ type Report struct {
 	// Expired are forwards that ended by themselves, and were deleted on this occasion.
 	// The change did not know of them.
 	Expired []Forward
+	// Renamed says which forwards have followed a device to its new name, one line each.
+	// Notes have these too.
+	Renamed []string
 	// Loaded is set when the dataplane was not in the kernel before.
 	Loaded bool
 	// Warnings are whole sentences for standard error, one line each.
 	Warnings []string
+	// SourceChanges say which backends that stay see another source from now on, and
+	// why; one line each. Notes have them, too.
+	SourceChanges []string
 	// Notes are for standard error too, and no warnings: what was decided for
 	// the user, such as the source that a backend sees.
 	Notes []string

@@ -3,7 +3,10 @@
 package ctl
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/xfwd/xfwd/internal/loader"
 	"github.com/xfwd/xfwd/internal/maps"
@@ -91,6 +94,80 @@ func sourceNotes(host *loader.Host, targets []target) []string {
 	return notes.most("backends")
 }
 
+// sourceChanges says of which backends that stay the source is another one now, or
+// is kept no more, because something has changed on the host.
+func sourceChanges(host *loader.Host, before *state, stay []Forward) []string {
+	if !anySourceDiffers(host, before) {
+		return nil
+	}
+	staying := make(map[frontendKey]Forward, len(stay))
+	for _, f := range stay {
+		staying[f.Frontend.key()] = f
+	}
+	var notes messages
+	for _, k := range before.valid() {
+		f, stays := staying[forwardFromKernel(k, k.Terms(before.epoch)).Frontend.key()]
+		if !stays {
+			continue
+		}
+		for _, b := range before.members(k) {
+			notes.addSourceChange(host, f, b)
+		}
+	}
+	return notes.most("backends")
+}
+
+// anySourceDiffers says whether some backend has another source than it would get now. It
+// costs little where there are many forwards and nothing has changed.
+func anySourceDiffers(host *loader.Host, before *state) bool {
+	for _, b := range before.backends {
+		if !elsewhere(host, b.Address) {
+			continue
+		}
+		source, address := sourceOf(host, before.all[b.info.Forward].Source, b.Address)
+		if source != b.Source || address != b.Masquerade {
+			return true
+		}
+	}
+	return false
+}
+
+// addSourceChange says what the source of a backend becomes, if that is another.
+func (m *messages) addSourceChange(host *loader.Host, f Forward, b backend) {
+	source, address := sourceOf(host, sourceNumbers[f.Source], b.Address)
+	masqueraded := b.Source == maps.BackendMasquerades
+	route, found := host.Route(b.Address)
+	// Where nothing leads there, nobody sees any source. The address matters also to
+	// clients that come by the backend's own device, but they have never been told.
+	if !found || !elsewhere(host, b.Address) {
+		return
+	}
+	to := backendFromKernel(b.Backend, maps.BackendRole{}).PlaceLabel()
+	as := "the address of " + route.Device
+	if address.IsValid() {
+		as = address.String()
+	}
+	switch masquerades := source == maps.BackendMasquerades; {
+	case masquerades && !masqueraded:
+		m.add("%s to %s now masquerades as %s: %s; --source preserve keeps clients' addresses", f.Frontend, to, as, route.Why)
+	case masquerades && address != b.Masquerade:
+		m.add("%s to %s now masquerades as another address, %s: that is this host's on the way there", f.Frontend, to, as)
+	case !masquerades && masqueraded:
+		m.add("%s to %s now keeps clients' addresses: %s; --source masquerade hides them", f.Frontend, to, route.Why)
+	}
+}
+
+// markNotes says which rules by marks are followed, if packets leave again.
+func markNotes(host *loader.Host, targets []target) []string {
+	var notes messages
+	if slices.ContainsFunc(targets, func(t target) bool { return elsewhere(host, t.backend.Address) }) {
+		for _, note := range host.MarkNotes() {
+			notes.add("%s", note)
+		}
+	}
+	return notes.most("rules")
+}
+
 // routeWarnings says of new backends what wayWarnings does, and who must see to
 // it that their answers come back.
 func routeWarnings(host *loader.Host, targets []target) []string {
@@ -126,9 +203,30 @@ func wayWarnings(host *loader.Host, targets []target) []string {
 		if !families[ipv6] {
 			continue
 		}
-		for _, sysctl := range host.ForwardingOff(ipv6) {
-			warnings.add("%s is 0, which keeps this host from forwarding: `sysctl -w %s=1` changes that", sysctl, sysctl)
+		off := host.ForwardingOff(ipv6)
+		var keep []string
+		if ipv6 && len(off) > 0 {
+			keep = host.AcceptRouters()
+		}
+		for _, sysctl := range off {
+			warnings.add("%s", forwardingAdvice(sysctl, keep))
+		}
+	}
+	if len(families) > 0 {
+		for _, warning := range host.MarkWarnings() {
+			warnings.add("%s", warning)
 		}
 	}
 	return warnings.most("backends")
+}
+
+// forwardingAdvice says how to make this host forward. keep are settings that must come
+// first, or the kernel removes the routes that it has from router advertisements.
+func forwardingAdvice(sysctl string, keep []string) string {
+	settings := append(slices.Clone(keep), sysctl+"=1")
+	advice := fmt.Sprintf("%s is 0, which keeps this host from forwarding: `sysctl -w %s` changes that", sysctl, strings.Join(settings, " "))
+	if len(keep) > 0 {
+		advice += "; accept_ra=2 comes first, or the kernel removes the routes that it has from router advertisements"
+	}
+	return advice
 }

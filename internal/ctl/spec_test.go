@@ -51,7 +51,7 @@ func TestSpecRefuses(t *testing.T) {
 		{Spec{Name: "Grüße"}, `name "Grüße" has a character that names do not have; use 1 to 63 letters, digits, '-', '_' and '.'`},
 		{Spec{Name: "-a"}, `name "-a" must begin with a letter or a digit`},
 		{Spec{Name: strings.Repeat("a", 64)}, `name "` + strings.Repeat("a", 64) + `" is longer than 63 characters; use 1 to 63 letters, digits, '-', '_' and '.'`},
-		{Spec{Devices: []string{"eth0", "interface-of-sixteen"}}, `device "interface-of-sixteen" is longer than 15 bytes; give a name that ` + "`ip link`" + ` shows`},
+		{Spec{Devices: []string{"eth0", "interface-of-sixteen+"}}, `device "interface-of-sixteen" is longer than 15 bytes; give a name that ` + "`ip link`" + ` shows`},
 		{Spec{Devices: []string{""}}, "a device has no name; give a name that `ip link` shows"},
 		{Spec{Devices: []string{"eth/0"}}, "device \"eth/0\" has a character that no device has; give a name that `ip link` shows"},
 		{Spec{Devices: []string{"eth 0"}}, "device \"eth 0\" has a character that no device has; give a name that `ip link` shows"},

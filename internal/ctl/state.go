@@ -22,6 +22,9 @@ type state struct {
 	backends map[uint32]backend
 	// ofForward are the ids of the slots of each forward.
 	ofForward map[uint32][]uint32
+	// renamed are the devices that forwards have followed to another name since the
+	// kernel's maps were written.
+	renamed []renamed
 }
 
 // backend is a slot in use: what packets see of it, and what it is to its forward.
@@ -58,7 +61,19 @@ func readState(d *loader.Dataplane) (*state, error) {
 	for id, info := range infos {
 		s.put(backend{slots[id], info})
 	}
-	return s, nil
+	return s, s.followDevices(d)
+}
+
+// followDevices is follow, where some forward is bound to a device.
+func (s *state) followDevices(d *loader.Dataplane) error {
+	if len(s.bound()) == 0 {
+		return nil
+	}
+	devices, err := d.Devices()
+	if err == nil {
+		s.follow(devices)
+	}
+	return err
 }
 
 // last is the highest id.
@@ -122,6 +137,11 @@ func (s *state) hasExpired(f maps.Forward) bool { return f.Terms(s.epoch).Expire
 // dead returns the forwards that have been deleted and not yet forgotten.
 func (s *state) dead() []maps.Forward {
 	return s.those(func(f maps.Forward) bool { return f.Dies <= s.epoch })
+}
+
+// bound are the alive forwards that are bound to devices.
+func (s *state) bound() []maps.Forward {
+	return s.those(func(f maps.Forward) bool { return len(f.Devices) > 0 && f.Alive(s.epoch) })
 }
 
 func (s *state) those(is func(maps.Forward) bool) []maps.Forward {

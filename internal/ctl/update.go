@@ -65,7 +65,7 @@ func (i *Instance) update(ctx context.Context, change Change, o UpdateOptions) (
 	p.report.Warnings = append(hookWarnings(hooks), p.report.Warnings...)
 	p.report.Notes = append(p.report.Notes, ownNotes(p.host, listeners, p.report.Added)...)
 	p.report.Warnings = append(p.report.Warnings, newForwardWarnings(p.host, listeners, p.report.Added)...)
-	p.report.Warnings = append(p.report.Warnings, answerWarnings(p.host, listeners, p.targets)...)
+	p.report.Warnings = append(p.report.Warnings, answerWarnings(p.host, listeners, newFrontendIndex(p.want), p.targets)...)
 	l, err := newLookout(d, t, hooks)
 	return p.report, l, err
 }
@@ -77,6 +77,8 @@ type plan struct {
 	before *state
 	// targets are the backends that are new to their forwards.
 	targets []target
+	// want are the forwards that there shall be.
+	want []Forward
 	// leaves is set if some packets leave this host again.
 	leaves bool
 	// followsRules is set if rules of netfilter say how some of these are changed.
@@ -107,7 +109,7 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 	if err := learnRoutes(p.host, p.before, want); err != nil {
 		return p, classify(err)
 	}
-	r := Report{Expired: p.before.known(p.before.expired())}
+	r := Report{Expired: p.before.known(p.before.expired()), Renamed: renameNotes(p.before)}
 	r.Added, r.Removed, r.Changed, r.Kept = Difference(have, want)
 	if err := checkCapacity(len(want)); err != nil {
 		return p, err
@@ -119,16 +121,25 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 			}
 		}
 	}
+	if err := checkClaims(&p.host.Devices, want, r.Added); err != nil {
+		return p, err
+	}
 	if d != nil && i.maxFlows != 0 && i.maxFlows != d.Settings.MaxFlows {
 		return p, Errorf(ErrConflict, "the flow table is made for %d flows and cannot be resized; `xfwd save`, `xfwd unload`, then `xfwd restore --max-flows %d`",
 			d.Settings.MaxFlows, i.maxFlows)
 	}
 	p.targets = newTargets(have, r)
+	p.want = want
 	p.leaves = anyElsewhere(p.host, want)
 	p.followsRules = slices.ContainsFunc(allTargets(want), func(t target) bool { return t.clampsAsNetfilter(p.host) })
-	r.Notes = append(expiryNotes(r.Expired), sourceNotes(p.host, p.targets)...)
+	r.Notes = append(expiryNotes(r.Expired), r.Renamed...)
+	r.Notes = append(r.Notes, sourceNotes(p.host, p.targets)...)
+	r.SourceChanges = sourceChanges(p.host, p.before, slices.Concat(r.Kept, r.Changed))
+	r.Notes = append(r.Notes, r.SourceChanges...)
+	r.Notes = append(r.Notes, markNotes(p.host, p.targets)...)
 	r.Notes = append(r.Notes, serviceNotes(p.host, r.Added)...)
 	r.Notes = append(r.Notes, mssNotes(p.host, p.targets)...)
+	r.Notes = append(r.Notes, surprises(p.host, want, r.Added, p.targets)...)
 	r.Warnings = append(routeWarnings(p.host, p.targets), mssWarnings(p.host, p.targets)...)
 	r.Warnings = append(r.Warnings, shapingWarnings(p.host, p.targets)...)
 	var shared []string

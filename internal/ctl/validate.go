@@ -38,6 +38,9 @@ func (f Forward) Validate() error {
 			return atItem(keyDevices, i, err)
 		}
 	}
+	if n := len(strings.Join(f.Frontend.Devices, "/")) + 1; n > maps.DevicesSize {
+		return at(keyDevices, Errorf(ErrSyntax, "the names of the devices of %s have %d bytes together; give shorter names, of at most %d", f.Frontend, n, maps.DevicesSize))
+	}
 	if n := len(f.Backends); n > maxBackends {
 		return at(keyBackends, Errorf(ErrSyntax, "%s has %d backends; give at most %d", f.Frontend, n, maxBackends))
 	}

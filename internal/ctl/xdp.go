@@ -40,7 +40,7 @@ func (m XDPModes) parse(word string) error {
 	device, mode := "", XDPMode(word)
 	if i := strings.LastIndexByte(word, '='); i >= 0 {
 		device, mode = word[:i], XDPMode(word[i+1:])
-		if err := checkDevice(device); err != nil {
+		if err := checkMainName(device); err != nil {
 			return err
 		}
 	}

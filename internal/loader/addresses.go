@@ -3,9 +3,11 @@
 package loader
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -23,7 +25,12 @@ type hostAddresses struct {
 	prefixes []netip.Prefix
 	// broadcast and anycast are other addresses that local routes name.
 	broadcast, anycast []netip.Addr
-	// primary are the first global addresses of each device, by ifindex.
+	// candidates are the addresses of each device, by ifindex, that packets may
+	// have as source, the best first.
+	candidates map[int][]candidate
+	// passing are addresses that go away by themselves.
+	passing map[netip.Addr]bool
+	// primary are the first of these of each device, by ifindex.
 	primary4, primary6 map[int]netip.Addr
 	// host4 and host6 are those of the device with the default route, or else
 	// of the first device that has one.
@@ -68,9 +75,11 @@ func dumpAddresses(family uint8, ifindex int, addresses *[]netlink.Addr) error {
 // newHostAddresses computes what is known of the addresses of a namespace.
 func newHostAddresses(addresses []netlink.Addr, routes *routes, local localRoutes, service serviceTest) hostAddresses {
 	h := hostAddresses{
-		local:    make(map[netip.Addr]maps.LocalAddress, len(addresses)),
-		primary4: make(map[int]netip.Addr),
-		primary6: make(map[int]netip.Addr),
+		local:      make(map[netip.Addr]maps.LocalAddress, len(addresses)),
+		candidates: make(map[int][]candidate),
+		passing:    make(map[netip.Addr]bool),
+		primary4:   make(map[int]netip.Addr),
+		primary6:   make(map[int]netip.Addr),
 	}
 	var services []netlink.Addr
 	first := make(map[netip.Prefix]netip.Addr)
@@ -93,20 +102,9 @@ func newHostAddresses(addresses []netlink.Addr, routes *routes, local localRoute
 			first[network] = ip
 		}
 		h.local[ip] = maps.LocalAddress{Network: network, Answers: first[network]}
-		primary := h.primary4
-		if ip.Is6() {
-			primary = h.primary6
-		}
-		if !ip.IsGlobalUnicast() {
-			continue
-		}
-		// The kernel lists the newest addresses of IPv6 first. One without a network is a
-		// virtual one, if the device has others.
-		has, found := primary[a.LinkIndex]
-		if !found || network.Bits() < ip.BitLen() && h.local[has].Network.IsSingleIP() {
-			primary[a.LinkIndex] = ip
-		}
+		h.consider(ip, a)
 	}
+	h.choosePrimaries()
 	for _, a := range services {
 		h.noteService(a.LinkIndex, addrFrom(a.IP))
 	}
@@ -118,6 +116,107 @@ func newHostAddresses(addresses []netlink.Addr, routes *routes, local localRoute
 
 // loopbackIndex is the number of the device lo in every namespace.
 const loopbackIndex = 1
+
+// candidate is an address that packets may have as source.
+type candidate struct {
+	address netip.Addr
+	network netip.Prefix
+	rank    rank
+}
+
+// isVirtual is 1 for an address without a network, or 0.
+func (c candidate) isVirtual() int {
+	if c.network.IsSingleIP() {
+		return 1
+	}
+	return 0
+}
+
+// rank says how long an address lasts.
+type rank int
+
+const (
+	lasts rank = iota
+	// deprecated: nothing new shall have it (RFC 4862 5.5.4).
+	deprecated
+	// tentative: the kernel is finding out whether another machine has it.
+	tentative
+	// never is a temporary one (RFC 8981), which the kernel replaces every day,
+	// and one that another machine has.
+	never
+)
+
+func rankOf(a netlink.Addr) rank {
+	switch {
+	// The flag of IPv6 has the number of another one of IPv4, of a secondary address.
+	case a.IP.To4() == nil && a.Flags&unix.IFA_F_TEMPORARY != 0, a.Flags&unix.IFA_F_DADFAILED != 0:
+		return never
+	case a.Flags&unix.IFA_F_TENTATIVE != 0:
+		return tentative
+	case a.Flags&unix.IFA_F_DEPRECATED != 0:
+		return deprecated
+	}
+	return lasts
+}
+
+// consider notes what an address may be used for.
+func (h *hostAddresses) consider(ip netip.Addr, a netlink.Addr) {
+	c := candidate{address: ip, rank: rankOf(a)}
+	if c.rank != lasts {
+		h.passing[ip] = true
+	}
+	if c.rank == never || !ip.IsGlobalUnicast() {
+		return
+	}
+	ones, _ := a.Mask.Size()
+	c.network = netip.PrefixFrom(ip, ones).Masked()
+	h.candidates[a.LinkIndex] = append(h.candidates[a.LinkIndex], c)
+}
+
+// choosePrimaries takes the first address of each device that lasts, or the next
+// best.
+func (h *hostAddresses) choosePrimaries() {
+	for ifindex, candidates := range h.candidates {
+		// An address without a network is a virtual one, if the device has others.
+		slices.SortStableFunc(candidates, func(a, b candidate) int {
+			if a.rank != b.rank {
+				return int(a.rank - b.rank)
+			}
+			return a.isVirtual() - b.isVirtual()
+		})
+		for _, c := range candidates {
+			primary := h.primary4
+			if c.address.Is6() {
+				primary = h.primary6
+			}
+			if _, has := primary[ifindex]; !has {
+				primary[ifindex] = c.address
+			}
+		}
+	}
+}
+
+// lasting returns the address to use in place of one that the kernel would choose on
+// a device: the same if it lasts, or one of the same network, or the device's, or
+// the host's.
+func (h *hostAddresses) lasting(source netip.Addr, ifindex int) netip.Addr {
+	if !h.passing[source] {
+		return source
+	}
+	for _, c := range h.candidates[ifindex] {
+		if c.rank == lasts && c.network.Contains(source) {
+			return c.address
+		}
+	}
+	host, primary := h.host4, h.primary4[ifindex]
+	if source.Is6() {
+		host, primary = h.host6, h.primary6[ifindex]
+	}
+	if h.passing[primary] && host.IsValid() && !h.passing[host] {
+		return host
+	}
+	return cmp.Or(primary, host)
+}
 
 // hostAddress returns the address of the first of the devices with a default
 // route that has one. If none has one, routers know the host by an address of lo, as

@@ -19,14 +19,18 @@ type Change struct {
 	NextHops bool
 	// anyRoute is set if the change may be about the route to any address.
 	anyRoute bool
+	// rules is set if the rules of routing may have changed.
+	rules bool
+	// tables have other routes by a gateway, or by default; by number.
+	tables map[int]bool
 	// defaults is set if a default route has come or gone, anyUplink if any device may have
 	// become an uplink or none.
 	defaults, anyUplink bool
 	// everywhere is set if there may be a route for every destination now, or none any
-	// more, rules if a routing rule has come or gone.
-	everywhere, rules bool
+	// more.
+	everywhere bool
 	// devices have come, gone or changed; addresses have other addresses; gateways have
-	// other routes by a gateway, or by default. All of them by ifindex.
+	// other routes by a gateway, or to everybody. All of them by ifindex.
 	devices, addresses, gateways map[int]bool
 	// locals are the devices, by ifindex, of routes of the local table that have come or
 	// gone, 0 for a route that names none.
@@ -55,10 +59,11 @@ func (c *Change) Merge(o Change) {
 	c.Everything = c.Everything || o.Everything
 	c.NextHops = c.NextHops || o.NextHops
 	c.anyRoute = c.anyRoute || o.anyRoute
+	c.rules = c.rules || o.rules
+	c.tables = union(c.tables, o.tables)
 	c.defaults = c.defaults || o.defaults
 	c.anyUplink = c.anyUplink || o.anyUplink
 	c.everywhere = c.everywhere || o.everywhere
-	c.rules = c.rules || o.rules
 	c.locals = union(c.locals, o.locals)
 	c.devices = union(c.devices, o.devices)
 	c.addresses = union(c.addresses, o.addresses)
@@ -96,8 +101,11 @@ func routeChange(data []byte) Change {
 		}
 		// The next hop may be one that routes share, which the message does not describe.
 		c.anyUplink = c.anyUplink || hop.LinkIndex == 0
-		if hop.Gw != nil || hop.Via != nil || isDefault(r) {
+		if reachOf(r, hop) > toNetwork {
 			c.gateways = union(c.gateways, map[int]bool{hop.LinkIndex: true})
+		}
+		if reachOf(r, hop) > toNetwork || hop.LinkIndex == 0 {
+			c.tables = union(c.tables, map[int]bool{r.Table: true})
 		}
 	}
 	c.defaults = isDefault(r)
@@ -121,16 +129,9 @@ func prefixOf(r netlink.Route) (netip.Prefix, bool) {
 	return netip.PrefixFrom(a, ones), ok
 }
 
-// nextHopChange is that of a next hop that routes share.
-func nextHopChange() Change {
-	return Change{NextHops: true, anyRoute: true, defaults: true, anyUplink: true}
-}
-
-// ruleChange is that of a routing rule.
+// ruleChange is that of a rule, or of a next hop that routes share.
 func ruleChange() Change {
-	c := nextHopChange()
-	c.rules = true
-	return c
+	return Change{NextHops: true, anyRoute: true, rules: true, defaults: true, anyUplink: true}
 }
 
 // touches says whether the route to an address may be another one than before.

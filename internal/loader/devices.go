@@ -30,6 +30,8 @@ const (
 type device struct {
 	name    string
 	ifindex int
+	// otherNames are its alternative names.
+	otherNames []string
 	// kind is what rtnetlink calls it, such as veth, or hardwareKind.
 	kind    string
 	layer   linkLayer
@@ -42,6 +44,8 @@ type device struct {
 	vrfTable int
 	// down is set for a device that is off or has no carrier.
 	down bool
+	// machine is set for a tap that is a network card of a virtual machine.
+	machine bool
 	// filtersVLANs is set for a bridge that does.
 	filtersVLANs bool
 	// other is the ifindex of the other one of a pair, and otherNamespace, unless it
@@ -114,13 +118,19 @@ func newDevices(links []netlink.Link) []*device {
 func newDevice(l netlink.Link) *device {
 	a := l.Attrs()
 	d := &device{
-		name:    a.Name,
-		ifindex: a.Index,
-		kind:    l.Type(),
-		layer:   linkLayerOf(a.EncapType),
-		mtu:     a.MTU,
-		address: a.HardwareAddr,
-		down:    a.RawFlags&unix.IFF_LOWER_UP == 0,
+		name:       a.Name,
+		ifindex:    a.Index,
+		otherNames: a.AltNames,
+		kind:       l.Type(),
+		layer:      linkLayerOf(a.EncapType),
+		mtu:        a.MTU,
+		address:    a.HardwareAddr,
+		down:       a.RawFlags&unix.IFF_LOWER_UP == 0,
+	}
+	if tap, is := l.(*netlink.Tuntap); is {
+		// Packets have the header of virtio, as QEMU and others of its kind want it;
+		// tunnels have no use for it on a tap.
+		d.machine = tap.Mode == netlink.TUNTAP_MODE_TAP && tap.Flags&netlink.TUNTAP_VNET_HDR != 0
 	}
 	if bridge, is := l.(*netlink.Bridge); is {
 		d.filtersVLANs = bridge.VlanFiltering != nil && *bridge.VlanFiltering

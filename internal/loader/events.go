@@ -68,7 +68,7 @@ func (l *Loader) Events(ctx context.Context, begun func(), yield func(Change)) e
 			case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 				yield(ruleChange())
 			default:
-				yield(nextHopChange())
+				yield(ruleChange())
 			}
 		}
 	}

@@ -63,16 +63,16 @@ func TestEvents(t *testing.T) {
 			want Change
 			do   func(netlink.Link) error
 		}{
-			{"a route by a gateway", Change{NextHops: true, gateways: only(a0), routes: map[netip.Prefix]bool{netip.MustParsePrefix("198.51.100.0/24"): true}}, func(link netlink.Link) error {
+			{"a route by a gateway", Change{NextHops: true, gateways: only(a0), tables: only(unix.RT_TABLE_MAIN), routes: map[netip.Prefix]bool{netip.MustParsePrefix("198.51.100.0/24"): true}}, func(link netlink.Link) error {
 				return netlink.RouteAdd(&netlink.Route{Dst: remote, Gw: router.IP, LinkIndex: link.Attrs().Index})
 			}},
 			{"a route without one", Change{NextHops: true, routes: map[netip.Prefix]bool{netip.MustParsePrefix("203.0.113.0/24"): true}}, func(link netlink.Link) error {
 				return netlink.RouteAdd(&netlink.Route{Dst: near, LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK})
 			}},
-			{"a default route", Change{NextHops: true, anyRoute: true, defaults: true, everywhere: true, gateways: only(a0)}, func(link netlink.Link) error {
+			{"a default route", Change{NextHops: true, anyRoute: true, defaults: true, everywhere: true, gateways: only(a0), tables: only(unix.RT_TABLE_MAIN)}, func(link netlink.Link) error {
 				return netlink.RouteAdd(&netlink.Route{Gw: router.IP, LinkIndex: link.Attrs().Index})
 			}},
-			{"a rule", Change{NextHops: true, anyRoute: true, defaults: true, anyUplink: true, rules: true}, func(netlink.Link) error {
+			{"a rule", Change{NextHops: true, anyRoute: true, rules: true, defaults: true, anyUplink: true}, func(netlink.Link) error {
 				rule := netlink.NewRule()
 				rule.Table, rule.Src = 100, remote
 				return netlink.RuleAdd(rule)

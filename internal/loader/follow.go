@@ -32,6 +32,7 @@ func (l *Loader) Follow(before *Host, c Change) (*Host, error) {
 		peers:     gomaps.Clone(before.facts.peers),
 		routes:    before.routes.clone(),
 		local:     gomaps.Clone(before.facts.local),
+		routing:   before.facts.routing,
 		rules:     before.facts.rules,
 	}
 	err := l.namespace.Do(func() (err error) {
@@ -45,6 +46,9 @@ func (l *Loader) Follow(before *Host, c Change) (*Host, error) {
 			return err
 		}
 		if err := f.askRoutes(c); err != nil {
+			return err
+		}
+		if err := f.askRules(c); err != nil {
 			return err
 		}
 		f.ephemeral, err = readPortRange(ephemeralPorts)
@@ -66,9 +70,7 @@ func (l *Loader) Follow(before *Host, c Change) (*Host, error) {
 		}
 	}
 	for to, route := range before.known {
-		// A device without an address of its own borrows one of any other device.
-		borrows := c.HasHost() && (!route.Source.IsGlobalUnicast() || !before.hasOn(route.Ifindex, route.Source))
-		if !borrows && !about.touches(to, route) {
+		if !(c.HasHost() && route.borrows) && !about.touches(to, route) {
 			after.known[to] = route
 		}
 	}
@@ -129,11 +131,11 @@ func (f *facts) askAddresses(ifindexes map[int]bool) error {
 // loses routes with their device or address without a word; IPv6 tells of each.
 func (f *facts) askRoutes(c Change) error {
 	if c.anyUplink {
-		gomaps.DeleteFunc(f.routes.uplinks, func(int, bool) bool { return true })
+		clear(f.routes.reaches)
 	}
 	for _, changed := range []map[int]bool{c.gateways, c.devices, c.addresses} {
 		for ifindex := range changed {
-			delete(f.routes.uplinks, ifindex)
+			delete(f.routes.reaches, ifindex)
 		}
 	}
 	if err := f.routes.readDefaults(unix.AF_INET); err != nil {
@@ -145,11 +147,10 @@ func (f *facts) askRoutes(c Change) error {
 		}
 	}
 	if c.rules {
-		rules, err := listRoutingRules()
-		if err != nil {
+		var err error
+		if f.routing, err = listRoutingRules(); err != nil {
 			return err
 		}
-		f.rules = rules
 	}
 	for _, family := range families {
 		if err := f.askDefaults(family); err != nil {
@@ -157,6 +158,19 @@ func (f *facts) askRoutes(c Change) error {
 		}
 	}
 	return nil
+}
+
+// askRules asks for the routing rules by marks anew, and for where they lead.
+func (f *facts) askRules(c Change) (err error) {
+	if c.rules {
+		f.rules, err = listRules()
+		return err
+	}
+	// Devices and addresses take routes of IPv4 with them without a word.
+	if f.rules.any() && (c.HasHost() || f.rules.touchedBy(c)) {
+		f.rules, err = f.rules.again()
+	}
+	return err
 }
 
 // AddressesUnlike returns the addresses that the host has one by one and another has not.
@@ -188,6 +202,11 @@ func (h *Host) Touches(c Change, to netip.Addr) bool {
 	return !known || c.touches(to, route)
 }
 
+// TouchesMarks says whether other marks may lead to devices after a change.
+func (h *Host) TouchesMarks(c Change) bool {
+	return h.facts.rules.touchedBy(c)
+}
+
 // Knows says whether the route to an address has been asked for.
 func (h *Host) Knows(to netip.Addr) bool {
 	_, known := h.known[to]
@@ -207,7 +226,7 @@ func (s *Session) IsPinned() bool {
 }
 
 // partMaps are the maps that a change of the host is written to.
-var partMaps = []string{"settings", "devices", "known_addresses", "local_prefixes", "xdp_devices"}
+var partMaps = []string{"settings", "devices", "known_addresses", "local_prefixes", "marks", "xdp_devices"}
 
 // OpenPart opens no more of a dataplane than EndNextHops takes, and with devices, than
 // FollowTo does: the other maps are missing.
@@ -372,11 +391,19 @@ func removePin(path string) error {
 // tellDifference tells the programs what of the devices and the addresses of one host is
 // different on another, and ends every next hop.
 func (d *Dataplane) tellDifference(before, after *Host) error {
-	have, err := d.deviceFacts(before)
+	known, err := d.Maps.Marks()
 	if err != nil {
 		return err
 	}
-	want, err := d.deviceFacts(after)
+	have, err := d.deviceFacts(before, known)
+	if err != nil {
+		return err
+	}
+	kept, err := d.Maps.KeepMarks(after.marks.all())
+	if err != nil {
+		return err
+	}
+	want, err := d.deviceFacts(after, kept)
 	if err != nil {
 		return err
 	}
@@ -416,9 +443,14 @@ func (l *Loader) Loaded(ctx context.Context) (bool, error) {
 // HasDevice says whether a device is there, by ifindex.
 func (h *Host) HasDevice(ifindex int) bool { return h.byIndex[ifindex] != nil }
 
-// KnowsHost says whether the programs know the devices and addresses of a host as they are.
+// KnowsHost says whether the programs know the devices, addresses and marks of a host as
+// they are.
 func (d *Dataplane) KnowsHost(h *Host) (bool, error) {
-	want, err := d.deviceFacts(h)
+	known, err := d.Maps.Marks()
+	if err != nil || !known.HaveAll(h.marks.all()) {
+		return false, err
+	}
+	want, err := d.deviceFacts(h, known)
 	if err != nil {
 		return false, err
 	}

@@ -48,8 +48,8 @@ func randomChange(r *rand.Rand) string {
 		return &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(64, 128)}, Flags: unix.IFA_F_NODAD}
 	}
 	l := link()
-	switch r.IntN(17) {
-	case 13:
+	switch r.IntN(20) {
+	case 16:
 		// Addresses by a route.
 		_, to, _ := net.ParseCIDR([]string{"10.8.0.0/24", "10.8.1.7/32", "2001:db8:8::/64", "2001:db8:8:1::7/128"}[r.IntN(4)])
 		route := &netlink.Route{Dst: to, LinkIndex: l.Attrs().Index, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST}
@@ -62,7 +62,7 @@ func randomChange(r *rand.Rand) string {
 		}
 		whatever(netlink.RouteDel(route))
 		return fmt.Sprint("delete local route ", route)
-	case 14:
+	case 17:
 		// Addresses of services.
 		if services, err := netlink.LinkByName("rdummy"); err == nil {
 			whatever(netlink.LinkDel(services))
@@ -74,7 +74,7 @@ func randomChange(r *rand.Rand) string {
 			whatever(netlink.AddrAdd(services, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(10, 9, 0, byte(1+r.IntN(4))), Mask: net.CIDRMask(32, 32)}}))
 		}
 		return "add rdummy"
-	case 15:
+	case 18:
 		// A table that every packet is looked up in.
 		rule := netlink.NewRule()
 		rule.Table, rule.Priority, rule.Family = otherTable, 100, []int{unix.AF_INET, unix.AF_INET6}[r.IntN(2)]
@@ -84,7 +84,7 @@ func randomChange(r *rand.Rand) string {
 		}
 		whatever(netlink.RuleDel(rule))
 		return fmt.Sprint("delete a rule of family ", rule.Family)
-	case 16:
+	case 19:
 		everything := &net.IPNet{IP: make(net.IP, net.IPv4len), Mask: net.CIDRMask(0, 32)}
 		route := &netlink.Route{LinkIndex: l.Attrs().Index, Scope: netlink.SCOPE_LINK, Table: otherTable, Dst: everything}
 		if r.IntN(2) == 0 {
@@ -121,6 +121,38 @@ func randomChange(r *rand.Rand) string {
 	case 5:
 		whatever(netlink.LinkSetNoMaster(l))
 		return "leave " + l.Attrs().Name
+	case 13, 14:
+		// A table of its own and a rule that leads there, or neither.
+		table := 100 + r.IntN(2)*1000
+		rule := netlink.NewRule()
+		rule.Family, rule.Table, rule.Mark, rule.Priority = unix.AF_INET, table, uint32(1+r.IntN(2)), 100
+		route := &netlink.Route{LinkIndex: l.Attrs().Index, Scope: netlink.SCOPE_LINK, Table: table, Dst: &net.IPNet{IP: make(net.IP, net.IPv4len), Mask: net.CIDRMask(0, 32)}}
+		if r.IntN(2) == 0 {
+			rule.Family = unix.AF_INET6
+			route.Dst, route.Scope = &net.IPNet{IP: make(net.IP, net.IPv6len), Mask: net.CIDRMask(0, 128)}, netlink.SCOPE_UNIVERSE
+		}
+		switch r.IntN(6) {
+		case 0:
+			whatever(netlink.RuleDel(rule))
+			return fmt.Sprint("delete rule ", rule)
+		case 1, 2:
+			whatever(netlink.RuleAdd(rule))
+			return fmt.Sprint("add rule ", rule)
+		case 3:
+			whatever(netlink.RouteDel(route))
+			return fmt.Sprint("delete route ", route)
+		}
+		whatever(netlink.RouteAdd(route))
+		return fmt.Sprint("add route ", route)
+	case 15:
+		if list, _ := netlink.AddrList(l, netlink.FAMILY_V6); len(list) > 0 {
+			a := list[r.IntN(len(list))]
+			// Deprecated, or not any more.
+			a.ValidLft, a.PreferedLft = 3600, r.IntN(2)*1800
+			whatever(netlink.AddrReplace(l, &a))
+			return fmt.Sprint("lifetime of ", a)
+		}
+		return "nothing"
 	case 12:
 		if bridge, err := netlink.LinkByName("rbr"); err == nil {
 			whatever(netlink.BridgeSetVlanFiltering(bridge, r.IntN(2) == 0))
@@ -204,6 +236,7 @@ func TestFollowingIsLookingAnew(t *testing.T) {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 0))
 		var log []string
+		marked := 0
 		for range 60 {
 			inNamespace(t, d, func() error {
 				for range 1 + r.IntN(3) {
@@ -242,7 +275,9 @@ func TestFollowingIsLookingAnew(t *testing.T) {
 			if same != nil {
 				t.Fatalf("seed %d: after %s: %v", seed, strings.Join(log[max(0, len(log)-8):], "; "), same)
 			}
+			marked += len(host.marks.byDevice)
 		}
+		t.Logf("%d times, marks led to devices", marked)
 	})
 }
 
@@ -373,7 +408,7 @@ func TestFewRoutesAreRead(t *testing.T) {
 		}
 		read("whether a device is an uplink", once, func() {
 			inNamespace(t, d, func() error {
-				if !host.routes.isUplink(a0) {
+				if !host.routes.leadsTo(a0, toEverybody) {
 					t.Error("a0 is no uplink")
 				}
 				return nil

@@ -41,3 +41,29 @@ func forwardingOff(devices []*device, ipv6 bool) []string {
 	}
 	return off
 }
+
+// advertisedOnlyToHosts is the accept_ra that a device has by default: the kernel
+// takes router advertisements while the device does not forward. Where
+// userspace takes them it is 0.
+const advertisedOnlyToHosts = "1"
+
+// AcceptRouters returns the settings that keep IPv6 routes which router
+// advertisements have made. The kernel removes these routes when any device begins
+// to forward, unless accept_ra of their device is 2 by then.
+func (h *Host) AcceptRouters() []string {
+	var settings []string
+	_ = h.namespace.Do(func() error {
+		advertised := advertised()
+		for _, d := range h.devices {
+			if !advertised[d.ifindex] {
+				continue
+			}
+			name := "net.ipv6.conf." + dotsAndSlashes.Replace(d.name) + ".accept_ra"
+			if value, err := readSysctl(name, shortSysctl); err == nil && value == advertisedOnlyToHosts {
+				settings = append(settings, name+"=2")
+			}
+		}
+		return nil
+	})
+	return settings
+}

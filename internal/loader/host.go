@@ -17,13 +17,12 @@ import (
 // Host is what a command knows of the namespace's addresses, devices and routes.
 // It is not safe for concurrent use.
 type Host struct {
+	Devices
 	namespace *Namespace
 	facts     facts
-	devices   []*device
-	byName    map[string]*device
-	byIndex   map[int]*device
 	addresses hostAddresses
 	routes    *routes
+	marks     *marks
 	// known are the routes that Route has found.
 	known map[netip.Addr]Route
 	// ephemeral are the ports that the kernel gives to the host's own sockets.
@@ -47,8 +46,10 @@ type facts struct {
 	peers  map[int]bool
 	routes *routes
 	// local are the routes of the local table.
-	local     localRoutes
-	rules     routingRules
+	local localRoutes
+	// routing are the tables that rules name, rules those by marks.
+	routing   routingRules
+	rules     rules
 	ephemeral maps.PortRange
 }
 
@@ -92,10 +93,13 @@ func readFacts() (facts, error) {
 	if f.routes, err = listRoutes(); err != nil {
 		return f, err
 	}
+	if f.rules, err = listRules(); err != nil {
+		return f, err
+	}
 	if f.local, err = listLocalRoutes(); err != nil {
 		return f, err
 	}
-	if f.rules, err = listRoutingRules(); err != nil {
+	if f.routing, err = listRoutingRules(); err != nil {
 		return f, err
 	}
 	for _, family := range families {
@@ -112,8 +116,6 @@ func newHost(namespace *Namespace, f facts) *Host {
 	h := &Host{
 		namespace: namespace,
 		facts:     f,
-		byName:    make(map[string]*device, len(f.links)),
-		byIndex:   make(map[int]*device, len(f.links)),
 		routes:    f.routes,
 		known:     make(map[netip.Addr]Route),
 		ephemeral: f.ephemeral,
@@ -121,34 +123,15 @@ func newHost(namespace *Namespace, f facts) *Host {
 	if f.routes == nil {
 		h.routes = newRoutes()
 	}
-	h.devices = newDevices(slices.Collect(gomaps.Values(f.links)))
+	h.Devices = indexDevices(newDevices(slices.Collect(gomaps.Values(f.links))))
 	var addresses []netlink.Addr
 	for _, d := range h.devices {
 		d.peer = f.peers[d.ifindex]
-		h.byName[d.name], h.byIndex[d.ifindex] = d, d
 		addresses = append(addresses, f.addresses[d.ifindex]...)
 	}
 	h.addresses = newHostAddresses(addresses, h.routes, f.local, h.holdsService)
+	h.marks = newMarks(f.rules, h.devices)
 	return h
-}
-
-// Ifindex returns the number of a device.
-func (h *Host) Ifindex(name string) (ifindex int, ok bool) {
-	d, ok := h.byName[name]
-	if !ok {
-		return 0, false
-	}
-	return d.ifindex, true
-}
-
-// Master returns the bridge, bond or team whose port a device is: that is where
-// packets have arrived, as far as forwards are concerned. It is empty for other
-// devices.
-func (h *Host) Master(name string) string {
-	if d := h.byName[name]; d != nil && d.master != nil {
-		return d.master.name
-	}
-	return ""
 }
 
 // Ephemeral are the ports that the kernel gives to the host's own sockets.
@@ -171,7 +154,11 @@ func (h *Host) Address(ipv6 bool) netip.Addr {
 // are now, and ends every next hop. The caller has attached before, and tells
 // about addresses by itself.
 func (d *Dataplane) Tell(h *Host) error {
-	devices, err := d.deviceFacts(h)
+	marks, err := d.Maps.KeepMarks(h.marks.all())
+	if err != nil {
+		return err
+	}
+	devices, err := d.deviceFacts(h, marks)
 	if err != nil {
 		return err
 	}
@@ -183,8 +170,9 @@ func (d *Dataplane) Tell(h *Host) error {
 	return d.EndNextHops()
 }
 
-// deviceFacts are what the programs must know of the devices of a host, by ifindex.
-func (d *Dataplane) deviceFacts(h *Host) (map[uint32]maps.Device, error) {
+// deviceFacts are what the programs must know of the devices of a host, by ifindex, where
+// marks have these keys.
+func (d *Dataplane) deviceFacts(h *Host, marks maps.MarkKeys) (map[uint32]maps.Device, error) {
 	// Attach has put them there.
 	xdp, err := d.Maps.XDPDevices()
 	if err != nil {
@@ -197,6 +185,7 @@ func (d *Dataplane) deviceFacts(h *Host) (map[uint32]maps.Device, error) {
 		facts.Primary6 = h.addresses.primary6[device.ifindex]
 		facts.RoutesAll4, facts.RoutesAll6 = h.routesAll(device, unix.AF_INET), h.routesAll(device, unix.AF_INET6)
 		facts.XDP = slices.Contains(xdp, uint32(device.ifindex))
+		facts.Mark = marks[h.marks.byDevice[device.ifindex]]
 		// What XDP sends to a pair is received at its other end by itself.
 		facts.Peer = facts.Peer && !facts.XDP
 		devices[uint32(device.ifindex)] = facts

@@ -16,6 +16,8 @@ import (
 type Listeners struct {
 	namespace *Namespace
 	tcp, udp  []netip.AddrPort
+	// translators are looked for when somebody asks for them.
+	translators translators
 	// onLoopback are those that are bound to the device lo and to an address.
 	onLoopback []maps.Listener
 }
@@ -40,29 +42,48 @@ func (l *Loader) Listeners() *Listeners {
 // Listens says whether a process waits on one of these ports for packets to an
 // address; the zero Addr is any from outside.
 func (w *Listeners) Listens(protocol uint8, address netip.Addr, first, last uint16) bool {
-	sockets := w.tcp
-	if protocol == unix.IPPROTO_UDP {
-		sockets = w.udp
-	}
-	return slices.ContainsFunc(sockets, func(s netip.AddrPort) bool {
+	return len(w.Ports(protocol, address, first, last)) > 0
+}
+
+// Ports returns those of some ports on which a process waits for packets to an address,
+// in their order; the zero Addr is any from outside.
+func (w *Listeners) Ports(protocol uint8, address netip.Addr, first, last uint16) []uint16 {
+	var ports []uint16
+	for _, s := range w.sockets(protocol) {
 		everywhere := s.Addr().IsUnspecified() || !address.IsValid() && !s.Addr().IsLoopback()
-		return first <= s.Port() && s.Port() <= last && (everywhere || s.Addr() == address)
-	})
+		if first <= s.Port() && s.Port() <= last && (everywhere || s.Addr() == address) {
+			ports = append(ports, s.Port())
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}
+
+func (w *Listeners) sockets(protocol uint8) []netip.AddrPort {
+	if protocol == unix.IPPROTO_UDP {
+		return w.udp
+	}
+	return w.tcp
+}
+
+// OnLoopback returns a loopback address on which a process waits on one of these ports.
+// The kernel keeps packets from outside away from it.
+func (w *Listeners) OnLoopback(protocol uint8, first, last uint16) (address netip.Addr, found bool) {
+	for _, s := range w.sockets(protocol) {
+		if first <= s.Port() && s.Port() <= last && s.Addr().IsLoopback() {
+			return s.Addr(), true
+		}
+	}
+	return netip.Addr{}, false
 }
 
 // answerPatience bounds the question whether somebody answers. This host's own
 // kernel answers at once, unless a firewall drops the question.
 const answerPatience = 10 * time.Millisecond
 
-// Answers says whether somebody serves these ports of this host: a process that
-// waits there, or for TCP, a translator that makes a connection succeed.
-func (w *Listeners) Answers(host *Host, protocol uint8, address netip.Addr, first, last uint16) bool {
-	if w.Listens(protocol, address, first, last) {
-		return true
-	}
-	if protocol != unix.IPPROTO_TCP {
-		return false
-	}
+// Connects says whether a TCP connection to a port of this host succeeds, as it does
+// where a translator serves it. The zero Addr is the host's own address of either family.
+func (w *Listeners) Connects(host *Host, address netip.Addr, port uint16) bool {
 	candidates := []netip.Addr{address}
 	if !address.IsValid() {
 		candidates = []netip.Addr{host.Address(false), host.Address(true)}
@@ -70,7 +91,7 @@ func (w *Listeners) Answers(host *Host, protocol uint8, address netip.Addr, firs
 	answered := false
 	_ = w.namespace.Do(func() error {
 		for _, a := range candidates {
-			answered = answered || a.IsValid() && connects(netip.AddrPortFrom(a, first))
+			answered = answered || a.IsValid() && connects(netip.AddrPortFrom(a, port))
 		}
 		return nil
 	})

@@ -120,7 +120,7 @@ func (r *routes) noteDefault(family uint8, route netlink.Route) {
 // askDefaults asks which of the tables that packets of a family are looked up in have a
 // route for every destination, as far as that is not known.
 func (f *facts) askDefaults(family uint8) error {
-	for _, table := range f.rules[family] {
+	for _, table := range f.routing[family] {
 		if err := f.askDefault(family, table); err != nil {
 			return err
 		}
@@ -280,7 +280,7 @@ func (h *Host) routesAll(d *device, family uint8) bool {
 		return false
 	}
 	has := func(table int) bool { return h.routes.defaults[routeTable{family, table}] }
-	return slices.ContainsFunc(h.facts.rules[family], has) || d.vrfTable != 0 && has(d.vrfTable)
+	return slices.ContainsFunc(h.facts.routing[family], has) || d.vrfTable != 0 && has(d.vrfTable)
 }
 
 func (h *Host) holdsServices() bool {

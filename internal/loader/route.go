@@ -28,6 +28,9 @@ type Route struct {
 	Down bool
 	// Why says why so, or why there is no route: a clause with no full stop.
 	Why string
+	// borrows is set if the source may be one of another device, which the kernel prefers
+	// also to one of this device that is deprecated.
+	borrows bool
 }
 
 // Route asks the kernel for the route to an address. False: there is none that
@@ -115,6 +118,11 @@ func (h *Host) judge(to netip.Addr, found netlink.Route, err error) Route {
 		Gateway: gatewayOf(found),
 		Source:  addrFrom(found.Src),
 	}
+	kernels := route.Source
+	route.Source = h.addresses.lasting(kernels, route.Ifindex)
+	for _, source := range []netip.Addr{kernels, route.Source} {
+		route.borrows = route.borrows || !source.IsGlobalUnicast() || h.addresses.passing[source] || !h.hasOn(route.Ifindex, source)
+	}
 	device := h.byIndex[route.Ifindex]
 	if device == nil {
 		return Route{Why: fmt.Sprintf("the device that leads to %s has gone", to)}
@@ -133,9 +141,16 @@ func (h *Host) judge(to netip.Addr, found netlink.Route, err error) Route {
 }
 
 // leadsInside says whether a device leads to containers and virtual machines of
-// this host only, whose way out is this host.
+// this host only, whose way out is this host. That their default route is this host
+// nothing here can prove; a route of this host that leads to everybody by that
+// device proves that it is not.
 func (h *Host) leadsInside(d *device) bool {
-	if d.kind != "bridge" && !d.isInside() {
+	// A router at the other end of a pair leads further, and may not be on this machine.
+	// On a bridge it may be a container as any other.
+	far := toOthers
+	if d.kind == "bridge" {
+		far = toEverybody
+	} else if !d.isInside() {
 		return false
 	}
 	for _, port := range h.devices {
@@ -144,20 +159,23 @@ func (h *Host) leadsInside(d *device) bool {
 		}
 	}
 	// Asked last, for it may take long.
-	uplink := true
+	further := true
 	_ = h.namespace.Do(func() error {
-		uplink = h.routes.isUplink(d.ifindex)
+		further = h.routes.leadsTo(d.ifindex, far)
 		return nil
 	})
-	return !uplink
+	return !further
 }
 
 // isInside says whether what is at the other end of a device is on this machine,
 // as far as its kind tells.
 func (d *device) isInside() bool {
 	switch d.kind {
-	case "veth", "netkit", "tuntap", "dummy":
+	case "veth", "netkit", "dummy":
 		return true
+	case "tuntap":
+		// Others are tunnels, to machines that have a default route of their own.
+		return d.machine
 	}
 	return false
 }

@@ -3,19 +3,22 @@
 package loader
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
 // network gives the namespace of a loader these devices, addresses and routes, in
-// words: "veth NAME", "dummy NAME", "bridge NAME PORT...", "address DEVICE PREFIX",
-// "route PREFIX GATEWAY", "route PREFIX dev DEVICE" and "unreachable PREFIX".
+// words: "veth NAME", "dummy NAME", "tun NAME", "tap NAME", "card NAME" (of a virtual
+// machine), "bridge NAME PORT...", "address DEVICE PREFIX [FLAG]", "route PREFIX
+// GATEWAY", "route PREFIX dev DEVICE" and "unreachable PREFIX".
 func network(t *testing.T, l *Loader, lines ...string) *Host {
 	t.Helper()
 	for _, line := range lines {
@@ -33,8 +36,15 @@ func configure(words []string) error {
 	switch words[0] {
 	case "veth":
 		return addUp(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: words[1]}, PeerName: words[1] + "-peer"})
-	case "tap":
-		return addUp(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: words[1]}, Mode: netlink.TUNTAP_MODE_TAP})
+	case "tap", "tun", "card":
+		tap := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: words[1]}, Mode: netlink.TUNTAP_MODE_TAP}
+		switch words[0] {
+		case "tun":
+			tap.Mode = netlink.TUNTAP_MODE_TUN
+		case "card":
+			tap.Flags = netlink.TUNTAP_VNET_HDR
+		}
+		return addUp(tap)
 	case "vxlan":
 		return addUp(&netlink.Vxlan{LinkAttrs: netlink.LinkAttrs{Name: words[1]}, VxlanId: 7, Port: 4789})
 	case "bridge":
@@ -61,7 +71,26 @@ func configure(words []string) error {
 		if address.IP.To4() == nil {
 			address.Flags = unix.IFA_F_NODAD
 		}
-		return netlink.AddrAdd(l, address)
+		if len(words) > 3 {
+			switch words[3] {
+			case "managed":
+				// The kernel makes a temporary one beside it.
+				address.Flags |= unix.IFA_F_MANAGETEMPADDR
+			case "deprecated":
+				// A valid lifetime and no preferred one.
+				address.ValidLft = 3600
+			}
+		}
+		if err := netlink.AddrAdd(l, address); err != nil || address.Flags&unix.IFA_F_MANAGETEMPADDR == 0 {
+			return err
+		}
+		return awaitTemporary(l)
+	case "use_tempaddr":
+		// Nobody waits for neighbours that have the address.
+		if err := writeSysctl("net.ipv6.conf."+words[1]+".dad_transmits", "0"); err != nil {
+			return err
+		}
+		return writeSysctl("net.ipv6.conf."+words[1]+".use_tempaddr", words[2])
 	case "unreachable":
 		return netlink.RouteAdd(&netlink.Route{Dst: prefix(words[1]), Type: unix.RTN_UNREACHABLE})
 	}
@@ -76,6 +105,23 @@ func configure(words []string) error {
 		route.Gw = net.ParseIP(words[2])
 	}
 	return netlink.RouteAdd(route)
+}
+
+// awaitTemporary waits until a device has a temporary address that the kernel uses.
+func awaitTemporary(l netlink.Link) error {
+	for range 500 {
+		addresses, err := netlink.AddrList(l, netlink.FAMILY_V6)
+		if err != nil {
+			return err
+		}
+		for _, a := range addresses {
+			if a.Flags&(unix.IFA_F_TEMPORARY|unix.IFA_F_TENTATIVE) == unix.IFA_F_TEMPORARY {
+				return nil
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("%s has no temporary address", l.Attrs().Name)
 }
 
 func addUp(l netlink.Link) error {
@@ -122,9 +168,89 @@ func TestRoutesToBackends(t *testing.T) {
 		},
 		{
 			name:    "a virtual machine",
-			network: []string{"tap t0", "bridge br0 t0", "address br0 10.0.1.1/24"},
+			network: []string{"card t0", "bridge br0 t0", "address br0 10.0.1.1/24"},
 			to:      "10.0.1.100",
 			want:    Route{Device: "br0", Source: netip.MustParseAddr("10.0.1.1"), Behind: true, Why: "10.0.1.100 is behind this host on br0"},
+		},
+		{
+			name:    "a virtual machine on its own device",
+			network: []string{"card t0", "address t0 10.0.1.1/24"},
+			to:      "10.0.1.100",
+			want:    Route{Device: "t0", Source: netip.MustParseAddr("10.0.1.1"), Behind: true, Why: "10.0.1.100 is behind this host on t0"},
+		},
+		{
+			name:    "the far end of a tunnel by a tun device",
+			network: []string{"tun t0", "address t0 10.8.0.1/24"},
+			to:      "10.8.0.2",
+			want: Route{
+				Device: "t0", Source: netip.MustParseAddr("10.8.0.1"),
+				Why: "10.8.0.2 is another machine on t0, whose answers would not come back through this host",
+			},
+		},
+		{
+			name:    "the far end of a tunnel by a tap device",
+			network: []string{"tap t0", "address t0 2001:db8:8::1/64"},
+			to:      "2001:db8:8::2",
+			want: Route{
+				Device: "t0", Source: netip.MustParseAddr("2001:db8:8::1"),
+				Why: "2001:db8:8::2 is another machine on t0, whose answers would not come back through this host",
+			},
+		},
+		{
+			name:    "a tunnel that is the port of a bridge",
+			network: []string{"card t0", "tap t1", "bridge br0 t0 t1", "address br0 10.0.1.1/24"},
+			to:      "10.0.1.100",
+			want: Route{
+				Device: "br0", Source: netip.MustParseAddr("10.0.1.1"),
+				Why: "10.0.1.100 is another machine on br0, whose answers would not come back through this host",
+			},
+		},
+		{
+			name:    "a container beside one that is a router to another network",
+			network: []string{"veth v0", "bridge br0 v0", "address br0 10.0.1.1/24", "route 10.99.0.0/16 10.0.1.5"},
+			to:      "10.0.1.100",
+			want:    Route{Device: "br0", Source: netip.MustParseAddr("10.0.1.1"), Behind: true, Why: "10.0.1.100 is behind this host on br0"},
+		},
+		{
+			name:    "a bridge that is the uplink",
+			network: []string{"veth v0", "bridge br0 v0", "address br0 2001:db8:1::1/64", "route ::/0 2001:db8:1::fe"},
+			to:      "2001:db8:1::100",
+			want: Route{
+				Device: "br0", Source: netip.MustParseAddr("2001:db8:1::1"),
+				Why: "2001:db8:1::100 is another machine on br0, whose answers would not come back through this host",
+			},
+		},
+		{
+			name:    "a bridge that is the uplink to half of everybody",
+			network: []string{"veth v0", "bridge br0 v0", "address br0 10.0.1.1/24", "route 128.0.0.0/1 10.0.1.254"},
+			to:      "10.0.1.100",
+			want: Route{
+				Device: "br0", Source: netip.MustParseAddr("10.0.1.1"),
+				Why: "10.0.1.100 is another machine on br0, whose answers would not come back through this host",
+			},
+		},
+		{
+			name: "an address of this host that is temporary",
+			network: []string{
+				"veth v0", "use_tempaddr v0 2", "address v0 2001:db8:2::9/64", "address v0 2001:db8:1::7/64 managed",
+			},
+			to:   "2001:db8:1::100",
+			want: Route{Device: "v0", Source: netip.MustParseAddr("2001:db8:1::7"), Behind: true, Why: "2001:db8:1::100 is behind this host on v0"},
+		},
+		{
+			name: "a deprecated address of this host on the way, and another one elsewhere",
+			network: []string{
+				"veth v0", "address v0 2001:db8:1::9/64 deprecated",
+				"veth v1", "address v1 2001:db8:2::1/64",
+			},
+			to:   "2001:db8:1::100",
+			want: Route{Device: "v0", Source: netip.MustParseAddr("2001:db8:2::1"), Behind: true, Why: "2001:db8:1::100 is behind this host on v0"},
+		},
+		{
+			name:    "an address of this host that is deprecated, and no other",
+			network: []string{"veth v0", "address v0 2001:db8:1::9/64 deprecated"},
+			to:      "2001:db8:1::100",
+			want:    Route{Device: "v0", Source: netip.MustParseAddr("2001:db8:1::9"), Behind: true, Why: "2001:db8:1::100 is behind this host on v0"},
 		},
 		{
 			name:    "a bridge without ports",
@@ -218,7 +344,7 @@ func TestRoutesToBackends(t *testing.T) {
 					t.Errorf("found %t, want %t, ifindex %d", ok, found, got.Ifindex)
 				}
 				// What carrier these devices have is nobody's business here.
-				got.Ifindex, got.Down = 0, false
+				got.Ifindex, got.Down, got.borrows = 0, false, false
 				if got != test.want {
 					t.Errorf("\n got %+v\nwant %+v", got, test.want)
 				}

@@ -17,9 +17,9 @@ type routes struct {
 	// default4 and default6 are the devices of the default routes of the main
 	// table, by ifindex, in their order.
 	default4, default6 []int
-	// uplinks are the devices, by ifindex, by which the host itself reaches others: by a
-	// gateway, or by default. Those that nobody has asked for are missing.
-	uplinks map[int]bool
+	// reaches are how far devices lead, by ifindex, at least. Those that nobody has asked for
+	// are missing.
+	reaches map[int]reach
 	// defaults says of tables whether they have a route for every destination. Tables that
 	// nobody has asked for are missing.
 	defaults map[routeTable]bool
@@ -32,8 +32,20 @@ type routeTable struct {
 }
 
 func newRoutes() *routes {
-	return &routes{uplinks: make(map[int]bool), defaults: make(map[routeTable]bool)}
+	return &routes{reaches: make(map[int]reach), defaults: make(map[routeTable]bool)}
 }
+
+// reach is how far a device leads this host.
+type reach int
+
+const (
+	// toNetwork is to the networks on it only.
+	toNetwork reach = iota
+	// toOthers is to other networks, through a router there.
+	toOthers
+	// toEverybody is what an uplink leads to.
+	toEverybody
+)
 
 // mostAsked is how many devices are asked for one by one whether they are uplinks. For
 // each of them the kernel looks through all routes; from then on all are read once.
@@ -53,46 +65,59 @@ func listRoutes() (*routes, error) {
 	return r, nil
 }
 
-// clone returns a copy that knows the default routes and the uplinks that r knows.
+// clone returns a copy that knows what r knows.
 func (r *routes) clone() *routes {
-	return &routes{default4: r.default4, default6: r.default6, uplinks: maps.Clone(r.uplinks), defaults: maps.Clone(r.defaults)}
+	return &routes{default4: r.default4, default6: r.default6, reaches: maps.Clone(r.reaches), defaults: maps.Clone(r.defaults)}
 }
 
 // readDefaults reads the default routes of the main table of a family anew. What was known
 // of other tables of the family is forgotten.
 func (r *routes) readDefaults(family uint8) error {
 	maps.DeleteFunc(r.defaults, func(t routeTable, _ bool) bool { return t.family == family })
-	defaults := &r.default4
-	if family == unix.AF_INET6 {
-		defaults = &r.default6
-		if hops, found := onlyDefault6(); found {
-			*defaults = hops
-			r.defaults[routeTable{family, unix.RT_TABLE_MAIN}] = true
-			return nil
+	r.defaults[routeTable{family, unix.RT_TABLE_MAIN}] = false
+	found, err := defaultRoutes(family)
+	var defaults []int
+	for _, route := range found {
+		r.noteDefault(family, route)
+		if route.Type != unix.RTN_UNICAST {
+			continue
+		}
+		for _, hop := range hopsOf(route) {
+			defaults = append(defaults, hop.LinkIndex)
 		}
 	}
-	*defaults = nil
-	r.defaults[routeTable{family, unix.RT_TABLE_MAIN}] = false
-	return dumpRoutes(family, unix.RT_TABLE_MAIN, 0, func(route netlink.Route) bool {
+	if family == unix.AF_INET6 {
+		r.default6 = defaults
+	} else {
+		r.default4 = defaults
+	}
+	return err
+}
+
+// defaultRoutes returns the default routes of the main table of a family, of any type, in
+// their order. Of several of IPv6 it may be the best only.
+func defaultRoutes(family uint8) (defaults []netlink.Route, err error) {
+	if family == unix.AF_INET6 {
+		if route, found := onlyDefault6(); found {
+			return []netlink.Route{route}, nil
+		}
+	}
+	err = dumpRoutes(family, unix.RT_TABLE_MAIN, 0, func(route netlink.Route) bool {
 		if isDefault(route) {
-			r.noteDefault(family, route)
-			if route.Type == unix.RTN_UNICAST {
-				for _, hop := range hopsOf(route) {
-					*defaults = append(*defaults, hop.LinkIndex)
-				}
-			}
+			defaults = append(defaults, route)
 			return true
 		}
 		// IPv4 lists its routes by their prefixes in ascending order, IPv6 its default
 		// routes last.
 		return family == unix.AF_INET6
 	})
+	return defaults, err
 }
 
 // onlyDefault6 asks for the default route of IPv6 without a look at all others: by an
 // address that no other route is likely to have. It is not found if there is another one
 // for that address, or if the main table is not the one that is asked.
-func onlyDefault6() (hops []int, found bool) {
+func onlyDefault6() (only netlink.Route, found bool) {
 	// 3fff::/20 is for documentation (RFC 9637), so it is in no table.
 	destination := []byte{0x3f, 0xff, 0x0f, 0xff, 15: 1}
 	body := make([]byte, unix.SizeofRtMsg)
@@ -105,27 +130,23 @@ func onlyDefault6() (hops []int, found bool) {
 				return
 			}
 			route, err := parseRoute(data)
-			if err != nil || !isDefault(route) || route.Table != unix.RT_TABLE_MAIN || route.Type != unix.RTN_UNICAST {
-				return
-			}
-			found = true
-			for _, hop := range hopsOf(route) {
-				hops = append(hops, hop.LinkIndex)
+			if err == nil && isDefault(route) && route.Table == unix.RT_TABLE_MAIN && route.Type == unix.RTN_UNICAST {
+				only, found = route, true
 			}
 		})
 	})
-	return hops, found
+	return only, found
 }
 
-// isUplink says whether the host itself reaches others by a device. To be asked in its
+// leadsTo says whether a device leads this host so far, or further. To be asked in its
 // namespace.
-func (r *routes) isUplink(ifindex int) bool {
-	is, known := r.uplinks[ifindex]
+func (r *routes) leadsTo(ifindex int, far reach) bool {
+	leads, known := r.reaches[ifindex]
 	if known {
-		return is
+		return leads >= far
 	}
 	only := ifindex
-	if len(r.uplinks) >= mostAsked {
+	if len(r.reaches) >= mostAsked {
 		only = 0
 	}
 	for _, family := range families {
@@ -133,25 +154,35 @@ func (r *routes) isUplink(ifindex int) bool {
 			if r.note(route); only == 0 {
 				return true
 			}
-			return !r.uplinks[ifindex]
+			return r.reaches[ifindex] < far
 		})
 	}
-	if !r.uplinks[ifindex] {
-		r.uplinks[ifindex] = false
-	}
-	return r.uplinks[ifindex]
+	leads = r.reaches[ifindex]
+	r.reaches[ifindex] = leads
+	return leads >= far
 }
 
-// note notes the uplinks that a route tells.
+// note notes how far a route leads.
 func (r *routes) note(route netlink.Route) {
 	if route.Type != unix.RTN_UNICAST {
 		return
 	}
 	for _, hop := range hopsOf(route) {
-		if hop.Gw != nil || hop.Via != nil || isDefault(route) {
-			r.uplinks[hop.LinkIndex] = true
+		if far := reachOf(route, hop); far > toNetwork {
+			r.reaches[hop.LinkIndex] = max(far, r.reaches[hop.LinkIndex])
 		}
 	}
+}
+
+// reachOf is how far a route leads by one of its next hops.
+func reachOf(route netlink.Route, hop *netlink.NexthopInfo) reach {
+	switch {
+	case prefixLength(route) <= widest(route.Family):
+		return toEverybody
+	case hop.Gw != nil, hop.Via != nil:
+		return toOthers
+	}
+	return toNetwork
 }
 
 // hopsOf are the next hops of a route.
@@ -163,21 +194,62 @@ func hopsOf(route netlink.Route) []*netlink.NexthopInfo {
 }
 
 func isDefault(route netlink.Route) bool {
+	return prefixLength(route) == 0
+}
+
+// widest is the length of prefixes that stand for everybody: the two halves of IPv4, and the
+// eighth of IPv6 that has all global addresses.
+func widest(family int) int {
+	if family == unix.AF_INET6 {
+		return 3
+	}
+	return 1
+}
+
+// prefixLength is 0 for a default route.
+func prefixLength(route netlink.Route) int {
 	if route.Dst == nil {
-		return true
+		return 0
 	}
 	ones, _ := route.Dst.Mask.Size()
-	return ones == 0
+	return ones
 }
 
 // dumpRoutes calls f for the routes of a table, or of all, by a device, or by all, until
 // it returns false. The kernel does not list the cached ones.
 func dumpRoutes(family uint8, table, ifindex int, f func(netlink.Route) bool) error {
 	body := make([]byte, unix.SizeofRtMsg)
-	body[0], body[4] = family, uint8(table)
+	body[0] = family
+	if table != unix.RT_TABLE_UNSPEC {
+		body = appendAttribute(body, unix.RTA_TABLE, uint32Bytes(table))
+	}
 	if ifindex != 0 {
 		body = appendAttribute(body, unix.RTA_OIF, uint32Bytes(ifindex))
 	}
+	return dumpRoutesLike(body, table, f)
+}
+
+// advertised returns the devices, by ifindex, with a route of IPv6 that a router
+// advertisement has made. To be asked in their namespace.
+func advertised() map[int]bool {
+	devices := make(map[int]bool)
+	body := make([]byte, unix.SizeofRtMsg)
+	body[0], body[5] = unix.AF_INET6, unix.RTPROT_RA
+	_ = dumpRoutesLike(body, unix.RT_TABLE_UNSPEC, func(route netlink.Route) bool {
+		if route.Protocol != unix.RTPROT_RA {
+			return true
+		}
+		for _, hop := range hopsOf(route) {
+			devices[hop.LinkIndex] = true
+		}
+		return true
+	})
+	return devices
+}
+
+// dumpRoutesLike calls f for the routes, of a table or of all, that a request describes,
+// until it returns false.
+func dumpRoutesLike(body []byte, table int, f func(netlink.Route) bool) error {
 	var failed error
 	err := dumpOf("routes", unix.RTM_GETROUTE, body, func(_ uint16, data []byte) bool {
 		counted.routes.Add(1)

@@ -321,7 +321,7 @@ func parseRoute(data []byte) (netlink.Route, error) {
 		return netlink.Route{}, errors.New("the kernel's answer is cut off")
 	}
 	native := binary.NativeEndian
-	r := netlink.Route{Family: int(data[0]), Tos: int(data[3]), Table: int(data[4]), Type: int(data[7]), Flags: int(native.Uint32(data[8:]))}
+	r := netlink.Route{Family: int(data[0]), Tos: int(data[3]), Table: int(data[4]), Protocol: netlink.RouteProtocol(data[5]), Type: int(data[7]), Flags: int(native.Uint32(data[8:]))}
 	length := int(data[1])
 	attributes(data[unix.SizeofRtMsg:], func(kind uint16, value []byte) {
 		switch kind {

@@ -16,7 +16,10 @@ const (
 	// MaxForwards is the number of forward ids, of which 0 is none.
 	MaxForwards = 16384
 	// MaxDevices is how many devices a forward can be bound to.
-	MaxDevices = len(bpf.XfwdForwardInfo{}.Devices)
+	MaxDevices = len(bpf.XfwdForwardInfo{}.DeviceIfindexes)
+	// DevicesSize is how many bytes the names of a forward's devices may have, each with
+	// one more.
+	DevicesSize = len(bpf.XfwdForwardInfo{}.Devices)
 	// MaxComment is the longest comment, in bytes.
 	MaxComment = len(bpf.XfwdForwardInfo{}.Comment)
 	// MaxAffinityGroup is the number of ids of groups, of which 0 is none.
@@ -72,10 +75,13 @@ type Forward struct {
 	Address             netip.Addr
 	PortFirst, PortLast uint16
 	Devices             []string
-	Name                string
-	Comment             string
-	Source              Source
-	Balance             Balance
+	// Known are what the devices were when a command last saw them, in the order of
+	// Devices. It may be shorter, and is zero for what was not there and for patterns.
+	Known   []KnownDevice
+	Name    string
+	Comment string
+	Source  Source
+	Balance Balance
 	// Affinity is how long a client stays with its backend, in whole seconds;
 	// zero is off.
 	Affinity time.Duration
@@ -166,11 +172,7 @@ func forwardFromKernel(id uint32, k *bpf.XfwdForward, info *bpf.XfwdForwardInfo,
 		AffinityGroup:   text(info.AffinityGroup[:]),
 		AffinityGroupID: k.AffinityGroup,
 	}
-	for i := range info.Devices {
-		if name := text(info.Devices[i][:]); name != "" {
-			f.Devices = append(f.Devices, name)
-		}
-	}
+	f.Devices, f.Known = devicesFromKernel(info)
 	return f
 }
 
@@ -221,9 +223,7 @@ func (s *Set) PutForwards(forwards []Forward) error {
 		copy(infos[i].Name[:], f.Name)
 		copy(infos[i].Comment[:], f.Comment)
 		copy(infos[i].AffinityGroup[:], f.AffinityGroup)
-		for n, device := range f.Devices {
-			copy(infos[i].Devices[n][:], device)
-		}
+		devicesToKernel(&infos[i], f.Devices, f.Known)
 		packetParts[i] = bpf.XfwdForward{
 			Born:      f.Born,
 			Dies:      f.Dies,

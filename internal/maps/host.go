@@ -30,6 +30,8 @@ type Device struct {
 	RoutesAll4, RoutesAll6 bool
 	// Stacked is set for a device that hands its packets as they are to one below.
 	Stacked bool
+	// Mark is the key of the mark by which routing rules lead there, or 0.
+	Mark uint8
 }
 
 // PutDevices makes the programs know these devices, by ifindex, and no others.
@@ -77,6 +79,7 @@ func (d Device) toKernel() bpf.XfwdDevice {
 		Mtu:            d.MTU,
 		Address:        d.Address,
 		Flags:          d.flags(),
+		Mark:           d.Mark,
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/xfwd/xfwd/internal/figures"
 	"github.com/xfwd/xfwd/internal/metrics"
 	"github.com/xfwd/xfwd/internal/page"
 )
@@ -79,4 +80,4 @@ func (s *source) ready(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+func oneLine(s string) string { return figures.Printable(strings.Join(strings.Fields(s), " ")) }

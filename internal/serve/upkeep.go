@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -79,7 +80,8 @@ func (u *upkeep) expired(forwards []ctl.Forward) {
 	}
 }
 
-// Reconciled counts, and tells of what has expired and of warnings that are new.
+// Reconciled counts, and tells of what has expired, of sources that have changed and of
+// warnings that are new.
 func (u *upkeep) Reconciled(took time.Duration, r ctl.Report, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
@@ -102,6 +104,9 @@ func (u *upkeep) looked(took time.Duration, r ctl.Report, err error) {
 		return
 	}
 	u.expired(r.Expired)
+	for _, note := range slices.Concat(r.Renamed, r.SourceChanges) {
+		fmt.Fprintf(u.log, "note: %s\n", oneLine(note))
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if all := strings.Join(r.Warnings, "\n"); all != u.warnings {

@@ -69,7 +69,7 @@ func (m *Model) trouble() Line {
 	return Line{}
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+func oneLine(s string) string { return figures.Printable(strings.Join(strings.Fields(s), " ")) }
 
 // header tells the time and, for the whole, how many established flows there are of those
 // that there is room for.

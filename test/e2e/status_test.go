@@ -98,8 +98,8 @@ func TestBridge(t *testing.T) {
 	if mode := modeOf(t, status, "port0", "ingress"); mode == "none" {
 		t.Errorf("the port's ingress is not attached, where the bridge's netfilter has not been yet")
 	}
-	if mode := modeOf(t, status, "port0", "egress"); mode != "none" {
-		t.Errorf("the port's egress is attached by %s, though the bridge is", mode)
+	if mode := modeOf(t, status, "port0", "egress"); mode == "none" {
+		t.Errorf("the port's egress is not attached, where the bridge's netfilter sends answers")
 	}
 }
 

@@ -175,6 +175,22 @@ func (n *Namespace) LinkStatistics(device string) netlink.LinkStatistics {
 	return *n.link(device).Attrs().Statistics
 }
 
+// Rename gives a device another name.
+func (n *Namespace) Rename(device, name string) {
+	n.lab.tb.Helper()
+	if err := n.links.LinkSetName(n.link(device), name); err != nil {
+		n.lab.tb.Fatalf("calling %s in %s %s: %v", device, n.Name, name, err)
+	}
+}
+
+// AlternativeName gives a device one more name.
+func (n *Namespace) AlternativeName(device, name string) {
+	n.lab.tb.Helper()
+	if err := n.links.LinkAddAltName(n.link(device), name); err != nil {
+		n.lab.tb.Fatalf("calling %s in %s %s as well: %v", device, n.Name, name, err)
+	}
+}
+
 // DeleteLink removes a device.
 func (n *Namespace) DeleteLink(device string) {
 	n.lab.tb.Helper()

@@ -4,7 +4,6 @@ package model
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -35,6 +34,8 @@ type Flow struct {
 	// LastSeen is when a packet came, to about Timeouts.Refresh.
 	LastSeen time.Duration
 
+	// cameBy is the device by which its first packet came.
+	cameBy string
 	// generation is the backend's when the flow was made.
 	generation int
 	// counted: the balance wants to know of it.
@@ -69,6 +70,20 @@ func (s side) to() Tuple {
 // leaves says whether packets of the direction meet the host's programs on their way
 // out.
 func (s side) leaves() bool { return (s.direction == forward) == s.Leaving }
+
+// question is what routes are asked for a packet of the direction.
+func (s side) question(p packet) Question {
+	q := Question{Tuple: s.to(), Class: p.class}
+	if s.direction == reverse {
+		q.Answers = s.cameBy
+		return q
+	}
+	q.Source = withAddr(q.Source, p.tuple.Source.Addr())
+	if p.kind != fragment {
+		q.Source = p.tuple.Source
+	}
+	return q
+}
 
 func (s side) hop() *hop { return &s.hops[s.direction] }
 
@@ -298,11 +313,11 @@ func (m *Model) fresh(h *hop) bool {
 
 // lookUp renews a next hop. It says whether the neighbour has been silent for too
 // long.
-func (m *Model) lookUp(h *hop, to netip.Addr) (silent bool, reason string) {
+func (m *Model) lookUp(h *hop, q Question) (silent bool, reason string) {
 	if !m.Host.Router {
 		return false, "forwarding-off"
 	}
-	route := m.Host.Route(to)
+	route := m.Host.Route(q)
 	if route.Device == "" {
 		return false, "no-route"
 	}

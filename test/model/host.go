@@ -29,9 +29,9 @@ type Host struct {
 	Primary [2]netip.Addr
 	// Router: it forwards packets of others.
 	Router bool
-	// Route says where a packet to an address goes, Everywhere whether there is a route
-	// to every address.
-	Route      func(netip.Addr) Route
+	// Route says where a packet goes.
+	Route func(Question) Route
+	// Everywhere says whether there is a route to every address.
 	Everywhere func(ipv6 bool) bool
 	// RuleMSS are the smallest MSS that rules of netfilter set, of IPv4 and IPv6; 0 is none.
 	RuleMSS [2]uint16
@@ -52,6 +52,18 @@ type Device struct {
 	Pair bool
 	// XDP: our program is in its driver.
 	XDP bool
+}
+
+// Question is what routes and rules are asked for.
+type Question struct {
+	// Tuple is that of the packet: of a client's, its own source and its target; of a
+	// target's as it leaves.
+	Tuple
+	// Class is the traffic class of IPv6.
+	Class uint8
+	// Answers is, of a target's packet, the device by which its client's first packet
+	// came.
+	Answers string
 }
 
 // Route is what the routing table says of an address.
@@ -107,7 +119,7 @@ func (h *Host) isDestination(t Tuple) bool {
 	if !h.Router || isNeverRouted(t.Source.Addr()) || isNeverRouted(to) {
 		return h.Owns(to)
 	}
-	return h.Route(to).Stays && (h.Owns(to) || h.RoutesAll && h.Everywhere(to.Is6()))
+	return h.Route(Question{Tuple: t}).Stays && (h.Owns(to) || h.RoutesAll && h.Everywhere(to.Is6()))
 }
 
 // destination is the address of the host that a packet with a tuple, whose ports are
@@ -152,7 +164,9 @@ func (h *Host) answering(t Tuple, primary netip.Addr) netip.Addr {
 	client, asked := t.Source.Addr(), t.Destination.Addr()
 	// For the unspecified address the kernel chooses a link-local one, which tells nothing.
 	if h.Router && !isNeverRouted(client) && client != netip.IPv6Unspecified() {
-		if r := h.Route(client); r.Device != "" {
+		back := t.Reversed()
+		back.Source = netip.AddrPortFrom(netip.Addr{}, back.Source.Port())
+		if r := h.Route(Question{Tuple: back}); r.Device != "" {
 			return h.Devices[r.Device].Primary[family(client)]
 		}
 	}

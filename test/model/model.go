@@ -172,7 +172,7 @@ func (m *Model) follow(s side, p packet, a arrival) decision {
 	if !a.arriving || !s.Elsewhere {
 		return d
 	}
-	d.renewed, d.mtu, d.reason = m.leave(s.hop(), s.to().Destination.Addr(), p, a)
+	d.renewed, d.mtu, d.reason = m.leave(s.hop(), s.question(p), p, a)
 	if d.reason != "" {
 		d.follows = nil
 	}
@@ -181,12 +181,12 @@ func (m *Model) follow(s side, p packet, a arrival) decision {
 
 // leave says whether a packet can leave the host by a next hop, which is looked up
 // when that is due.
-func (m *Model) leave(h *hop, to netip.Addr, p packet, a arrival) (renewed bool, mtu int, reason string) {
+func (m *Model) leave(h *hop, q Question, p packet, a arrival) (renewed bool, mtu int, reason string) {
 	if p.network > ethernetHeader {
 		return false, 0, "vlan" // behind another tag, which the kernel took off
 	}
 	if a.raw || !m.fresh(h) {
-		silent, reason := m.lookUp(h, to)
+		silent, reason := m.lookUp(h, q)
 		if reason != "" {
 			return false, 0, reason
 		}
@@ -288,7 +288,8 @@ func (m *Model) plan(flow *Flow, f *Forward, b *Backend, p packet, a arrival) de
 		d.reason = "martian"
 		return d
 	}
-	d.renewed, d.mtu, d.reason = m.leave(&flow.hops[forward], address, p, a)
+	flow.cameBy = a.device
+	d.renewed, d.mtu, d.reason = m.leave(&flow.hops[forward], side{flow, forward}.question(p), p, a)
 	if d.reason != "" {
 		return d
 	}

@@ -20,7 +20,7 @@ func (m *Model) clampMSS(frame []byte, p packet, s side, a arrival) {
 	if p.ipv6 {
 		headers = 60
 	}
-	mtu := min(m.Host.Devices[s.hop().device].MTU, m.mtuBack(p, a))
+	mtu := min(m.Host.Devices[s.hop().device].MTU, m.mtuBack(p, s, a))
 	most = min(most, mtu-headers)
 	option := findMSS(frame[p.transport+20 : p.headers])
 	if option < 0 {
@@ -55,10 +55,14 @@ func (m *Model) mostMSS(f *Forward, ipv6 bool) int {
 	return int(maps.MSSOff) - 1
 }
 
-// mtuBack is the MTU of the route to where a packet came from. Where there is none, it
-// is that of the device that the packet came by.
-func (m *Model) mtuBack(p packet, a arrival) int {
-	route := m.Host.Route(p.tuple.Source.Addr())
+// mtuBack is the MTU of the route of packets the other way. Where there is none, it is
+// that of the device that the packet came by.
+func (m *Model) mtuBack(p packet, s side, a arrival) int {
+	back := Question{Tuple: p.tuple.Reversed(), Class: p.class, Answers: s.cameBy}
+	if s.direction == reverse {
+		back.Source, back.Answers = s.to().Destination, ""
+	}
+	route := m.Host.Route(back)
 	if route.Stays || route.Device == "" {
 		return m.Host.Devices[a.device].MTU
 	}

@@ -37,6 +37,8 @@ type packet struct {
 	// quotedNetwork and quotedTransport are those of what an ICMP error quotes.
 	quotedNetwork, quotedTransport int
 	ttl                            int
+	// class is the traffic class of IPv6.
+	class uint8
 	// fragmentID is the datagram's, of which this is the first of several
 	// fragments, or a later one.
 	fragmentID uint32
@@ -57,6 +59,9 @@ func parse(frame []byte, raw bool) (p packet, reason string) {
 	n, reason := parseNetwork(frame, p.network, len(frame), p.ipv6)
 	if reason != "" {
 		return p, reason
+	}
+	if p.ipv6 {
+		p.class = uint8(binary.BigEndian.Uint16(frame[p.network:]) >> 4)
 	}
 	if n.end > len(frame) {
 		return p, "malformed"

@@ -59,6 +59,7 @@ var shared = map[string]reflect.Type{
 	"setup_times":        reflect.TypeFor[bpf.XfwdSetupTimes](),
 	"table_changes":      reflect.TypeFor[bpf.XfwdTableChanges](),
 	"table_account":      reflect.TypeFor[bpf.XfwdTableAccount](),
+	"mark":               reflect.TypeFor[bpf.XfwdMark](),
 }
 
 func TestLayoutOfStructures(t *testing.T) {

@@ -105,7 +105,7 @@ func (c *contest) comesFrom(flow *model.Flow, s *sending) {
 		s.hook = egress
 		return
 	}
-	if r := c.model.Host.Route(flow.Target.Destination.Addr()); r.Device != "" {
+	if r := c.model.Host.Route(model.Question{Tuple: flow.Target}); r.Device != "" {
 		s.Device = r.Device
 	}
 }

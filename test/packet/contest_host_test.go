@@ -104,7 +104,7 @@ func (c *contest) host() (*model.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.Route = func(to netip.Addr) model.Route { return c.routeOf(h, local, to) }
+	h.Route = func(q model.Question) model.Route { return c.routeOf(h, local, q) }
 	h.Everywhere = func(bool) bool { return !c.lost }
 	return h, nil
 }
@@ -139,9 +139,15 @@ func (c *contest) localRoutes(h *model.Host) (map[netip.Addr]bool, error) {
 }
 
 // routeOf says where a packet goes, by the routes that the world has.
-func (c *contest) routeOf(h *model.Host, local map[netip.Addr]bool, to netip.Addr) model.Route {
+func (c *contest) routeOf(h *model.Host, local map[netip.Addr]bool, q model.Question) model.Route {
+	to := q.Destination.Addr()
 	if local[to] || to.IsLoopback() || slices.ContainsFunc(h.LocalPrefixes, func(p netip.Prefix) bool { return p.Contains(to) }) {
 		return model.Route{Stays: true}
+	}
+	for _, r := range contestRules {
+		if r.chooses(q) {
+			return model.Route{Device: r.to.device, Neighbour: [6]byte(r.to.next.mac()), Known: true}
+		}
 	}
 	for _, m := range []machine{nowhere, blackhole} {
 		if to == m.V4 || to == m.V6 {

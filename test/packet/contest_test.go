@@ -68,6 +68,7 @@ func newContestWorld(t testing.TB, object string) *world {
 	t.Helper()
 	waitForAge()
 	w := newWorldFor(&everyTest, contestFlows)
+	w.addContestRules(&everyTest)
 	w.furnish()
 	learnReasons(w.set, w.maps.Reasons)
 	spec, err := bpf.LoadXfwd()

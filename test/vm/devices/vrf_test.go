@@ -33,6 +33,47 @@ func TestVRF(t *testing.T) {
 	mustAttach(t, x, map[string]bool{"eth0": true})
 }
 
+// What arrives in a VRF goes to a backend, and its answers to the client, by the
+// routes of the VRF; the main table has none.
+func TestVRFElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, source := range []string{"preserve", "masquerade"} {
+		t.Run(source, func(t *testing.T) {
+			t.Parallel()
+			lan := lab.New(t)
+			net := &lab.Network{Lab: lan, Client: lan.Namespace("client"), Host: lan.Namespace("host")}
+			server := lan.Namespace("server")
+			net.Host.Forwarding()
+			addDevice(t, net.Host, &netlink.Vrf{LinkAttrs: netlink.LinkAttrs{Name: "vrf0"}, Table: 10})
+			lan.Veth(net.Client, "eth0", net.Host, "eth0", 1500)
+			lan.Veth(server, "eth0", net.Host, "pod0", 1500)
+			for _, device := range []string{"eth0", "pod0"} {
+				enslave(t, net.Host, device, "vrf0")
+			}
+			host := subnet(net, "eth0", "eth0", 40)
+			behind, backend := net.Host.Join("pod0", 41, 1), server.Join("eth0", 41, 2)
+			server.DefaultRoutes(behind)
+			x := net.Host.XFWD()
+			x.Add("80/tcp+udp", at(backend.V4, 30080).String(), at(backend.V6, 30080).String(), "--source", source)
+			for _, network := range networks {
+				server.Echo(network, ":30080")
+				for family, addr := range host.All() {
+					conn := net.Client.MustConnect(network, at(addr, 80))
+					mustEcho(t, conn)
+					want := conn.Local().Addr()
+					if source == "masquerade" {
+						want = behind.Of(addr)
+					}
+					if conn.Client.Addr() != want {
+						t.Errorf("%s %s: the server saw %v, want %v", network, family, conn.Client, want)
+					}
+				}
+			}
+			mustCount(t, x, 2)
+		})
+	}
+}
+
 // answerInVRF serves UDP as lab.Echo does, by a socket that belongs to the VRF.
 func answerInVRF(t *testing.T, n *lab.Namespace, vrf, address string) {
 	t.Helper()
