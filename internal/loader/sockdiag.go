@@ -4,7 +4,6 @@ package loader
 
 import (
 	"encoding/binary"
-	"math"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
@@ -51,21 +50,6 @@ func (r diagRequest) Serialize() []byte {
 // remote; addresses of 16 bytes, the first four of which are IPv4's; ifindex;
 // cookie.
 type diagID [48]byte
-
-// anyCookie asks for a socket whatever its cookie.
-const anyCookie = math.MaxUint64
-
-func newDiagID(local, remote netip.AddrPort, cookie uint64) diagID {
-	var id diagID
-	binary.BigEndian.PutUint16(id[0:], local.Port())
-	binary.BigEndian.PutUint16(id[2:], remote.Port())
-	copy(id[4:20], local.Addr().AsSlice())
-	copy(id[20:36], remote.Addr().AsSlice())
-	// Two words, the lower one first whatever the byte order.
-	binary.NativeEndian.PutUint32(id[40:], uint32(cookie))
-	binary.NativeEndian.PutUint32(id[44:], uint32(cookie>>32))
-	return id
-}
 
 func (id diagID) local(family uint8) netip.AddrPort {
 	return netip.AddrPortFrom(diagAddress(family, id[4:20]), binary.BigEndian.Uint16(id[0:]))

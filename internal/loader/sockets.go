@@ -3,6 +3,8 @@
 package loader
 
 import (
+	"net/netip"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/internal/maps"
@@ -15,15 +17,15 @@ func (d *Dataplane) ResetSockets(tuples []maps.Tuple) error {
 	if len(tuples) == 0 {
 		return nil
 	}
+	type ends struct{ local, remote netip.AddrPort }
+	wanted := make(map[ends]bool, len(tuples))
+	for _, t := range tuples {
+		wanted[ends{t.Destination, t.Source}] = true
+	}
 	return d.namespace.Do(func() error {
-		for _, t := range tuples {
-			family := uint8(unix.AF_INET6)
-			if t.Source.Addr().Is4() {
-				family = unix.AF_INET
-			}
-			// It may have ended, or be another translator's: no error.
-			_ = destroySocket(family, unix.IPPROTO_TCP, newDiagID(t.Destination, t.Source, anyCookie))
-		}
+		destroySockets(unix.IPPROTO_TCP, connected|stateSynReceived, func(family uint8, id diagID) bool {
+			return wanted[ends{id.local(family), id.remote(family)}]
+		})
 		return nil
 	})
 }
@@ -40,18 +42,27 @@ func (d *Dataplane) DisconnectSockets(protocol uint8, sockets map[maps.Socket]bo
 		return nil
 	}
 	return d.namespace.Do(func() error {
-		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-			var ids []diagID
-			// Whoever cannot be listed, or has gone meanwhile, is no error.
-			_ = listSockets(family, protocol, connected, func(id diagID) {
-				if sockets[maps.Socket{Cookie: id.cookie(), Peer: id.remote(family)}] {
-					ids = append(ids, id)
-				}
-			})
-			for _, id := range ids {
-				_ = destroySocket(family, protocol, id)
-			}
-		}
+		destroySockets(protocol, connected, func(family uint8, id diagID) bool {
+			return sockets[maps.Socket{Cookie: id.cookie(), Peer: id.remote(family)}]
+		})
 		return nil
 	})
+}
+
+// destroySockets destroys the sockets of the current namespace, of a protocol and some
+// states, that are wanted. It lists them to learn their cookies: asked for two ends alone,
+// the kernel takes the listener if no connection has them any more.
+func destroySockets(protocol uint8, states uint32, wanted func(family uint8, id diagID) bool) {
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		var ids []diagID
+		// Sockets that cannot be listed, or have gone meanwhile, are no error.
+		_ = listSockets(family, protocol, states, func(id diagID) {
+			if wanted(family, id) {
+				ids = append(ids, id)
+			}
+		})
+		for _, id := range ids {
+			_ = destroySocket(family, protocol, id)
+		}
+	}
 }

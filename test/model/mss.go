@@ -55,15 +55,15 @@ func (m *Model) mostMSS(f *Forward, ipv6 bool) int {
 	return int(maps.MSSOff) - 1
 }
 
-// mtuBack is the MTU of the route of packets the other way. Where there is none, it is
-// that of the device that the packet came by.
+// mtuBack is the MTU of the route of packets the other way. Where there is none, or the
+// host forwards nothing any more, it is that of the device that the packet came by.
 func (m *Model) mtuBack(p packet, s side, a arrival) int {
 	back := Question{Tuple: p.tuple.Reversed(), Class: p.class, Answers: s.cameBy}
 	if s.direction == reverse {
 		back.Source, back.Answers = s.to().Destination, ""
 	}
 	route := m.Host.Route(back)
-	if route.Stays || route.Device == "" {
+	if !m.Host.Router || route.Stays || route.Device == "" {
 		return m.Host.Devices[a.device].MTU
 	}
 	return m.Host.Devices[route.Device].MTU

@@ -248,11 +248,19 @@ func (c *contest) follow(reset, refused bool) error {
 // forgetOwnFlows: the command's questions have left by the devices, where the programs
 // have noted them. Their ports are the kernel's choice, and of no frame of a contest.
 func (c *contest) forgetOwnFlows() error {
+	known := make(map[model.Tuple]bool)
+	for _, f := range c.model.Flows() {
+		known[f.Client] = true
+	}
+	isOwn := func(a netip.AddrPort) bool {
+		return c.model.Host.Owns(a.Addr()) && a.Port() >= c.model.Host.Ephemeral.First && a.Port() < 60000 &&
+			!slices.Contains(contestClientPorts, int(a.Port()))
+	}
 	var own []xfwd.Flow
 	err := c.set.Flows(func(f xfwd.Flow) bool {
-		from := f.Client.Source
-		if f.Forward == 0 && c.model.Host.Owns(from.Addr()) && from.Port() >= c.model.Host.Ephemeral.First && from.Port() < 60000 &&
-			!slices.Contains(contestClientPorts, int(from.Port())) {
+		// What it has asked a listener here is a conversation of that one, too.
+		asked := isOwn(f.Client.Source) || isOwn(f.Client.Destination) && c.model.Host.Owns(f.Client.Source.Addr())
+		if f.Forward == 0 && asked && !known[model.Tuple{Source: f.Client.Source, Destination: f.Client.Destination, Protocol: f.Client.Protocol}] {
 			own = append(own, f)
 		}
 		return true

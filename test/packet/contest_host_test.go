@@ -32,7 +32,11 @@ var contestListeners = []model.Socket{
 // services, and a network that is its own by a route.
 func (w *world) furnish() {
 	for _, s := range contestListeners {
-		w.waits(&everyTest, s)
+		if s.Protocol == unix.IPPROTO_TCP {
+			w.host.Echo("tcp", s.Local.String())
+		} else {
+			w.waits(&everyTest, s)
+		}
 	}
 	w.host.Run("ip", "link", "add", "kube-ipvs0", "type", "bridge")
 	w.host.Run("ip", "link", "set", "kube-ipvs0", "up")
@@ -43,27 +47,20 @@ func (w *world) furnish() {
 	w.host.Run("ip", "route", "add", "local", netip.PrefixFrom(anycast.V6, 64).Masked().String(), "dev", "lo")
 }
 
-// waits opens a socket that waits for somebody. Connected ones may have its port, too.
+// waits opens a UDP socket that waits for somebody. Connected ones may have its port, too.
 func (w *world) waits(t lab.TB, s model.Socket) {
 	t.Helper()
 	family, address := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Addr: s.Local.Addr().As16(), Port: int(s.Local.Port())})
 	if s.Local.Addr().Is4() {
 		family, address = unix.AF_INET, &unix.SockaddrInet4{Addr: s.Local.Addr().As4(), Port: int(s.Local.Port())}
 	}
-	kind := unix.SOCK_STREAM
-	if s.Protocol == unix.IPPROTO_UDP {
-		kind = unix.SOCK_DGRAM
-	}
 	w.host.Do(func() {
-		fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
+		fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
 		t.Cleanup(func() { unix.Close(fd) })
 		err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.Bind(fd, address))
-		if err == nil && kind == unix.SOCK_STREAM {
-			err = unix.Listen(fd, 1)
-		}
 		if err != nil {
 			t.Fatalf("wait at %v: %v", s.Local, err)
 		}
