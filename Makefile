@@ -51,7 +51,7 @@ unit: root ## Run the tests of packages and programs
 .PHONY: e2e
 e2e: root ## Run the tests of the whole, with real clients and servers
 	@hack/setup.sh build test page
-	$(SUDO) $(GO) test -count=1 -timeout 40m -v -p 1 ./test/e2e ./test/page
+	$(SUDO) $(GO) test -count=1 -timeout 55m -v -p 1 ./test/e2e ./test/page
 
 # Those of the core that do not wait for anybody else.
 .PHONY: test-kernels
