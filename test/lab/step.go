@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -142,7 +143,9 @@ func changingCall(thread int) string {
 	case unix.SYS_BPF:
 		return bpfCalls[info.arguments[0]]
 	case unix.SYS_SENDTO:
-		return "sendto" // netlink
+		if !asksNetlink(thread, info.arguments[1]) {
+			return "sendto"
+		}
 	case unix.SYS_MKDIRAT:
 		return "mkdirat"
 	case unix.SYS_UNLINKAT:
@@ -155,6 +158,22 @@ func changingCall(thread int) string {
 		return "flock"
 	}
 	return ""
+}
+
+// asksNetlink says whether the message that a stopped thread is about to send by netlink,
+// at an address of its memory, is a question, which changes nothing: one for devices,
+// addresses, routes, neighbours or rules, whose type is the third of each four; one for
+// sockets; or one for netfilter, which xfwd only asks.
+func asksNetlink(thread int, message uint64) bool {
+	const get, sockets, netfilter = 2, 20, 256
+	var kind [2]byte
+	local := []unix.Iovec{{Base: &kind[0], Len: uint64(len(kind))}}
+	remote := []unix.RemoteIovec{{Base: uintptr(message) + 4, Len: len(kind)}}
+	if n, err := unix.ProcessVMReadv(thread, local, remote, 0); err != nil || n != len(kind) {
+		return false
+	}
+	number := binary.NativeEndian.Uint16(kind[:])
+	return number >= netfilter || number == sockets || number >= unix.RTM_BASE && number%4 == get
 }
 
 // bpfCalls are the commands of bpf(2), by enum bpf_cmd, that change or remove
