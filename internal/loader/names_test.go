@@ -58,7 +58,13 @@ func TestDevices(t *testing.T) {
 		change     func() error
 		recognised string
 	}{
-		{func() error { return netlink.LinkSetName(link("v0"), "w0") }, "w0"},
+		{func() error {
+			// Linux before 6.3 renames no device that is up.
+			if err := netlink.LinkSetDown(link("v0")); err != nil {
+				return err
+			}
+			return netlink.LinkSetName(link("v0"), "w0")
+		}, "w0"},
 		{func() error { return netlink.LinkSetHardwareAddr(link("w0"), net.HardwareAddr{2, 0, 0, 0, 0, 1}) }, ""},
 		{func() error { return netlink.LinkDel(link("w0")) }, ""},
 		{func() error {
