@@ -119,7 +119,7 @@ func amongForwards(ctx context.Context, say *progress) (latencies []latency, err
 		for i := range manyForwards {
 			backend := "30080"
 			if i%2 == 1 {
-				backend = fmt.Sprintf("%s:80", netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}))
+				backend = fmt.Sprintf("%s:80", netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}))
 			}
 			fmt.Fprintf(file, "  - {frontend: %d, backends: [%q]}\n", 10_000+i, backend)
 		}
