@@ -6,8 +6,8 @@
 #ifndef XFWD_ANSWER_H
 #define XFWD_ANSWER_H
 
-#include "checksum.h"
 #include "config.h"
+#include "rewrite_skb.h"
 #include "scratch.h"
 
 #define ICMP_HOST_UNREACHABLE 1
@@ -29,13 +29,6 @@
 
 /* On each CPU. As many at once, too: neither a traceroute nor a crowd of clients need wait. */
 #define ANSWERS_PER_SECOND 1000
-
-#define NO_CHECKSUM 0xffff /* that of nothing */
-
-#define LONGEST_SUM 512 /* bytes that bpf_csum_diff takes at once */
-#define SUMS 3		/* of them for the longest error */
-
-#define ANSWER_CUT 512 /* bytes, more than a packet's headers have */
 
 enum answer {
 	ANSWER_NONE,
@@ -146,13 +139,6 @@ static __always_inline void build_network(struct answering *a, const struct pack
 		NO_CHECKSUM, bpf_csum_diff(NULL, 0, (__be32 *)&a->ipv4, sizeof(a->ipv4), 0));
 }
 
-/* The sum of the pseudo header (RFC 9293 3.1, RFC 8200 8.1). IPv4-mapped addresses have the sum of IPv4 ones. */
-static __always_inline __u32 sum_pseudo_header(const struct packet *p, __u8 protocol, __u32 length)
-{
-	return bpf_csum_diff(NULL, 0, (const __be32 *)&p->tuple, 2 * sizeof(struct address),
-			     bpf_htonl(length + protocol));
-}
-
 /* RFC 9293 3.10.7.1. Returns the length of the message. */
 static __always_inline __u32 build_reset(struct answering *a, const struct packet *p)
 {
@@ -202,24 +188,6 @@ static __always_inline void set_error(struct icmphdr *icmp, bool ipv6, enum answ
 	*icmp = (struct icmphdr){ .type = type, .code = code, .un.gateway = bpf_htonl(value) };
 }
 
-/* The sum of an error's message, `length` bytes and zeroes up to a whole word. */
-static __always_inline __u32 sum_message(const struct answering *a, __u32 length, __u32 sum)
-{
-	const void *message = &a->icmp;
-	__u32 rest = (length + 3) & ~3U;
-
-	for (int i = 0; i < SUMS; i++) {
-		__u64 size = rest < LONGEST_SUM ? rest : LONGEST_SUM;
-
-		asm volatile("" : "+r"(size));
-		if (size > LONGEST_SUM)
-			break;
-		sum = bpf_csum_diff(NULL, 0, message + i * LONGEST_SUM, size, sum);
-		rest -= size;
-	}
-	return sum;
-}
-
 /* An ICMP or ICMPv6 error that quotes the packet. Returns the length of the message, 0 if there is none. */
 static __always_inline __u32 build_error(struct __sk_buff *skb, struct answering *a,
 					 const struct packet *p, enum answer answer, __u32 mtu)
@@ -241,26 +209,10 @@ static __always_inline __u32 build_error(struct __sk_buff *skb, struct answering
 	length = sizeof(a->icmp) + quoted;
 	set_error(&a->icmp, p->ipv6, answer, mtu);
 	a->icmp.checksum = checksum_change(
-		NO_CHECKSUM,
-		sum_message(a, length, p->ipv6 ? sum_pseudo_header(p, protocol, length) : 0));
+		NO_CHECKSUM, sum_words(&a->icmp, length, QUOTE_MASK,
+				       p->ipv6 ? sum_pseudo_header(p, protocol, length) : 0));
 	build_network(a, p, protocol, length);
 	return length;
-}
-
-/*
- * Makes the skb a packet with a message of `length` bytes behind `headers` of the link layer and of IP, of which the
- * kernel knows nothing: no segments, which end with any change of its length; no checksum that it has seen
- * (CHECKSUM_COMPLETE), which ends when it grows; none that the device is to finish (CHECKSUM_PARTIAL). There is no call
- * for that one, but it ends when the bytes that it begins with are cut away; some kernels see that at the next cut
- * only. The end cannot be moved after that (Linux before 6.13), but there can be made room.
- */
-static __always_inline long clear_packet(struct __sk_buff *skb, __u32 headers, __u32 length)
-{
-	return bpf_skb_change_tail(skb, ANSWER_CUT, 0) ||
-	       bpf_skb_change_tail(skb, headers + ANSWER_CUT + 4, 0) ||
-	       bpf_skb_adjust_room(skb, -ANSWER_CUT, BPF_ADJ_ROOM_MAC, 0) ||
-	       bpf_skb_adjust_room(skb, -4, BPF_ADJ_ROOM_MAC, 0) ||
-	       bpf_skb_adjust_room(skb, length, BPF_ADJ_ROOM_MAC, 0);
 }
 
 static __always_inline long swap_link_layer(struct __sk_buff *skb)

@@ -5,6 +5,7 @@
 
 #include "answer.h"
 #include "decide.h"
+#include "fragment_skb.h"
 #include "mss.h"
 #include "rewrite_skb.h"
 
@@ -13,12 +14,6 @@
 
 /* Ethernet with tags, IPv6 with extension headers, ICMPv6, and the same again quoted, generously. */
 #define LONGEST_HEADERS 512
-
-static __always_inline int drop(__u32 forward, enum reason reason)
-{
-	count_drop(forward, reason);
-	return TCX_DROP;
-}
 
 /* How many packets an skb is on the wire: each segment of a GSO packet has all headers again. */
 static __always_inline __u32 skb_segments(const struct __sk_buff *skb, const struct packet *p)
@@ -112,6 +107,8 @@ static __always_inline int apply_skb(struct __sk_buff *skb, struct scratch *s, s
 	const struct packet *p = &s->packet;
 	bool elsewhere = arriving && (flow->flags & FLOW_ELSEWHERE);
 
+	if (unlikely(elsewhere && p->size > flow->hop.mtu))
+		return fragment_skb(skb, flow->hop.mtu);
 	if (unlikely(p->tcp_flags & TCP_FLAG_SYN) && elsewhere && clamp_mss(skb, flow, ifindex))
 		return drop(s->verdict.forward, REASON_REWRITE);
 	if (unlikely(p->kind == PACKET_ICMP_ERROR)) {
@@ -167,8 +164,10 @@ static __always_inline int parse_skb(struct __sk_buff *skb, bool raw)
 /* The next hop's device takes a GSO packet, but each of its segments must fit. */
 static __always_inline void note_segment_size(const struct __sk_buff *skb, struct packet *p)
 {
-	if (skb->gso_size)
-		p->size = skb->gso_size + p->header_length - p->network;
+	if (!skb->gso_size)
+		return;
+	p->size = skb->gso_size + p->header_length - p->network;
+	p->may_fragment = false;
 }
 
 /* What becomes of a packet that follows no flow. */

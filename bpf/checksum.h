@@ -8,9 +8,29 @@
 
 #include "address.h"
 
+#define NO_CHECKSUM 0xffff /* that of nothing */
+#define LONGEST_SUM 512	   /* bytes that bpf_csum_diff takes at once */
+
 static __always_inline __u64 checksum_diff(__u64 diff, __be32 old, __be32 new)
 {
 	return diff + (__u32)~old + new;
+}
+
+/*
+ * Adds to a sum that of `length` bytes, and of what follows them up to a whole word, which must be zeroes. `mask`, a constant,
+ * tells the verifier how many there are at most.
+ */
+static __always_inline __u32 sum_words(const void *data, __u32 length, __u32 mask, __u32 sum)
+{
+	const __u32 last = length & mask & ~(LONGEST_SUM - 1U);
+	const __u32 rest = ((length & (LONGEST_SUM - 1)) + 3) & ~3U;
+
+	for (__u32 i = 0; i <= mask / LONGEST_SUM; i++) {
+		if ((i + 1) * LONGEST_SUM > length)
+			break;
+		sum = bpf_csum_diff(NULL, 0, data + i * LONGEST_SUM, LONGEST_SUM, sum);
+	}
+	return bpf_csum_diff(NULL, 0, data + last, rest, sum);
 }
 
 /* To the 32 bits that the kernel's helpers take. */

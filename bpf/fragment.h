@@ -1,10 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Later fragments have no ports; they are known by the datagram that they are of. */
+/*
+ * Fragments of IP packets. Later ones have no ports; they are known by the datagram that they are of. What may become
+ * fragments here does so in fragment_skb.h.
+ */
 #ifndef XFWD_FRAGMENT_H
 #define XFWD_FRAGMENT_H
 
 #include "config.h"
 #include "flow.h"
+
+#define FRAGMENT_UNIT 8 /* bytes that a fragment's offset counts in (RFC 791 3.1) */
+
+/* Data is what is behind the IP header. A packet with more is not fragmented. */
+#define MOST_DATA 0x3fff
+/* bpf_skb_adjust_room makes no more room than 4095 bytes at once. */
+#define MOST_FRAGMENT_DATA 4088
+#define MOST_FRAGMENTS 32
+
+/* How much data each fragment but the last has. */
+static __always_inline __u32 fragment_data(__u32 mtu)
+{
+	__u32 room = ((mtu < LEAST_MTU ? LEAST_MTU : mtu) - sizeof(struct iphdr)) &
+		     ~(FRAGMENT_UNIT - 1U);
+
+	return room < MOST_FRAGMENT_DATA ? room : MOST_FRAGMENT_DATA;
+}
+
+/* Whether a packet that is too big for an MTU can leave in fragments. */
+static __always_inline bool fits_in_fragments(const struct packet *p, __u32 mtu)
+{
+	__u32 data = p->size - sizeof(struct iphdr);
+
+	return p->may_fragment && p->kind != PACKET_ICMP_ERROR && data <= MOST_DATA &&
+	       data <= MOST_FRAGMENTS * fragment_data(mtu);
+}
 
 /* IPv6 identifies a datagram without its protocol (RFC 8200 4.5), IPv4 with it (RFC 791). */
 static __always_inline struct fragment_key fragment_key_of(const struct packet *p)

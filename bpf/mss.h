@@ -13,7 +13,6 @@
 #include "rewrite_skb.h"
 
 #define TCP_HEADER_LENGTH 20
-#define LEAST_MTU 68 /* that every link for IPv4 has (RFC 791) */
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOTHING 1
 #define TCP_OPTION_MSS 2

@@ -9,6 +9,7 @@
 
 #include "rewrite.h"
 #include "scratch.h"
+#include "stats.h"
 
 #define IPV4_CHECKSUM_OFFSET 10
 #define IPV4_ADDRESSES_OFFSET 12
@@ -18,6 +19,8 @@
 #define TCP_CHECKSUM_OFFSET 16
 #define UDP_CHECKSUM_OFFSET 6
 #define ICMP_CHECKSUM_OFFSET 2
+
+#define CUT 512 /* bytes, more than a packet's headers have */
 
 /* Writes both addresses of an IP header and, for IPv4, its checksum. */
 static __always_inline long write_addresses(struct __sk_buff *skb, __u32 network, bool ipv6,
@@ -189,6 +192,28 @@ static __always_inline long decrement_ttl(struct __sk_buff *skb, const struct pa
 	else if (bpf_l3_csum_replace(skb, p->network + IPV4_CHECKSUM_OFFSET, 0, ttl_diff(false), 0))
 		return -1;
 	return bpf_skb_store_bytes(skb, offset, &ttl, sizeof(ttl), 0);
+}
+
+/* The sum of the pseudo header (RFC 9293 3.1, RFC 8200 8.1). IPv4-mapped addresses have the sum of IPv4 ones. */
+static __always_inline __u32 sum_pseudo_header(const struct packet *p, __u8 protocol, __u32 length)
+{
+	return bpf_csum_diff(NULL, 0, (const __be32 *)&p->tuple, 2 * sizeof(struct address),
+			     bpf_htonl(length + protocol));
+}
+
+/*
+ * Makes the skb a packet of `length` bytes behind `headers` of the link layer and of IP, of which the
+ * kernel knows nothing: no segments, which end with any change of its length; no checksum that it has seen
+ * (CHECKSUM_COMPLETE), which ends when it grows; none that the device is to finish (CHECKSUM_PARTIAL). There is no call
+ * for that one, but it ends when the bytes that it begins with are cut away; some kernels see that at the next cut
+ * only. The end cannot be moved after that (Linux before 6.13), but there can be made room.
+ */
+static __always_inline long clear_packet(struct __sk_buff *skb, __u32 headers, __u32 length)
+{
+	return bpf_skb_change_tail(skb, CUT, 0) || bpf_skb_change_tail(skb, headers + CUT + 4, 0) ||
+	       bpf_skb_adjust_room(skb, -CUT, BPF_ADJ_ROOM_MAC, 0) ||
+	       bpf_skb_adjust_room(skb, -4, BPF_ADJ_ROOM_MAC, 0) ||
+	       bpf_skb_adjust_room(skb, length, BPF_ADJ_ROOM_MAC, 0);
 }
 
 #endif

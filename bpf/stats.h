@@ -39,6 +39,13 @@ static __always_inline void count_drop(__u32 forward, enum reason reason)
 		bpf_map_update_elem(&forward_drops, &key, &one, BPF_ANY);
 }
 
+/* Counts a drop. Returns what a tc program returns for it. */
+static __always_inline int drop(__u32 forward, enum reason reason)
+{
+	count_drop(forward, reason);
+	return TCX_DROP;
+}
+
 /* A connection of a backend has begun (1) or ended (-1). Only flows whose balance wants to know are counted. */
 static __always_inline void count_connection(const struct flow *flow, __s64 change)
 {

@@ -421,8 +421,9 @@ type XfwdScratch struct {
 		Ttl             uint8
 		FirstFragment   bool
 		Unchecked       bool
+		MayFragment     bool
 		Ipv6            bool
-		_               [5]byte
+		_               [4]byte
 	}
 	Verdict struct {
 		_            structs.HostLayout
@@ -554,6 +555,7 @@ const (
 	XfwdMapForwardDrops          = "forward_drops"
 	XfwdMapForwardInfos          = "forward_infos"
 	XfwdMapForwards              = "forwards"
+	XfwdMapFragmentBuffers       = "fragment_buffers"
 	XfwdMapFragments             = "fragments"
 	XfwdMapFrontendRanges        = "frontend_ranges"
 	XfwdMapFrontends             = "frontends"
@@ -684,6 +686,7 @@ type XfwdMapSpecs struct {
 	ForwardDrops        *ebpf.MapSpec `ebpf:"forward_drops"`
 	ForwardInfos        *ebpf.MapSpec `ebpf:"forward_infos"`
 	Forwards            *ebpf.MapSpec `ebpf:"forwards"`
+	FragmentBuffers     *ebpf.MapSpec `ebpf:"fragment_buffers"`
 	Fragments           *ebpf.MapSpec `ebpf:"fragments"`
 	FrontendRanges      *ebpf.MapSpec `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.MapSpec `ebpf:"frontends"`
@@ -758,6 +761,7 @@ type XfwdMaps struct {
 	ForwardDrops        *ebpf.Map `ebpf:"forward_drops"`
 	ForwardInfos        *ebpf.Map `ebpf:"forward_infos"`
 	Forwards            *ebpf.Map `ebpf:"forwards"`
+	FragmentBuffers     *ebpf.Map `ebpf:"fragment_buffers"`
 	Fragments           *ebpf.Map `ebpf:"fragments"`
 	FrontendRanges      *ebpf.Map `ebpf:"frontend_ranges"`
 	Frontends           *ebpf.Map `ebpf:"frontends"`
@@ -795,6 +799,7 @@ func (m *XfwdMaps) Close() error {
 		m.ForwardDrops,
 		m.ForwardInfos,
 		m.Forwards,
+		m.FragmentBuffers,
 		m.Fragments,
 		m.FrontendRanges,
 		m.Frontends,

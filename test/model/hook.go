@@ -38,7 +38,10 @@ type Output struct {
 	Frame   []byte
 	// Answered: the frame is one that xfwd has made, with an IPv4 id of its own.
 	Answered bool
-	Counted  Counted
+	// Fragmented: the frame is the last of several fragments, which come once more by the
+	// device that the packet came by.
+	Fragmented bool
+	Counted    Counted
 }
 
 // Counted is what a packet is counted as.
@@ -83,6 +86,7 @@ func (m *Model) serve(in Input, arriving bool) Output {
 	}
 	if in.SegmentSize != 0 {
 		p.size = in.SegmentSize + p.headers - p.network
+		p.mayFragment = false
 	}
 	d := m.decide(p, arrival{in.Device, arriving, in.Raw})
 	if d.follows == nil {
@@ -112,6 +116,10 @@ func (m *Model) apply(in Input, p packet, d decision, a arrival) Output {
 	s := *d.follows
 	onward := a.arriving && s.Elsewhere
 	out := Output{Verdict: Pass, Frame: slices.Clone(in.Frame), Counted: Counted{Forward: d.forward, Backend: s.Backend, Opened: d.opened}}
+	if mtu := m.Host.Devices[s.hop().device].MTU; onward && p.size > mtu {
+		out.Verdict, out.Frame, out.Fragmented = Send, lastFragment(in.Frame, p, mtu), true
+		return out
+	}
 	if onward && p.flags&flagSYN != 0 {
 		m.clampMSS(out.Frame, p, s, a)
 	}

@@ -199,7 +199,7 @@ func (m *Model) leave(h *hop, q Question, p packet, a arrival) (renewed bool, mt
 	switch {
 	case p.ttl <= 1:
 		return renewed, mtu, "time-exceeded"
-	case p.size > mtu:
+	case p.size > mtu && !fitsInFragments(p, mtu):
 		return renewed, mtu, "too-big"
 	}
 	return renewed, mtu, ""

@@ -43,6 +43,8 @@ type packet struct {
 	// fragments, or a later one.
 	fragmentID uint32
 	first      bool
+	// mayFragment: it is of IPv4, which does not forbid that, and has no options.
+	mayFragment bool
 	// TCP: its flags, numbers, and how far it moves the sequence number.
 	flags                        byte
 	sequence, acknowledged, adds uint32
@@ -68,7 +70,7 @@ func parse(frame []byte, raw bool) (p packet, reason string) {
 	}
 	p.tuple = Tuple{netip.AddrPortFrom(n.source, 0), netip.AddrPortFrom(n.destination, 0), n.protocol}
 	p.transport, p.end, p.size, p.ttl = n.transport, n.end, n.end-p.network, n.ttl
-	p.fragmentID, p.first = n.id, n.first
+	p.fragmentID, p.first, p.mayFragment = n.id, n.first, n.mayFragment
 	switch {
 	case n.later:
 		p.kind, p.headers = fragment, n.transport
@@ -122,6 +124,8 @@ type network struct {
 	// id is the datagram's of which this is the first or a later fragment.
 	id           uint32
 	first, later bool
+	// mayFragment: see packet.
+	mayFragment bool
 }
 
 // parseNetwork reads the IP header at an offset of a packet that ends at another.
@@ -151,6 +155,7 @@ func parseIPv4(frame []byte, offset, end int) (n network, reason string) {
 	position := binary.BigEndian.Uint16(ip[6:])
 	n.later = position&0x1fff != 0
 	n.first = !n.later && position&0x2000 != 0
+	n.mayFragment = position&0x4000 == 0 && header == 20
 	return n, ""
 }
 

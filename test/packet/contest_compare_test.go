@@ -86,6 +86,9 @@ func (c *contest) meet(s sending) (passedUp bool, err error) {
 		// For the kernel it is no IP packet, as the test run takes its first bytes for
 		// an Ethernet header, so the program cannot make the answer.
 		want.Verdict = model.Drop
+	case want.Fragmented && s.Raw:
+		// No more can it make fragments.
+		want.Verdict, want.Counted.Reason, want.Counted.Drop = model.Drop, "rewrite", true
 	case want.Answered:
 		learnID(want.Frame, out.frame)
 	}

@@ -227,6 +227,9 @@ func (c *contest) shape(p *packet, f family, s *sending) {
 			b.payload = strings.Repeat("0123456789", one(c.dice, 134, 140, 146))
 			p.body = b
 		}
+		if c.dice.roll(2) == 0 {
+			last(uint16(c.dice.roll(3)), 0)(&p.shape)
+		}
 	}
 }
 

@@ -40,8 +40,10 @@ type exchange struct {
 	isDrop bool
 	// answered: what comes out goes back to where the packet came from.
 	answered bool
-	// ignored: nothing is counted.
+	// ignored: the packet is not counted.
 	ignored bool
+	// fragmented: what comes out is the last of its fragments.
+	fragmented bool
 	// opens: the packet makes a flow of a forward.
 	opens bool
 	// device is where it happens; eth0 if empty.
@@ -185,7 +187,7 @@ func (e exchange) process(r *run, h hook) output {
 		gsoSize: e.gsoSize, gsoSegments: e.gsoSegments,
 		// The kernel would check it of a packet that xfwd itself has made, too,
 		// which has no such sum any more.
-		checkChecksum: r.link == ethernet && !e.answered,
+		checkChecksum: r.link == ethernet && !e.answered && !e.fragmented,
 	})
 	if errors.Is(err, unix.EBADMSG) {
 		r.Fatalf("%v: the sum that the kernel keeps of the packet (CHECKSUM_COMPLETE) is no longer true", h)
@@ -235,11 +237,11 @@ func (e exchange) wanted(r *run) []byte {
 // counted is what the programs must count.
 func (e exchange) counted(r *run) counted {
 	c := counted{Reasons: make(map[string]uint64), Drops: make(map[string]uint64)}
-	if e.ignored {
-		return c
-	}
 	if e.opens {
 		c.Traffic.Opened = 1
+	}
+	if e.ignored {
+		return c
 	}
 	if e.isDrop {
 		c.Drops[e.reason] = 1
