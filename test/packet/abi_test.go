@@ -14,13 +14,14 @@ import (
 	"github.com/xfwd/xfwd/bpf"
 	"github.com/xfwd/xfwd/internal/ctl"
 	xfwd "github.com/xfwd/xfwd/internal/maps"
+	"github.com/xfwd/xfwd/test/lab"
 )
 
-func loadSpec(t *testing.T) *ebpf.CollectionSpec {
-	t.Helper()
+func loadSpec(tb lab.TB) *ebpf.CollectionSpec {
+	tb.Helper()
 	spec, err := bpf.LoadXfwd()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatalf("%v", err)
 	}
 	return spec
 }

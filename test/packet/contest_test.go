@@ -78,7 +78,7 @@ func newContestWorld(t testing.TB, object string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, timeout := range map[string]time.Duration{
+	setTimeouts(t, spec, map[string]time.Duration{
 		"tcp_established_timeout": contestTimeouts.TCPEstablished,
 		"tcp_transitory_timeout":  contestTimeouts.TCPTransitory,
 		"udp_answered_timeout":    contestTimeouts.UDPAnswered,
@@ -88,11 +88,7 @@ func newContestWorld(t testing.TB, object string) *world {
 		"refresh_interval":        contestTimeouts.Refresh,
 		"next_hop_timeout":        contestTimeouts.NextHop,
 		"neighbour_patience":      contestTimeouts.Neighbour,
-	} {
-		if err := spec.Variables[name].Set(uint64(timeout)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	w.usePrograms(&everyTest, spec)
 	for _, s := range contestSockets() {
 		kind := unix.SOCK_STREAM

@@ -33,8 +33,12 @@ var (
 	toPod          = &exit{"pod0", pod, bpf.XfwdNextHopWayWAY_PEER}
 )
 
-// freshness is how long a next hop is used: next_hop_timeout of config.h.
-const freshness = 2 * time.Second
+// freshness is how long a next hop is used, and patience how long a silent neighbour is waited
+// for: in tests longer than in config.h, for a busy machine takes seconds from step to step.
+const (
+	freshness = 10 * time.Second
+	patience  = 14 * time.Second
+)
 
 // mac is the machine's link-layer address, if it is a neighbour.
 func (m machine) mac() net.HardwareAddr {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 
 	"github.com/xfwd/xfwd/bpf"
 	"github.com/xfwd/xfwd/test/lab"
@@ -17,35 +19,29 @@ import (
 // Timeouts of programs that differ from the real ones in nothing else: a test
 // cannot make a flow older than the machine is.
 const (
-	oneWay      = 2 * time.Second
-	transitory  = 4 * time.Second
-	answered    = 6 * time.Second
-	established = 8 * time.Second
-	fragmented  = 3 * time.Second
+	oneWay      = 5 * time.Second
+	transitory  = 9 * time.Second
+	answered    = 13 * time.Second
+	established = 17 * time.Second
+	fragmented  = 7 * time.Second
 
 	// within is what tests stay away from a timeout: time goes on.
-	within = time.Second
+	within = 2 * time.Second
 )
 
 // hastened is the world with programs that have these timeouts. They share its
 // maps.
 func (w world) hastened(t *testing.T) *world {
 	t.Helper()
-	spec, err := bpf.LoadXfwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, timeout := range map[string]time.Duration{
+	waitForAge()
+	spec := patient(t)
+	setTimeouts(t, spec, map[string]time.Duration{
 		"udp_one_way_timeout":     oneWay,
 		"tcp_transitory_timeout":  transitory,
 		"udp_answered_timeout":    answered,
 		"tcp_established_timeout": established,
 		"fragment_timeout":        fragmented,
-	} {
-		if err := spec.Variables[name].Set(uint64(timeout)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	w.usePrograms(t, spec)
 	return &w
 }
@@ -56,6 +52,10 @@ func (w *world) usePrograms(t lab.TB, spec *ebpf.CollectionSpec) {
 	wanted := make(map[string]*ebpf.ProgramSpec)
 	for _, name := range names {
 		wanted[name] = spec.Programs[name]
+	}
+	// Of the two XDP programs a kernel has only the one that suits it.
+	if features.HaveProgramHelper(ebpf.XDP, asm.FnXdpGetBuffLen) == nil {
+		wanted[bpf.XfwdProgXfwdXdp] = spec.Programs[bpf.XfwdProgXfwdXdpFrags]
 	}
 	spec.Programs = wanted
 	w.programs = ready(t, w.load(t, spec).Programs)

@@ -4,8 +4,6 @@ package packet
 
 import (
 	"errors"
-	"io/fs"
-	"path/filepath"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -39,7 +37,7 @@ type place struct {
 // programs are those that see packets, ready for test runs.
 type programs map[place]*ebpf.Program
 
-// names of the programs and of their pins.
+// names of the programs.
 var names = map[place]string{
 	{ingress, ethernet}: "xfwd_ingress",
 	{egress, ethernet}:  "xfwd_egress",
@@ -53,28 +51,6 @@ var names = map[place]string{
 	{early, driver}:   "xfwd_xdp",
 	{ingress, driver}: "xfwd_ingress",
 	{egress, driver}:  "xfwd_egress",
-}
-
-// pinnedPrograms opens the programs as they were loaded.
-func pinnedPrograms(tb lab.TB, pins string) programs {
-	tb.Helper()
-	all := make(map[string]*ebpf.Program)
-	for _, name := range names {
-		if all[name] != nil {
-			continue
-		}
-		p, err := ebpf.LoadPinnedProgram(filepath.Join(pins, "programs", name), nil)
-		if errors.Is(err, fs.ErrNotExist) {
-			// Of the two XDP programs a kernel has only the one that suits it.
-			p, err = ebpf.LoadPinnedProgram(filepath.Join(pins, "programs", name+"_frags"), nil)
-		}
-		if err != nil {
-			tb.Fatalf("%v", err)
-		}
-		tb.Cleanup(func() { p.Close() })
-		all[name] = p
-	}
-	return ready(tb, all)
 }
 
 // ready prepares programs, by name, for test runs.

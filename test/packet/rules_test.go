@@ -47,7 +47,7 @@ func TestRoutingRules(t *testing.T) {
 	straight := asks.between(toRouter, toRemote)
 	request, reply := asks.between(toRouter, toBesideRemote), asks.between(toBeside, toRemote)
 	forwards := []string{"80/tcp+udp remote:8080 --source masquerade"}
-	later := idle(freshness + 300*time.Millisecond)
+	later := idle(freshness + time.Second)
 	of := func(f func(*netlink.Rule)) func(*netlink.Rule, family) {
 		return func(r *netlink.Rule, _ family) { f(r) }
 	}

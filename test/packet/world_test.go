@@ -115,8 +115,26 @@ func (w *world) open(tb lab.TB, flows uint32) {
 	w.isolate(tb)
 	w.openMaps(tb)
 	w.embody(tb)
-	w.programs = pinnedPrograms(tb, w.pins)
+	w.usePrograms(tb, patient(tb))
 	w.checksum, w.xdp = runFlags(tb), runsXDP(tb)
+}
+
+// patient are the programs as they are, but for times that no busy machine lets pass by itself.
+func patient(tb lab.TB) *ebpf.CollectionSpec {
+	tb.Helper()
+	spec := loadSpec(tb)
+	setTimeouts(tb, spec, map[string]time.Duration{"next_hop_timeout": freshness, "neighbour_patience": patience})
+	return spec
+}
+
+// setTimeouts gives programs other timeouts, by the names that config.h has for them.
+func setTimeouts(tb lab.TB, spec *ebpf.CollectionSpec, timeouts map[string]time.Duration) {
+	tb.Helper()
+	for name, timeout := range timeouts {
+		if err := spec.Variables[name].Set(uint64(timeout)); err != nil {
+			tb.Fatalf("%s: %v", name, err)
+		}
+	}
 }
 
 // openMaps opens what tests look at.
