@@ -9,9 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/xfwd/xfwd/bpf"
 )
 
 // addBridge makes a bridge of devices. Not every kernel has those that filter VLANs.
@@ -62,14 +63,14 @@ func TestPortsOfABridgeAreServedBeforeTheBridge(t *testing.T) {
 		for _, c := range []struct {
 			device    string
 			direction direction
-			want      *ebpf.Program
+			want      string
 		}{
-			{"a0", ingress, d.programs.XfwdPort},
-			{"a0", egress, d.programs.XfwdPortEgress},
-			{"br0", ingress, d.programs.XfwdIngress},
-			{"br0", egress, d.programs.XfwdBridgeEgress},
+			{"a0", ingress, bpf.XfwdProgXfwdPort},
+			{"a0", egress, bpf.XfwdProgXfwdPortEgress},
+			{"br0", ingress, bpf.XfwdProgXfwdIngress},
+			{"br0", egress, bpf.XfwdProgXfwdBridgeEgress},
 		} {
-			if got, want := attachedTo(t, d, c.device, c.direction), programID(t, c.want); got != want {
+			if got, want := attachedTo(t, d, c.device, c.direction), programID(t, programNamed(t, d, c.want)); got != want {
 				t.Errorf("%s of %s runs program %d, want %d", c.direction, c.device, got, want)
 			}
 		}
@@ -95,7 +96,7 @@ func TestPortsOfABridgeThatFiltersVLANsAreLeftToIt(t *testing.T) {
 			}
 		}
 		// Nothing at its ports would take a mark.
-		if got, want := attachedTo(t, d, "br0", egress), programID(t, d.programs.XfwdEgress); got != want {
+		if got, want := attachedTo(t, d, "br0", egress), programID(t, programNamed(t, d, bpf.XfwdProgXfwdEgress)); got != want {
 			t.Errorf("egress of the bridge runs program %d, want %d", got, want)
 		}
 	})
@@ -129,18 +130,18 @@ func TestADeviceChangesItsProgramWithItsBridge(t *testing.T) {
 			must(t, err)
 			return attachedTo(t, d, "a0", ingress)
 		}
-		leaving := func(want *ebpf.Program) {
+		leaving := func(want string) {
 			t.Helper()
-			if got := attachedTo(t, d, "a0", egress); got != programID(t, want) {
+			if got := attachedTo(t, d, "a0", egress); got != programID(t, programNamed(t, d, want)) {
 				t.Errorf("at its egress there is program %d", got)
 			}
 		}
 		plain := attachedProgram()
 		addBridge(t, d, "br0", false, "a0")
-		if port := attachedProgram(); port == plain || port != programID(t, d.programs.XfwdPort) {
+		if port := attachedProgram(); port == plain || port != programID(t, programNamed(t, d, bpf.XfwdProgXfwdPort)) {
 			t.Errorf("as a port it runs program %d, before it was %d", port, plain)
 		}
-		leaving(d.programs.XfwdPortEgress)
+		leaving(bpf.XfwdProgXfwdPortEgress)
 		inNamespace(t, d, func() error {
 			l, err := netlink.LinkByName("a0")
 			if err != nil {
@@ -151,7 +152,7 @@ func TestADeviceChangesItsProgramWithItsBridge(t *testing.T) {
 		if again := attachedProgram(); again != plain {
 			t.Errorf("on its own it runs program %d, before it was %d", again, plain)
 		}
-		leaving(d.programs.XfwdEgress)
+		leaving(bpf.XfwdProgXfwdEgress)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -69,7 +70,7 @@ func checkMaxFlows(flows uint32) error {
 	return nil
 }
 
-// collection makes the programs and maps for a namespace.
+// collection returns what the programs and maps for a namespace are made from.
 func collection(namespace *Namespace, maxFlows uint32) (*ebpf.CollectionSpec, error) {
 	spec, err := bpf.LoadXfwd()
 	if err != nil {
@@ -87,7 +88,6 @@ func collection(namespace *Namespace, maxFlows uint32) (*ebpf.CollectionSpec, er
 	if err := spec.Variables["served_mark"].Set(servedMark(namespace)); err != nil {
 		return nil, err
 	}
-	delete(spec.Programs, spareXDPProgram())
 	return spec, nil
 }
 
@@ -96,24 +96,11 @@ func servedMark(namespace *Namespace) uint16 {
 	return uint16(2 + 2*(namespace.cookie%math.MaxInt16))
 }
 
-// xdpPrograms are the same program, for drivers that hand over each packet in one
-// buffer, and for those that may use more.
-var xdpPrograms = []string{bpf.XfwdProgXfwdXdp, bpf.XfwdProgXfwdXdpFrags}
-
-// spareXDPProgram is the one that this kernel does not need. Linux 5.18 has
-// brought packets of several buffers, and this helper with them.
-func spareXDPProgram() string {
-	if features.HaveProgramHelper(ebpf.XDP, asm.FnXdpGetBuffLen) == nil {
-		return bpf.XfwdProgXfwdXdp
-	}
-	return bpf.XfwdProgXfwdXdpFrags
-}
-
 // build identifies the programs of this command.
-func build() uint64 {
+var build = sync.OnceValue(func() uint64 {
 	sum := sha256.Sum256(bpf.Object())
 	return binary.NativeEndian.Uint64(sum[:])
-}
+})
 
 // liftMemoryLimit must come before anything is made in the kernel: before Linux
 // 5.11 that counts against the limit of locked memory.

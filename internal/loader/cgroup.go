@@ -10,27 +10,26 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/xfwd/xfwd/bpf"
 )
 
-// socketHook is a place in the life of a socket.
-type socketHook struct {
+// socketPlace is a place in the life of a socket, with our program for it.
+type socketPlace struct {
 	name    string
 	attach  ebpf.AttachType
-	program *ebpf.Program
+	program string
 }
 
-func (d *Dataplane) socketPrograms() []socketHook {
-	p := &d.programs
-	return []socketHook{
-		{"connect4", ebpf.AttachCGroupInet4Connect, p.XfwdConnect4},
-		{"connect6", ebpf.AttachCGroupInet6Connect, p.XfwdConnect6},
-		{"sendmsg4", ebpf.AttachCGroupUDP4Sendmsg, p.XfwdSendmsg4},
-		{"sendmsg6", ebpf.AttachCGroupUDP6Sendmsg, p.XfwdSendmsg6},
-		{"recvmsg4", ebpf.AttachCGroupUDP4Recvmsg, p.XfwdRecvmsg4},
-		{"recvmsg6", ebpf.AttachCGroupUDP6Recvmsg, p.XfwdRecvmsg6},
-		{"getpeername4", ebpf.AttachCgroupInet4GetPeername, p.XfwdGetpeername4},
-		{"getpeername6", ebpf.AttachCgroupInet6GetPeername, p.XfwdGetpeername6},
-	}
+var socketPlaces = []socketPlace{
+	{"connect4", ebpf.AttachCGroupInet4Connect, bpf.XfwdProgXfwdConnect4},
+	{"connect6", ebpf.AttachCGroupInet6Connect, bpf.XfwdProgXfwdConnect6},
+	{"sendmsg4", ebpf.AttachCGroupUDP4Sendmsg, bpf.XfwdProgXfwdSendmsg4},
+	{"sendmsg6", ebpf.AttachCGroupUDP6Sendmsg, bpf.XfwdProgXfwdSendmsg6},
+	{"recvmsg4", ebpf.AttachCGroupUDP4Recvmsg, bpf.XfwdProgXfwdRecvmsg4},
+	{"recvmsg6", ebpf.AttachCGroupUDP6Recvmsg, bpf.XfwdProgXfwdRecvmsg6},
+	{"getpeername4", ebpf.AttachCgroupInet4GetPeername, bpf.XfwdProgXfwdGetpeername4},
+	{"getpeername6", ebpf.AttachCgroupInet6GetPeername, bpf.XfwdProgXfwdGetpeername6},
 }
 
 const (
@@ -54,7 +53,7 @@ func (d *Dataplane) attachSockets() []Hook {
 			unix.Close(opened)
 		}
 	}()
-	for _, s := range d.socketPrograms() {
+	for _, s := range socketPlaces {
 		hook := Hook{Name: s.name, Mode: ModeCgroup, Why: whySockets}
 		if err := d.attachSocketHook(s, root); err != nil {
 			hook.Mode, hook.Why, hook.Missing = ModeNone, err.Error(), true
@@ -64,15 +63,19 @@ func (d *Dataplane) attachSockets() []Hook {
 	return hooks
 }
 
-func (d *Dataplane) attachSocketHook(s socketHook, openRoot func() (int, error)) error {
+func (d *Dataplane) attachSocketHook(s socketPlace, openRoot func() (int, error)) error {
+	program, err := d.program(s.program)
+	if err != nil {
+		return err
+	}
 	info, found, err := d.pinnedInfo(s.name)
 	switch {
 	case err != nil:
 		return err
-	case found && cgroupOf(info) == rootCgroup && d.runs(info, s.program):
+	case found && cgroupOf(info) == rootCgroup && d.runs(info, program):
 		return nil
 	case found && cgroupOf(info) == rootCgroup:
-		return explain("update the hook "+s.name, d.updatePinned(s.name, s.program))
+		return explain("update the hook "+s.name, d.updatePinned(s.name, program))
 	}
 	root, err := openRoot()
 	if err != nil {
@@ -81,7 +84,7 @@ func (d *Dataplane) attachSocketHook(s socketHook, openRoot func() (int, error))
 	l, err := link.AttachCgroup(link.CgroupOptions{
 		Path:    fmt.Sprintf("/proc/self/fd/%d", root),
 		Attach:  s.attach,
-		Program: s.program,
+		Program: program,
 	})
 	if err != nil {
 		return explain("attach the hook "+s.name+" to the root cgroup", err)
@@ -119,7 +122,7 @@ func cgroupOf(info linkInfo) cgroupPlace {
 
 func (d *Dataplane) socketHooks() []Hook {
 	var hooks []Hook
-	for _, s := range d.socketPrograms() {
+	for _, s := range socketPlaces {
 		hook := Hook{Name: s.name, Mode: ModeCgroup, Why: whySockets}
 		place := noCgroup
 		info, found, err := d.pinnedInfo(s.name)

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -234,21 +233,10 @@ func (s *Session) OpenPart(devices bool) (*Dataplane, error) {
 	if s.root == "" {
 		return nil, ErrNotLoaded
 	}
-	p := part{maps: partMaps[:1]}
-	if devices {
-		p = part{maps: partMaps, programs: isTCProgram}
+	if !devices {
+		return openDataplane(s.loader.namespace, s.directory(), partMaps[:1]...)
 	}
-	return openPart(s.loader.namespace, s.directory(), p)
-}
-
-// isTCProgram says whether a program has a name of those that devices run at tc.
-func isTCProgram(name string) bool {
-	for _, prefix := range []string{"ingress", "egress", "port"} {
-		if strings.HasPrefix(name, ownName+prefix) {
-			return true
-		}
-	}
-	return false
+	return openDataplane(s.loader.namespace, s.directory(), partMaps...)
 }
 
 // FollowTo brings the dataplane from one host to another, between which lies a change: it

@@ -341,7 +341,11 @@ func sameDataplane(d *Dataplane, followed, fresh *Host, targets []netip.Addr) er
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
-			if int(info.target) != device.ifindex || !d.runs(info, d.tcProgram(device, direction)) {
+			program, err := d.program(tcProgram(device, direction))
+			if err != nil {
+				return err
+			}
+			if int(info.target) != device.ifindex || !d.runs(info, program) {
 				return fmt.Errorf("%s of %s has another program than it should", direction, device.name)
 			}
 		}

@@ -82,7 +82,15 @@ func (d *Dataplane) withSockets(hooks []Hook, err error) ([]Hook, error) {
 
 // attachAll attaches to all devices of the current namespace, and forgets others.
 func (d *Dataplane) attachAll(devices []*device) ([]Hook, error) {
-	xdp, err := d.attachXDPHooks(devices)
+	decisions, err := d.decideXDP(devices)
+	if err != nil {
+		return nil, err
+	}
+	// At once, and before anything is changed.
+	if err := d.need(programsFor(devices, decisions)...); err != nil {
+		return nil, err
+	}
+	xdp, err := d.attachXDPHooks(devices, decisions)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +118,23 @@ func (d *Dataplane) attachAll(devices []*device) ([]Hook, error) {
 		return hooks, nil
 	}
 	return hooks, forgetFilters(devices)
+}
+
+// programsFor names the programs of all hooks of a namespace with these devices.
+func programsFor(devices []*device, decisions map[int]xdpDecision) []string {
+	var names []string
+	for _, device := range devices {
+		if device.skip == "" {
+			names = append(names, tcProgram(device, ingress), tcProgram(device, egress))
+		}
+		if decisions[device.ifindex].mode == ModeNative {
+			names = append(names, xdpProgram())
+		}
+	}
+	for _, s := range socketPlaces {
+		names = append(names, s.program)
+	}
+	return names
 }
 
 // attachBoth attaches to both directions of a device, as far as it has them.

@@ -6,7 +6,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/xfwd/xfwd/bpf"
 	"github.com/xfwd/xfwd/test/lab"
 )
 
@@ -62,13 +66,28 @@ var loadOnce = sync.OnceValues(func() (*ebpf.Collection, error) {
 		return nil, err
 	}
 	defer here.Close()
-	return load(here, sharedFlows)
+	if err := liftMemoryLimit(); err != nil {
+		return nil, err
+	}
+	spec, err := collection(here, sharedFlows)
+	if err != nil {
+		return nil, err
+	}
+	c, err := makeMaps(spec)
+	if err != nil {
+		return nil, err
+	}
+	names := slices.DeleteFunc(slices.Collect(maps.Keys(spec.Programs)), func(name string) bool {
+		return strings.HasPrefix(name, bpf.XfwdProgXfwdXdp) && name != xdpProgram()
+	})
+	c.Programs, err = loadPrograms(spec, c.Maps, names)
+	return c, err
 })
 
 const sharedFlows = 1024
 
-// loaded calls f with a dataplane that is not attached yet. Its maps are those of
-// the tests before it, which have left what they have left.
+// loaded calls f with a dataplane that is not attached yet, and has all programs pinned.
+// Its maps are those of the tests before it, which have left what they have left.
 func loaded(t *testing.T, f func(*Session, *Dataplane)) {
 	t.Helper()
 	l := newLoader(t)
@@ -82,6 +101,9 @@ func loaded(t *testing.T, f func(*Session, *Dataplane)) {
 			t.Fatal(err)
 		}
 		defer d.Close()
+		if err := pinPrograms(c.Programs, d.directory); err != nil {
+			t.Fatal(err)
+		}
 		f(s, d)
 	})
 }
@@ -164,6 +186,7 @@ func TestAFilterIsMadeOnceAndItsQdiscGoesWithIt(t *testing.T) {
 
 func TestAQdiscThatAnotherUsesStays(t *testing.T) {
 	loaded(t, func(s *Session, d *Dataplane) {
+		program := programNamed(t, d, bpf.XfwdProgXfwdEgress)
 		inNamespace(t, d, func() error {
 			devices, err := listDevices()
 			if err != nil {
@@ -181,7 +204,7 @@ func TestAQdiscThatAnotherUsesStays(t *testing.T) {
 					Protocol:  unix.ETH_P_ALL,
 					Priority:  99,
 				},
-				Fd:           d.programs.XfwdEgress.FD(),
+				Fd:           program.FD(),
 				Name:         "another",
 				DirectAction: true,
 			})
@@ -217,12 +240,8 @@ func TestAnUpgradeReplacesTheProgramsUnderTheirLinks(t *testing.T) {
 			t.Errorf("the build is %x after the upgrade, want %x", d.Settings.Build, build())
 		}
 		after := programOf(t, d, "connect4")
-		info, err := d.programs.XfwdConnect4.Info()
-		if err != nil {
-			t.Fatal(err)
-		}
-		pinned, _ := info.ID()
-		if after == before || after != uint32(pinned) {
+		pinned := programID(t, programNamed(t, d, bpf.XfwdProgXfwdConnect4))
+		if after == before || after != pinned {
 			t.Errorf("the link ran program %d and runs %d, pinned is %d", before, after, pinned)
 		}
 	})

@@ -125,7 +125,7 @@ func (s *Session) Open() (*Dataplane, error) {
 
 // Load puts a dataplane into the kernel; the writer's session has found none.
 // maxFlows is the size of the flow table, zero for one that suits the memory.
-// Nothing is attached yet. There is to be no stray beside it.
+// It has no programs yet: these come with the hooks. There is to be no stray beside it.
 func (s *Session) Load(maxFlows uint32) (*Dataplane, error) {
 	switch strays, err := s.loader.Strays(); {
 	case err != nil:
@@ -138,15 +138,27 @@ func (s *Session) Load(maxFlows uint32) (*Dataplane, error) {
 	} else if err := checkMaxFlows(maxFlows); err != nil {
 		return nil, err
 	}
-	c, err := load(s.loader.namespace, maxFlows)
+	if err := liftMemoryLimit(); err != nil {
+		return nil, err
+	}
+	spec, err := collection(s.loader.namespace, maxFlows)
+	if err != nil {
+		return nil, err
+	}
+	c, err := makeMaps(spec)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	return s.adopt(c, maxFlows)
+	d, err := s.adopt(c, maxFlows)
+	if err != nil {
+		return nil, err
+	}
+	d.spec = spec
+	return d, nil
 }
 
-// adopt makes programs and maps the dataplane of the namespace.
+// adopt makes maps the dataplane of the namespace.
 func (s *Session) adopt(c *ebpf.Collection, maxFlows uint32) (*Dataplane, error) {
 	// What is there belongs to a namespace that is gone.
 	if err := os.RemoveAll(s.directory()); err != nil {

@@ -118,7 +118,7 @@ func (s *straySearch) onSockets() {
 		return
 	}
 	defer unix.Close(root)
-	for _, hook := range new(Dataplane).socketPrograms() {
+	for _, hook := range socketPlaces {
 		for _, program := range attached(root, hook.attach) {
 			s.add(program, "", 0)
 		}

@@ -13,6 +13,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/xfwd/xfwd/bpf"
 )
 
 type direction int
@@ -60,17 +62,17 @@ func whyAttached(device *device, direction direction, by string) string {
 	return "tc after GRO; " + by
 }
 
-func (d *Dataplane) tcProgram(device *device, direction direction) *ebpf.Program {
-	p := &d.programs
+// tcProgram names the program for one direction of a device.
+func tcProgram(device *device, direction direction) string {
 	switch {
 	case device.bridgePort():
-		return [...]*ebpf.Program{p.XfwdPort, p.XfwdPortEgress}[direction]
+		return [...]string{bpf.XfwdProgXfwdPort, bpf.XfwdProgXfwdPortEgress}[direction]
 	case device.servesAtPorts() && direction == egress:
-		return p.XfwdBridgeEgress
+		return bpf.XfwdProgXfwdBridgeEgress
 	case device.layer == raw:
-		return [...]*ebpf.Program{p.XfwdIngressRaw, p.XfwdEgressRaw}[direction]
+		return [...]string{bpf.XfwdProgXfwdIngressRaw, bpf.XfwdProgXfwdEgressRaw}[direction]
 	}
-	return [...]*ebpf.Program{p.XfwdIngress, p.XfwdEgress}[direction]
+	return [...]string{bpf.XfwdProgXfwdIngress, bpf.XfwdProgXfwdEgress}[direction]
 }
 
 func linkName(device *device, direction direction) string {
@@ -100,7 +102,10 @@ func (d *Dataplane) attachDevice(device *device, direction direction) (mode, why
 
 func (d *Dataplane) attachTCX(device *device, direction direction) error {
 	name := linkName(device, direction)
-	program := d.tcProgram(device, direction)
+	program, err := d.program(tcProgram(device, direction))
+	if err != nil {
+		return err
+	}
 	info, found, err := d.pinnedInfo(name)
 	switch {
 	case err != nil:
@@ -144,8 +149,12 @@ func (d *Dataplane) deviceHook(device *device, direction direction) (mode, why s
 // attachFilter makes or updates our filter, and the clsact qdisc that it needs.
 // That we have made the qdisc is noted.
 func (d *Dataplane) attachFilter(device *device, direction direction) error {
+	program, err := d.program(tcProgram(device, direction))
+	if err != nil {
+		return err
+	}
 	doing := fmt.Sprintf("attach to %s of %s", direction, device.name)
-	err := netlink.QdiscAdd(clsact(device.ifindex))
+	err = netlink.QdiscAdd(clsact(device.ifindex))
 	if err == nil {
 		err = d.notes().write(qdiscNote(device.ifindex), "made by xfwd")
 	}
@@ -160,7 +169,7 @@ func (d *Dataplane) attachFilter(device *device, direction direction) error {
 			Protocol:  unix.ETH_P_ALL,
 			Priority:  filterPriority,
 		},
-		Fd:           d.tcProgram(device, direction).FD(),
+		Fd:           program.FD(),
 		Name:         filterName,
 		DirectAction: true,
 	}))

@@ -11,15 +11,21 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
+
+	"github.com/xfwd/xfwd/bpf"
 )
 
-// xdpProgram is the one that this kernel takes.
-func (d *Dataplane) xdpProgram() *ebpf.Program {
-	if d.programs.XfwdXdpFrags != nil {
-		return d.programs.XfwdXdpFrags
+// xdpProgram names the program that this kernel takes. There are two of the same: one for
+// drivers that hand over each packet in one buffer, one for those that may use more. Linux
+// 5.18 has brought packets of several buffers, and this helper with them.
+func xdpProgram() string {
+	if features.HaveProgramHelper(ebpf.XDP, asm.FnXdpGetBuffLen) == nil {
+		return bpf.XfwdProgXfwdXdpFrags
 	}
-	return d.programs.XfwdXdp
+	return bpf.XfwdProgXfwdXdp
 }
 
 // xdpLink is a pinned link of ours to the XDP hook of a device, by ifindex.
@@ -69,20 +75,20 @@ func (d *Dataplane) xdpAttached(l xdpLink) bool {
 }
 
 // attachXDP attaches to a device, or updates what is attached there already.
-func (d *Dataplane) attachXDP(device *device) error {
+func (d *Dataplane) attachXDP(device *device, program *ebpf.Program) error {
 	l := xdpLink(device.ifindex)
 	info, found, err := d.pinnedInfo(l.name())
 	if err != nil {
 		return err
 	}
-	if found && d.runs(info, d.xdpProgram()) {
+	if found && d.runs(info, program) {
 		return nil
 	}
 	if found {
-		return explain("update the XDP program on "+device.name, d.updatePinned(l.name(), d.xdpProgram()))
+		return explain("update the XDP program on "+device.name, d.updatePinned(l.name(), program))
 	}
 	fresh, err := link.AttachXDP(link.XDPOptions{
-		Program:   d.xdpProgram(),
+		Program:   program,
 		Interface: device.ifindex,
 		Flags:     link.XDPDriverMode,
 	})

@@ -63,9 +63,19 @@ func mustRun(t *testing.T, d *Dataplane, device, mode string) {
 	if got != mode {
 		t.Errorf("%s has XDP in mode %s, want %s", device, got, mode)
 	}
-	if ours := programID(t, d.xdpProgram()); mode != ModeNone && program != ours {
+	if mode == ModeNone {
+		return
+	}
+	if ours := programID(t, programNamed(t, d, xdpProgram())); program != ours {
 		t.Errorf("%s runs program %d, want %d", device, program, ours)
 	}
+}
+
+func programNamed(t *testing.T, d *Dataplane, name string) *ebpf.Program {
+	t.Helper()
+	p, err := d.program(name)
+	must(t, err)
+	return p
 }
 
 func programID(t *testing.T, p *ebpf.Program) uint32 {
@@ -240,13 +250,14 @@ func TestXDPIsSentToAVethWhoseOtherEndTakesIt(t *testing.T) {
 				if sends, told := xdpFacts(t, d, "a0"); sends || told {
 					t.Errorf("without a program there, XDP may send: %t, the programs think so: %t", sends, told)
 				}
+				program := programNamed(t, d, xdpProgram())
 				var theirs link.Link
 				must(t, other.Do(func() error {
 					l, err := netlink.LinkByName("a1")
 					if err != nil {
 						return err
 					}
-					theirs, err = link.AttachXDP(link.XDPOptions{Program: d.xdpProgram(), Interface: l.Attrs().Index, Flags: link.XDPDriverMode})
+					theirs, err = link.AttachXDP(link.XDPOptions{Program: program, Interface: l.Attrs().Index, Flags: link.XDPDriverMode})
 					return err
 				}))
 				defer theirs.Close()
@@ -329,7 +340,7 @@ func TestXDPOnLargeFrames(t *testing.T) {
 		})
 		setXDPModes(t, d, "a0=native")
 		row := xdpRow(t, d, "a0")
-		if d.programs.XfwdXdpFrags != nil {
+		if xdpProgram() == bpf.XfwdProgXfwdXdpFrags {
 			if row.Mode != ModeNative {
 				t.Errorf("%+v", row)
 			}

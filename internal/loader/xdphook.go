@@ -13,9 +13,8 @@ const xdpHookName = "xdp"
 // xdpNote names the note about why a device did not take our program.
 func xdpNote(device *device) string { return fmt.Sprintf("%d-xdp", device.ifindex) }
 
-// attachXDPHooks brings the XDP programs of all devices to where they shall be,
-// and returns the hook of each device, by ifindex.
-func (d *Dataplane) attachXDPHooks(devices []*device) (map[int]Hook, error) {
+// decideXDP returns what the user's policy means for each device, by ifindex.
+func (d *Dataplane) decideXDP(devices []*device) (map[int]xdpDecision, error) {
 	policy, err := d.xdpPolicy()
 	if err != nil {
 		return nil, err
@@ -24,6 +23,12 @@ func (d *Dataplane) attachXDPHooks(devices []*device) (map[int]Hook, error) {
 	for _, device := range devices {
 		decisions[device.ifindex] = policy.decide(device)
 	}
+	return decisions, nil
+}
+
+// attachXDPHooks brings the XDP programs of all devices to where the decisions want them,
+// and returns the hook of each device, by ifindex.
+func (d *Dataplane) attachXDPHooks(devices []*device, decisions map[int]xdpDecision) (map[int]Hook, error) {
 	refused, err := d.moveXDP(devices, decisions)
 	if err != nil {
 		return nil, err
@@ -68,8 +73,11 @@ func (d *Dataplane) moveXDP(devices []*device, decisions map[int]xdpDecision) (r
 // is no error, for then tc serves it alone; why is noted for those who ask later.
 func (d *Dataplane) tryXDP(device *device, decision xdpDecision) (refused string, err error) {
 	if decision.mode == ModeNative {
-		if err := d.attachXDP(device); err != nil {
-			refused = "tc alone: " + d.whyXDPRefused(device, err)
+		program, err := d.program(xdpProgram())
+		if err != nil {
+			refused = "tc alone: " + err.Error()
+		} else if err := d.attachXDP(device, program); err != nil {
+			refused = "tc alone: " + whyXDPRefused(device, program, err)
 		}
 	}
 	if refused == "" {

@@ -16,7 +16,7 @@ import (
 )
 
 // whyXDPRefused says in plain words why a device has not taken our program.
-func (d *Dataplane) whyXDPRefused(device *device, err error) string {
+func whyXDPRefused(device *device, program *ebpf.Program, err error) string {
 	if owner := xdpOwner(device.ifindex); owner != "" {
 		return "the XDP hook is taken by " + owner
 	}
@@ -25,7 +25,7 @@ func (d *Dataplane) whyXDPRefused(device *device, err error) string {
 	if hardware.driver != "" {
 		subject = "the driver " + hardware.driver
 	}
-	words := xdpWords(device.ifindex, d.xdpProgram(), link.XDPDriverMode)
+	words := xdpWords(device.ifindex, program, link.XDPDriverMode)
 	if words == "" {
 		words = plainError(err)
 	}

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -144,23 +143,29 @@ func TestFaultBPFFSUnmounted(t *testing.T) {
 	m.do("xfwd unload")
 }
 
-// Pins that somebody has removed one by one: what is missing is named, with what to do.
+// Pins of maps that somebody has removed: what is missing is named, with what to do. A
+// program is loaded again by the next command that attaches it.
 func TestFaultPinsRemoved(t *testing.T) {
 	t.Parallel()
 	net := lab.New(t).Direct()
 	net.Host.Echo("tcp", ":30080")
 	x := net.Host.XFWD()
-	for _, pin := range []string{"maps/settings", "programs/xfwd_ingress"} {
-		x.Add("80", "30080")
-		removePin(t, x, pin)
-		for _, args := range [][]string{{"status"}, {"list"}, {"add", "81", "30080"}} {
-			mustFail(t, x.Run(args...), 1, "xfwd: ", fmt.Sprintf("the pin %s", pin), "`xfwd unload`")
-		}
-		x.Do("unload")
-	}
 	x.Add("80", "30080")
-	mustEcho(t, net.Client.MustConnect("tcp", at(net.HostAddr.V4, 80)))
-	mustBeFine(t, x)
+	removePin(t, x, "maps/settings")
+	for _, args := range [][]string{{"status"}, {"list"}, {"add", "81", "30080"}} {
+		mustFail(t, x.Run(args...), 1, "xfwd: ", "the pin maps/settings", "`xfwd unload`")
+	}
+	x.Do("unload")
+	x.Add("80", "30080")
+	for range 2 {
+		mustEcho(t, net.Client.MustConnect("tcp", at(net.HostAddr.V4, 80)))
+		mustBeFine(t, x)
+		removePin(t, x, "programs/xfwd_ingress")
+		mustBeFine(t, x)
+		x.Add("81", "30080")
+		pinnedProgram(t, x)
+	}
+	mustEcho(t, net.Client.MustConnect("tcp", at(net.HostAddr.V4, 81)))
 }
 
 // removePin removes a pin of an instance.

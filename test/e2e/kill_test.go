@@ -36,6 +36,8 @@ func TestKilledAtEveryStep(t *testing.T) {
 		name string
 		// prepare brings about the state in which the command is run.
 		prepare [][]string
+		// upgrade has the command replace the programs as well.
+		upgrade bool
 		command []string
 		// outcomes are the ports that may be published once it is killed.
 		outcomes [][]int
@@ -44,24 +46,28 @@ func TestKilledAtEveryStep(t *testing.T) {
 		repaired []int
 	}{
 		{
-			"first load", [][]string{{"unload"}}, []string{"add", "80/tcp+udp", "30080"}, [][]int{{}, {80}},
+			"first load", [][]string{{"unload"}}, false, []string{"add", "80/tcp+udp", "30080"}, [][]int{{}, {80}},
 			[]string{"add", "81/tcp+udp", "30080"}, nil,
 		},
 		{
-			"add", [][]string{{"apply", "--prune", "-f", files[before]}}, []string{"add", "83/tcp+udp", "30080"},
+			"add", [][]string{{"apply", "--prune", "-f", files[before]}}, false, []string{"add", "83/tcp+udp", "30080"},
 			[][]int{{80, 81, 82}, {80, 81, 82, 83}}, []string{"add", "83/tcp+udp", "30080"}, []int{80, 81, 82, 83},
 		},
 		{
-			"del", [][]string{{"apply", "--prune", "-f", files[before]}}, []string{"del", "81/tcp+udp"},
+			"del", [][]string{{"apply", "--prune", "-f", files[before]}}, false, []string{"del", "81/tcp+udp"},
 			[][]int{{80, 81, 82}, {80, 82}}, []string{"apply", "--prune", "-f", files[after]}, []int{81, 83, 84},
 		},
 		{
-			"apply", [][]string{{"apply", "--prune", "-f", files[before]}}, []string{"apply", "--prune", "-f", files[after]},
+			"apply", [][]string{{"apply", "--prune", "-f", files[before]}}, false, []string{"apply", "--prune", "-f", files[after]},
 			[][]int{{80, 81, 82}, {81, 83, 84}}, []string{"apply", "--prune", "-f", files[after]}, []int{81, 83, 84},
 		},
 		{
-			"unload", [][]string{{"apply", "--prune", "-f", files[before]}}, []string{"unload"},
+			"unload", [][]string{{"apply", "--prune", "-f", files[before]}}, false, []string{"unload"},
 			[][]int{{80, 81, 82}, {}}, []string{"apply", "--prune", "-f", files[after]}, []int{81, 83, 84},
+		},
+		{
+			"upgrade", [][]string{{"apply", "--prune", "-f", files[before]}}, true, []string{"add", "83/tcp+udp", "30080"},
+			[][]int{{80, 81, 82}, {80, 81, 82, 83}}, []string{"add", "83/tcp+udp", "30080"}, []int{80, 81, 82, 83},
 		},
 	} {
 		t.Run(command.name, func(t *testing.T) {
@@ -75,6 +81,9 @@ func TestKilledAtEveryStep(t *testing.T) {
 			for step := 1; ; step++ {
 				for _, words := range command.prepare {
 					x.Do(words...)
+				}
+				if command.upgrade {
+					ofAnotherBuild(t, x)
 				}
 				killedBefore := x.KillAtStep(step, command.command...)
 				name := fmt.Sprintf("killed before step %d, %s", step, killedBefore)
