@@ -55,8 +55,6 @@ var mutants = []mutant{
 		".id = p->fragment_id,", ".id = 0,"},
 	{"the last fragment says that more follow", "fragment_skb.h",
 		"write_fragment(skb, f, network, left, false)", "write_fragment(skb, f, network, left, true)"},
-	{"fragments count their offset from the packet's own", "fragment_skb.h",
-		"bpf_ntohs(f->fragment) + f->position / FRAGMENT_UNIT", "(bpf_ntohs(f->fragment) & IP_MF) + f->position / FRAGMENT_UNIT"},
 	{"what forbids fragments is fragmented", "parse.h",
 		"!(fragment & IP_DF) && header_length == sizeof(*ip);", "header_length == sizeof(*ip);"},
 	{"a datagram's first fragment is remembered for ever", "fragment.h",

@@ -227,8 +227,9 @@ func (c *contest) shape(p *packet, f family, s *sending) {
 			b.payload = strings.Repeat("0123456789", one(c.dice, 134, 140, 146))
 			p.body = b
 		}
-		if c.dice.roll(2) == 0 {
-			last(uint16(c.dice.roll(3)), 0)(&p.shape)
+		if end := (len(p.body.bytes(f, p.from, p.to)) - 1) / 8 * 8; !isError && end > 8 && c.dice.roll(2) == 0 {
+			id := uint16(c.dice.roll(3))
+			one(c.dice, first(id, end), last(id, 8), last(id, 0))(&p.shape)
 		}
 	}
 }
