@@ -71,6 +71,8 @@ const (
 	crowdedRuns = 5
 	// followed is how many devices come and go, and how many addresses.
 	followed = 20
+	// crowdSize is how many devices come and go at once.
+	crowdSize = 20
 )
 
 // amongDevices times commands beside many devices, and what serve takes for one that
@@ -96,10 +98,20 @@ func amongDevices(ctx context.Context, say *progress) (latencies []latency, err 
 			newLatency(fmt.Sprintf("xfwd add, loaded, %d devices", manyDevices), loaded, 100))
 		say.step("xfwd serve beside %d devices", manyDevices)
 		s := x.Serve()
-		latencies = append(latencies, serveLatency(tb, s, fmt.Sprintf("xfwd serve, a device that comes and goes, %d devices", manyDevices), func(i int) {
+		latencies = append(latencies, serveLatency(tb, s, fmt.Sprintf("xfwd serve, a device that comes and goes, %d devices", manyDevices), 40, func(i int) {
 			l.Veth(lan.Host, "late", lan.Client, "late", 1500)
 			time.Sleep(eventPause)
 			lan.Host.DeleteLink("late")
+		}))
+		crowd := func(i int) string { return fmt.Sprintf("crowd%d", i) }
+		latencies = append(latencies, serveLatency(tb, s, fmt.Sprintf("xfwd serve, %d devices that come and go at once, %d devices", crowdSize, manyDevices), 400, func(int) {
+			for i := range crowdSize {
+				l.Veth(lan.Host, crowd(i), lan.Client, crowd(i), 1500)
+			}
+			time.Sleep(eventPause)
+			for i := range crowdSize {
+				lan.Host.DeleteLink(crowd(i))
+			}
 		}))
 	})
 	return latencies, err
@@ -176,7 +188,7 @@ func amongRoutes(ctx context.Context, say *progress) (latencies []latency, err e
 		}
 		latencies = append(latencies,
 			newLatency(fmt.Sprintf("xfwd add, %d routes", manyRoutes), added, 60),
-			serveLatency(tb, s, fmt.Sprintf("xfwd serve, an address that comes and goes, %d routes", manyRoutes), func(int) {
+			serveLatency(tb, s, fmt.Sprintf("xfwd serve, an address that comes and goes, %d routes", manyRoutes), 40, func(int) {
 				lan.Host.Address("eth0", address)
 				time.Sleep(eventPause)
 				device, err := lan.Host.Links().LinkByName("eth0")
@@ -196,7 +208,7 @@ const eventPause = 250 * time.Millisecond
 
 // serveLatency is the processor time that serve takes for each of several events, less what
 // it takes when nothing happens.
-func serveLatency(tb lab.TB, s *lab.Serving, title string, event func(i int)) latency {
+func serveLatency(tb lab.TB, s *lab.Serving, title string, limit float64, event func(i int)) latency {
 	processor := func() float64 { return s.Metrics()["process_cpu_seconds_total"] * 1000 }
 	// The first event after a command is a look at the whole host.
 	event(0)
@@ -211,7 +223,7 @@ func serveLatency(tb lab.TB, s *lab.Serving, title string, event func(i int)) la
 		time.Sleep(eventPause)
 		costs = append(costs, processor()-before-idle*time.Since(begin).Seconds())
 	}
-	return latency{title, newSpread(costs), newSpread(costs), 40}
+	return latency{title, newSpread(costs), newSpread(costs), limit}
 }
 
 func stopIfDone(ctx context.Context, tb lab.TB) {
