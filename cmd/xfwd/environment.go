@@ -61,6 +61,9 @@ func system() environment {
 		getenv:   os.Getenv,
 		now:      time.Now,
 		open: func(o ctl.Options) (dataplane, error) {
+			if isTerminal(os.Stderr) && os.Getenv("TERM") != "dumb" {
+				o.Progress = (&progress{w: os.Stderr, now: time.Now, begun: time.Now()}).show
+			}
 			instance, err := ctl.Open(o)
 			if err != nil {
 				return nil, err

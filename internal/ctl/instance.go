@@ -19,6 +19,9 @@ type Options struct {
 	// MaxFlows sizes the flow table when the dataplane must be loaded; zero
 	// sizes it from memory.
 	MaxFlows uint32
+	// Progress is told, now and then, how much is done of what may take seconds. It may
+	// be nil.
+	Progress func(doing string, done, all int)
 }
 
 // Instance is the dataplane of one network namespace, loaded or not. Each method
@@ -35,6 +38,7 @@ func Open(o Options) (*Instance, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
+	l.Report(o.Progress)
 	return &Instance{loader: l, maxFlows: o.MaxFlows}, nil
 }
 

@@ -36,7 +36,8 @@ type Dataplane struct {
 	// spec is what this command loads programs from, once it was read.
 	spec *ebpf.CollectionSpec
 	// ids are the kernel's numbers of those programs that were asked for.
-	ids map[*ebpf.Program]uint32
+	ids      map[*ebpf.Program]uint32
+	progress Progress
 }
 
 // Close closes the handles; what is in the kernel stays.

@@ -100,7 +100,9 @@ func (d *Dataplane) attachAll(devices []*device) ([]Hook, error) {
 	var hooks []Hook
 	var firstErr error
 	attached := 0
-	for _, device := range devices {
+	defer d.progress.report("attaching to devices", len(devices), len(devices))
+	for i, device := range devices {
+		d.progress.report("attaching to devices", i, len(devices))
 		of, err := d.attachBoth(device)
 		firstErr = errors.Join(firstErr, err)
 		for _, hook := range of {

@@ -22,8 +22,22 @@ type Loader struct {
 	namespace *Namespace
 	root      string
 	// rules are those of netfilter in the namespace.
-	rules netfilter.Reader
+	rules    netfilter.Reader
+	progress Progress
 }
+
+// Progress is told how much is done of what takes long: the kernel waits about ten
+// milliseconds for each hook. It may be nil.
+type Progress func(doing string, done, all int)
+
+func (p Progress) report(doing string, done, all int) {
+	if p != nil {
+		p(doing, done, all)
+	}
+}
+
+// Report has the sessions that follow tell of their progress.
+func (l *Loader) Report(p Progress) { l.progress = p }
 
 // New opens the network namespace (see OpenNamespace); an empty root is
 // DefaultRoot. It changes nothing.
@@ -120,7 +134,12 @@ func (s *Session) Open() (*Dataplane, error) {
 	if s.root == "" {
 		return nil, ErrNotLoaded
 	}
-	return openDataplane(s.loader.namespace, s.directory())
+	d, err := openDataplane(s.loader.namespace, s.directory())
+	if err != nil {
+		return nil, err
+	}
+	d.progress = s.loader.progress
+	return d, nil
 }
 
 // Load puts a dataplane into the kernel; the writer's session has found none.
@@ -194,7 +213,7 @@ func (s *Session) Unload() error {
 	// Another version's dataplane, which we cannot open, has these as well.
 	err = s.loader.namespace.Do(func() error {
 		n := notes(filepath.Join(s.directory(), notePins))
-		return errors.Join(release(n), removeFilters(n), detachLinks(filepath.Join(s.directory(), linkPins)), s.loader.removeStrays())
+		return errors.Join(release(n), removeFilters(n), detachLinks(filepath.Join(s.directory(), linkPins), s.loader.progress), s.loader.removeStrays())
 	})
 	if err != nil {
 		return err
@@ -215,7 +234,7 @@ func (s *Session) Unload() error {
 // detachLinks detaches the links that are pinned in a directory, if there is one. A
 // link that is only unpinned goes when the kernel finds the time, and would be taken
 // for a stray until then.
-func detachLinks(directory string) error {
+func detachLinks(directory string, progress Progress) error {
 	pins, err := os.ReadDir(directory)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -223,7 +242,9 @@ func detachLinks(directory string) error {
 	if err != nil {
 		return explain("list "+directory, err)
 	}
-	for _, pin := range pins {
+	defer progress.report("detaching from hooks", len(pins), len(pins))
+	for i, pin := range pins {
+		progress.report("detaching from hooks", i, len(pins))
 		l, err := link.LoadPinnedLink(filepath.Join(directory, pin.Name()), nil)
 		if err != nil {
 			return explain("open the pinned link "+pin.Name(), err)
