@@ -67,6 +67,10 @@ func cookieByProgram(socket int) (uint64, error) {
 	defer program.Close()
 	root, err := openRootCgroup()
 	if err != nil {
+		// The root of our cgroup namespace is usually above this process, too.
+		root, err = mountCgroup()
+	}
+	if err != nil {
 		return 0, err
 	}
 	defer unix.Close(root)
@@ -83,6 +87,9 @@ func cookieByProgram(socket int) (uint64, error) {
 	_ = unix.Connect(socket, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: 9})
 	var cookie uint64
 	err = cookies.Lookup(uint32(0), &cookie)
+	if err == nil && cookie == 0 {
+		err = unsupportedf("%s", whyCgroupNamespace)
+	}
 	return cookie, err
 }
 

@@ -63,7 +63,7 @@ func (c *checks) run(ctx context.Context) {
 	defer looks.Stop()
 	for ctx.Err() == nil {
 		begin := time.Now()
-		c.source.during(ctx, func(d Dataplane) error {
+		c.source.during(ctx, ofChecks, func(d Dataplane) error {
 			return errors.Join(c.record(ctx, d), c.look(ctx, d))
 		})
 		took := time.Since(begin)

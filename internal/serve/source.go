@@ -18,9 +18,25 @@ type source struct {
 
 	mu  sync.Mutex
 	log io.Writer
-	// failure is what was wrong the last time, empty for nothing.
+	// failure is what was wrong the last time, empty for nothing, and failed is the reader
+	// who found it.
 	failure string
+	failed  reader
 }
+
+// reader is who reads the dataplane. One of a part can succeed where another part is
+// damaged, so it ends no other reader's failure.
+type reader int
+
+const (
+	ofAll reader = iota
+	ofWatch
+	ofFollow
+	ofNextHops
+	ofExpiry
+	ofSweep
+	ofChecks
+)
 
 // check fails if the dataplane can never be read: there is no such network
 // namespace, or the privileges do not allow it.
@@ -37,7 +53,7 @@ func (s *source) check(ctx context.Context) error {
 }
 
 func (s *source) measure(ctx context.Context) (m ctl.Measurement, err error) {
-	err = s.with(func(d Dataplane) (err error) {
+	err = s.with(ofAll, func(d Dataplane) (err error) {
 		m, err = d.Measure(ctx)
 		return err
 	})
@@ -45,7 +61,7 @@ func (s *source) measure(ctx context.Context) (m ctl.Measurement, err error) {
 }
 
 func (s *source) status(ctx context.Context) (status ctl.Status, err error) {
-	err = s.with(func(d Dataplane) (err error) {
+	err = s.with(ofAll, func(d Dataplane) (err error) {
 		status, err = d.Status(ctx)
 		return err
 	})
@@ -53,7 +69,7 @@ func (s *source) status(ctx context.Context) (status ctl.Status, err error) {
 }
 
 func (s *source) loaded(ctx context.Context) (loaded bool, err error) {
-	err = s.with(func(d Dataplane) (err error) {
+	err = s.with(ofAll, func(d Dataplane) (err error) {
 		loaded, err = d.Loaded(ctx)
 		return err
 	})
@@ -61,19 +77,19 @@ func (s *source) loaded(ctx context.Context) (loaded bool, err error) {
 }
 
 // with asks the dataplane. What goes wrong is told once, and not with every scrape.
-func (s *source) with(ask func(Dataplane) error) error {
+func (s *source) with(by reader, ask func(Dataplane) error) error {
 	d, err := s.open()
 	if err == nil {
 		defer d.Close()
 		err = ask(d)
 	}
-	s.note(err)
+	s.note(by, err)
 	return err
 }
 
 // during does something with the dataplane until ctx ends, which is nothing to tell of.
-func (s *source) during(ctx context.Context, do func(Dataplane) error) {
-	_ = s.with(func(d Dataplane) error {
+func (s *source) during(ctx context.Context, by reader, do func(Dataplane) error) {
+	_ = s.with(by, func(d Dataplane) error {
 		if err := do(d); ctx.Err() == nil {
 			return err
 		}
@@ -81,7 +97,7 @@ func (s *source) during(ctx context.Context, do func(Dataplane) error) {
 	})
 }
 
-func (s *source) note(err error) {
+func (s *source) note(by reader, err error) {
 	failure := ""
 	if err != nil {
 		failure = err.Error()
@@ -89,11 +105,13 @@ func (s *source) note(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case by != ofAll && (failure == s.failure || failure == "" && by != s.failed):
+		return
 	case failure == s.failure:
 	case failure == "":
 		fmt.Fprintln(s.log, "note: the dataplane can be read again")
 	default:
 		fmt.Fprintf(s.log, "warning: the dataplane cannot be read: %s\n", oneLine(failure))
 	}
-	s.failure = failure
+	s.failure, s.failed = failure, by
 }

@@ -46,13 +46,13 @@ func (u *upkeep) run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() {
 		for ctx.Err() == nil {
-			u.source.during(ctx, func(d Dataplane) error { return d.Watch(ctx, u) })
+			u.source.during(ctx, ofWatch, func(d Dataplane) error { return d.Watch(ctx, u) })
 			wait(ctx, watchAgain)
 		}
 	})
 	all.Go(func() {
 		for wait(ctx, expireInterval) {
-			u.source.during(ctx, func(d Dataplane) error {
+			u.source.during(ctx, ofExpiry, func(d Dataplane) error {
 				expired, err := d.Expire(ctx)
 				u.expired(expired)
 				return err
@@ -61,7 +61,7 @@ func (u *upkeep) run(ctx context.Context) {
 	})
 	all.Go(func() {
 		for ctx.Err() == nil {
-			u.source.during(ctx, func(d Dataplane) error {
+			u.source.during(ctx, ofSweep, func(d Dataplane) error {
 				swept, err := d.Sweep(ctx)
 				u.counts.Swept(swept)
 				return err
@@ -87,19 +87,19 @@ func (u *upkeep) Reconciled(took time.Duration, r ctl.Report, err error) {
 		return
 	}
 	u.counts.Whole()
-	u.looked(took, r, err)
+	u.looked(ofAll, took, r, err)
 }
 
 // Followed does the same after a look at what has changed.
 func (u *upkeep) Followed(took time.Duration, r ctl.Report, err error) {
 	if !errors.Is(err, context.Canceled) {
-		u.looked(took, r, err)
+		u.looked(ofFollow, took, r, err)
 	}
 }
 
-func (u *upkeep) looked(took time.Duration, r ctl.Report, err error) {
+func (u *upkeep) looked(by reader, took time.Duration, r ctl.Report, err error) {
 	u.counts.Reconciled(took, err)
-	u.source.note(err)
+	u.source.note(by, err)
 	if err != nil {
 		return
 	}
@@ -123,7 +123,7 @@ func (u *upkeep) NextHopsEnded(err error) {
 		return
 	}
 	u.counts.NextHopsEnded(err)
-	u.source.note(err)
+	u.source.note(ofNextHops, err)
 }
 
 // wait returns false if ctx ends first.

@@ -128,6 +128,8 @@ table inet nat {
 		meta l4proto { tcp, udp } th dport 8022 redirect to :2022
 	}
 }`)
+	// A machine that is slow takes half a minute to publish, after which netfilter forgets.
+	site.Host.Sysctl("net.netfilter.nf_conntrack_udp_timeout", "300")
 	for _, network := range networks {
 		for _, port := range []string{":2022", ":2222"} {
 			site.Host.Echo(network, port)

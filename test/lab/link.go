@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -175,10 +176,22 @@ func (n *Namespace) LinkStatistics(device string) netlink.LinkStatistics {
 	return *n.link(device).Attrs().Statistics
 }
 
-// Rename gives a device another name.
+// Rename gives a device another name. Linux before 6.3 renames no device that is up: there
+// it goes down meanwhile, and comes back with its addresses, but not with routes by a router.
 func (n *Namespace) Rename(device, name string) {
 	n.lab.tb.Helper()
-	if err := n.links.LinkSetName(n.link(device), name); err != nil {
+	link := n.link(device)
+	rename := func() error { return n.links.LinkSetName(link, name) }
+	err := rename()
+	if errors.Is(err, unix.EBUSY) {
+		n.Sysctl("net.ipv6.conf."+device+".keep_addr_on_down", "1")
+		n.Down(device)
+		if err = rename(); err == nil {
+			n.Up(name)
+			n.awaitCarrier(name)
+		}
+	}
+	if err != nil {
 		n.lab.tb.Fatalf("calling %s in %s %s: %v", device, n.Name, name, err)
 	}
 }

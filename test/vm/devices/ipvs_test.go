@@ -3,9 +3,7 @@
 package devices
 
 import (
-	"fmt"
 	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/xfwd/xfwd/test/lab"
@@ -19,18 +17,9 @@ func TestIPVS(t *testing.T) {
 	lab.Need(t, "ipvsadm", "sh")
 	net := lab.New(t).Direct()
 	pods := net.Pods(2, 1500)
-	var rules strings.Builder
 	for _, host := range net.HostAddr.All() {
-		for _, option := range []string{"-t", "-u"} {
-			for _, service := range []netip.AddrPort{at(host, 30080), at(host, 9090)} {
-				fmt.Fprintf(&rules, "-A %s %v -s rr\n", option, service)
-				for _, pod := range pods {
-					fmt.Fprintf(&rules, "-a %s %v -r %v -m\n", option, service, at(pod.Addr.Of(host), 8080))
-				}
-			}
-		}
+		addIPVS(net.Host, []netip.AddrPort{at(host, 30080), at(host, 9090)}, pods)
 	}
-	net.Host.Run("sh", "-c", "ipvsadm --restore <<end\n"+rules.String()+"end\n")
 	for _, network := range networks {
 		for _, pod := range pods {
 			// Bound to addresses, to tell which pod was reached.

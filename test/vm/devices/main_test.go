@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package devices tests xfwd on network cards, on devices that lie on other devices
-// (VLANs, bonds, VRFs, macvlans, WireGuard), over bad links, and beside other parts of
-// the kernel that translate or forward (IPVS, flowtables). Many a kernel is built
-// without them; those of `make test-vm` have them all.
+// (VLANs, bonds, VRFs, macvlans, WireGuard), over bad links, with addresses of services on
+// dummy devices, and beside other parts of the kernel that translate or forward (IPVS,
+// flowtables). Many a kernel is built without them; those of `make test-vm` have them all.
 package devices
 
 import (
