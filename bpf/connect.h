@@ -9,6 +9,7 @@
 #include "config.h"
 #include "local.h"
 #include "select.h"
+#include "socket.h"
 #include "stats.h"
 
 #define SOCK_STREAM 1
@@ -46,49 +47,26 @@ enum listening {
 	LISTENING_BY_NAME,    /* at just this one */
 };
 
-/* The address that a socket is bound to, of the family of `like`. */
-static __always_inline struct address bound_address(const struct bpf_sock *sock,
-						    const struct address *like)
-{
-	__be32 ipv4 = *(const volatile __u32 *)&sock->src_ip4;
-	struct address bound;
-
-	/* Volatile, and all that may be needed, or else the compiler adds a number to the pointer, which the verifier
-	 * forbids.
-	 */
-	for (int i = 0; i < 4; i++)
-		bound.word[i] = *(const volatile __u32 *)&sock->src_ip6[i];
-	return address_is_ipv4(like) ? address_from_ipv4(ipv4) : bound;
-}
-
 static __always_inline enum listening find_listener(struct bpf_sock_addr *ctx,
 						    const struct listener *l)
 {
-	struct bpf_sock_tuple tuple = {};
+	struct tuple to = { .destination = l->address, .destination_port = l->port };
+	struct bpf_sock_tuple lookup = {};
 	struct bpf_sock *sock;
-	struct address bound;
+	bool bound;
 	__u32 size;
 
 	if (bpf_map_lookup_elem(&loopback_listeners, l))
 		return LISTENING_BY_NAME;
-	if (address_is_ipv4(&l->address)) {
-		size = sizeof(tuple.ipv4);
-		tuple.ipv4.daddr = l->address.word[3];
-		tuple.ipv4.dport = l->port;
-	} else {
-		size = sizeof(tuple.ipv6);
-		for (int i = 0; i < 4; i++)
-			tuple.ipv6.daddr[i] = l->address.word[i];
-		tuple.ipv6.dport = l->port;
-	}
+	size = socket_tuple(&lookup, &to);
 	sock = l->protocol == IPPROTO_TCP ?
-		       bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0) :
-		       bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+		       bpf_sk_lookup_tcp(ctx, &lookup, size, BPF_F_CURRENT_NETNS, 0) :
+		       bpf_sk_lookup_udp(ctx, &lookup, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sock)
 		return NOT_LISTENING;
-	bound = bound_address(sock, &l->address);
+	bound = socket_is_bound(sock, &l->address);
 	bpf_sk_release(sock);
-	return address_equal(&bound, &l->address) ? LISTENING_BY_NAME : LISTENING_EVERYWHERE;
+	return bound ? LISTENING_BY_NAME : LISTENING_EVERYWHERE;
 }
 
 /* Who takes what is sent to `to`; to the unspecified address means to loopback. */

@@ -6,6 +6,7 @@
 #include "flow.h"
 #include "local.h"
 #include "others.h"
+#include "socket.h"
 
 #define BPF_FIB_LOOKUP_SKIP_NEIGH 4
 #define BPF_FIB_LOOKUP_SRC 16
@@ -36,9 +37,7 @@ static __always_inline enum taker find_taker(struct __sk_buff *skb, const struct
 	sock = bpf_sk_lookup_udp(skb, &lookup, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sock)
 		return TAKER_NONE;
-	if (address_is_ipv4(&t->destination) ?
-		    sock->src_ip4 :
-		    sock->src_ip6[0] | sock->src_ip6[1] | sock->src_ip6[2] | sock->src_ip6[3])
+	if (socket_is_bound(sock, &t->destination))
 		taker = TAKER_ADDRESS;
 	bpf_sk_release(sock);
 	return taker;

@@ -11,27 +11,9 @@
 #include "local.h"
 #include "lookup.h"
 #include "masquerade.h"
+#include "socket.h"
 
 #define TCP_FLAGS_OPENING (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK)
-
-/* The tuple as socket look-ups want it. Returns its size. */
-static __always_inline __u32 socket_tuple(struct bpf_sock_tuple *lookup, const struct tuple *t)
-{
-	if (address_is_ipv4(&t->source)) {
-		lookup->ipv4.saddr = t->source.word[3];
-		lookup->ipv4.daddr = t->destination.word[3];
-		lookup->ipv4.sport = t->source_port;
-		lookup->ipv4.dport = t->destination_port;
-		return sizeof(lookup->ipv4);
-	}
-	for (int i = 0; i < 4; i++) {
-		lookup->ipv6.saddr[i] = t->source.word[i];
-		lookup->ipv6.daddr[i] = t->destination.word[i];
-	}
-	lookup->ipv6.sport = t->source_port;
-	lookup->ipv6.dport = t->destination_port;
-	return sizeof(lookup->ipv6);
-}
 
 /* The state of the TCP socket of this host that packets with a tuple are for; 0: there is none. */
 static __noinline __u32 tcp_socket_state(struct __sk_buff *skb, const struct tuple *t)
