@@ -73,7 +73,7 @@ static __always_inline int create_flow(struct __sk_buff *skb, struct scratch *s)
 	}
 	if (claim == CLAIM_TAKEN)
 		return REASON_NO_SOURCE_PORT;
-	if (claim == CLAIM_FAILED || !flow_insert(&s->packet.tuple, flow))
+	if (claim == CLAIM_FAILED || !flow_insert(s))
 		return REASON_FLOW_INSERT;
 	return REASON_NONE;
 }
@@ -230,8 +230,10 @@ static __always_inline struct flow *decide_new(struct __sk_buff *skb, struct scr
 		reason = create_flow(skb, s);
 	if (reason != REASON_NONE)
 		return leave(&s->verdict, reason);
-	count_opened(s->flow.forward, s->flow.backend);
-	count_connection(&s->flow, 1);
+	if (likely(!s->verdict.followed)) {
+		count_opened(s->flow.forward, s->flow.backend);
+		count_connection(&s->flow, 1);
+	}
 	/* What the hook notes of the next hop is for XDP, which looks in the table. */
 	if (s->flow.hop.xdp)
 		made = bpf_map_lookup_elem(&flows_transitory, &s->packet.tuple);
@@ -350,6 +352,7 @@ static __always_inline struct flow *decide(struct __sk_buff *skb, struct scratch
 	s->verdict.reverse = false;
 	s->verdict.renewed = false;
 	s->verdict.own_source = false;
+	s->verdict.followed = false;
 	s->verdict.reopened_port = 0;
 	if (unlikely(s->packet.kind == PACKET_FRAGMENT))
 		return decide_fragment(skb, s, ifindex, arriving);

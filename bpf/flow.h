@@ -10,6 +10,10 @@
  * partner translates to is the reverse of the entry's key. Making a flow claims the reverse entry first
  * and never replaces one, which is what keeps two flows from looking the same to the target.
  *
+ * An entry is a flow's own if it translates to what that flow's packets become: the kernel may have forgotten one of the
+ * two, and another flow may have claimed its key since. Only what is missing, or one's own, is ever written or deleted. A
+ * flow that finds its claim taken ends.
+ *
  * Entries are in flows_transitory until the flow is confirmed, in flows_established until it closes, and
  * then in flows_transitory again. Both forget what was not used for longest, so a flood of half-open flows
  * pushes out only its like. The transitory entries of an established flow stay behind as shadows: what is
@@ -62,12 +66,20 @@ static __always_inline long table_insert(enum flow_table table, const struct tup
 	return error;
 }
 
-/* Like table_insert, but an entry that is there is replaced. */
+/* Whether an entry that was found, or NULL, is one that translates to `to`. */
+static __always_inline bool flow_is_own(const struct flow *found, const struct tuple *to)
+{
+	return found && tuple_equal(&found->to, to);
+}
+
+/* Like table_insert, but an entry of the same flow is replaced. */
 static __always_inline long table_put(enum flow_table table, const struct tuple *key,
 				      const struct flow *flow)
 {
 	if (!table_insert(table, key, flow))
 		return 0;
+	if (!flow_is_own(bpf_map_lookup_elem(flow_table(table), key), &flow->to))
+		return -1;
 	return bpf_map_update_elem(flow_table(table), key, flow, BPF_ANY);
 }
 
@@ -75,6 +87,15 @@ static __always_inline void table_delete(enum flow_table table, const struct tup
 {
 	if (!bpf_map_delete_elem(flow_table(table), key))
 		count_deleted(table);
+}
+
+/* Deletes the entry with a key from both tables, as far as it translates to `to`. */
+static __always_inline void flow_delete_own(const struct tuple *key, const struct tuple *to)
+{
+	if (flow_is_own(bpf_map_lookup_elem(&flows_established, key), to))
+		table_delete(TABLE_ESTABLISHED, key);
+	if (flow_is_own(bpf_map_lookup_elem(&flows_transitory, key), to))
+		table_delete(TABLE_TRANSITORY, key);
 }
 
 static __always_inline bool flow_is_closed(const struct flow *flow)
@@ -125,7 +146,7 @@ flow_find_partner(const struct tuple *key, const struct flow *flow, bool establi
 		partner.flow = bpf_map_lookup_elem(&flows_transitory, &partner_key);
 	if (!partner.flow || (partner.flow->flags & FLOW_SHADOW))
 		partner = flow_find(&partner_key);
-	if (partner.flow && !tuple_equal(&partner.flow->to, &partner_to))
+	if (!flow_is_own(partner.flow, &partner_to))
 		partner.flow = NULL;
 	return partner;
 }
@@ -151,19 +172,15 @@ static __always_inline void flow_make_partner(const struct tuple *key, const str
 /* Both entries go, from wherever they are. */
 static __noinline int flow_delete(const struct tuple *key, const struct flow *flow)
 {
-	struct tuple partner_key;
-	struct flow_entry partner;
+	struct tuple partner_key, partner_to;
 
 	if (!key || !flow)
 		return 0;
 	if (!flow_is_closed(flow))
 		count_connection(flow, -1);
-	partner = flow_find_partner(key, flow, true);
 	partner_key = tuple_reversed(&flow->to);
-	if (partner.flow) {
-		table_delete(TABLE_ESTABLISHED, &partner_key);
-		table_delete(TABLE_TRANSITORY, &partner_key);
-	}
+	partner_to = tuple_reversed(key);
+	flow_delete_own(&partner_key, &partner_to);
 	table_delete(TABLE_ESTABLISHED, key);
 	table_delete(TABLE_TRANSITORY, key);
 	return 0;
@@ -181,8 +198,9 @@ static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 	partner_key = tuple_reversed(&flow->to);
 	flow_make_partner(key, flow, &s->partner);
 	shadow = bpf_map_lookup_elem(&flows_transitory, &partner_key);
-	if (shadow && !tuple_equal(&shadow->to, &s->partner.to))
-		shadow = NULL;
+	/* It has lost its claim, which flow_refresh will find out. */
+	if (shadow && !flow_is_own(shadow, &s->partner.to))
+		return 0;
 	if (shadow)
 		s->partner.hop = shadow->hop;
 	if (table_put(TABLE_ESTABLISHED, &partner_key, &s->partner))
@@ -201,8 +219,11 @@ static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 static __always_inline void flow_demote(const struct tuple *key, const struct flow *flow)
 {
 	struct flow *shadow = bpf_map_lookup_elem(&flows_transitory, key);
+	struct flow *there = bpf_map_lookup_elem(&flows_established, key);
 
-	if (shadow && tuple_equal(&shadow->to, &flow->to)) {
+	if (there && !flow_is_own(there, &flow->to))
+		return;
+	if (flow_is_own(shadow, &flow->to)) {
 		shadow->last_seen = flow->last_seen;
 		shadow->next_sequence = flow->next_sequence;
 		shadow->flags = flow->flags;
@@ -211,7 +232,8 @@ static __always_inline void flow_demote(const struct tuple *key, const struct fl
 	} else {
 		table_put(TABLE_TRANSITORY, key, flow);
 	}
-	table_delete(TABLE_ESTABLISHED, key);
+	if (there)
+		table_delete(TABLE_ESTABLISHED, key);
 }
 
 /* Both entries of an established flow, which has closed, become transitory. */
@@ -249,7 +271,9 @@ static __noinline int flow_unshadow(const struct tuple *key, struct flow *flow)
 	return 0;
 }
 
-/* Proves that the partner is there, which also keeps the LRU from taking it, or puts it back. */
+/* Proves that the partner is there, which also keeps the LRU from taking it, or puts it back. Returns whether the flow has
+ * ended, for another one has claimed what its partner had.
+ */
 static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, bool established,
 				   __u64 time)
 {
@@ -266,6 +290,13 @@ static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, b
 		return 0;
 	}
 	partner_key = tuple_reversed(&flow->to);
+	if (flow_find(&partner_key).flow) {
+		if (!flow_is_closed(flow))
+			count_connection(flow, -1);
+		table_delete(TABLE_ESTABLISHED, key);
+		table_delete(TABLE_TRANSITORY, key);
+		return 1;
+	}
 	flow_make_partner(key, flow, &s->partner);
 	if (established)
 		table_insert(TABLE_ESTABLISHED, &partner_key, &s->partner);
@@ -313,8 +344,8 @@ static __always_inline bool keeps_alive(const struct flow *flow)
 }
 
 /*
- * Follows the state of the flow that a packet belongs to. Returns whether the flow has moved from one map to the other:
- * then `entry` is what it has left, which may be another flow's at once.
+ * Follows the state of the flow that a packet belongs to. Returns whether the flow has moved from one map to the other, or
+ * has ended: then `entry` is what it has left, which may be another flow's at once.
  */
 static __always_inline bool flow_track(const struct flow_entry *entry, const struct packet *p,
 				       __u64 time)
@@ -323,8 +354,9 @@ static __always_inline bool flow_track(const struct flow_entry *entry, const str
 	bool reverse = flow->flags & FLOW_REVERSE;
 	__u8 closing = 0;
 
-	if (elapsed(time, flow->last_seen) > refresh_interval && keeps_alive(flow))
-		flow_refresh(&p->tuple, flow, entry->established, time);
+	if (elapsed(time, flow->last_seen) > refresh_interval && keeps_alive(flow) &&
+	    unlikely(flow_refresh(&p->tuple, flow, entry->established, time)))
+		return true;
 
 	if (p->tcp_flags & TCP_FLAG_RST)
 		closing |= FLOW_RESET;
@@ -436,21 +468,38 @@ __noinline int flow_claim(int reusing)
 	return CLAIM_TAKEN;
 }
 
-/* Inserts the forward entry of a claimed flow, or undoes the claim. */
-static __always_inline bool flow_insert(const struct tuple *key, const struct flow *flow)
+/*
+ * Where another CPU was faster with a packet of the same client, its flow becomes scratch->flow, for it may have another
+ * backend or source port; the claim of ours is undone. False: there is none. A global function, which the verifier checks
+ * once.
+ */
+__noinline int flow_follow_first(void)
 {
-	struct tuple claim_key;
+	struct scratch *s = scratch();
+	struct tuple claim_key, claim_to;
+	struct flow *first;
 
-	if (!table_insert(TABLE_TRANSITORY, key, flow)) {
-		flow_is_used(key);
+	if (!s)
+		return false;
+	s->verdict.followed = true;
+	first = flow_find(&s->packet.tuple).flow;
+	if (flow_is_own(first, &s->flow.to))
 		return true;
-	}
-	/* Another CPU was faster with the same flow. */
-	if (flow_find(key).flow)
-		return true;
-	claim_key = tuple_reversed(&flow->to);
-	table_delete(TABLE_TRANSITORY, &claim_key);
-	return false;
+	claim_key = tuple_reversed(&s->flow.to);
+	claim_to = tuple_reversed(&s->packet.tuple);
+	flow_delete_own(&claim_key, &claim_to);
+	if (first)
+		s->flow = *first;
+	return !!first;
+}
+
+/* Inserts the forward entry of scratch->flow, which has been claimed. */
+static __always_inline bool flow_insert(const struct scratch *s)
+{
+	if (table_insert(TABLE_TRANSITORY, &s->packet.tuple, &s->flow))
+		return flow_follow_first();
+	flow_is_used(&s->packet.tuple);
+	return true;
 }
 
 #endif

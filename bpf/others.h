@@ -104,7 +104,7 @@ static __always_inline bool note_conversation(struct scratch *s, bool leaving)
 	flow = flow_begin(s);
 	flow->last_seen = time;
 	flow->leaving = leaving;
-	return flow_claim(false) == CLAIM_MADE && flow_insert(&s->packet.tuple, flow);
+	return flow_claim(false) == CLAIM_MADE && flow_insert(s);
 }
 
 /* Whether masqueraded flows may have a source port: not one that the kernel gives to sockets of this host, but for those

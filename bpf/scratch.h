@@ -22,6 +22,7 @@ struct verdict {
 	bool reverse;	    /* towards the client */
 	bool renewed;	    /* the next hop was looked up for this packet */
 	bool own_source;    /* it leaves from an address of this host */
+	bool followed;	    /* its client's flow was made by another CPU meanwhile */
 	__be16 reopened_port; /* the source port that the flow had which this packet opens again; or 0 */
 };
 

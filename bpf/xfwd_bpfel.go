@@ -434,7 +434,7 @@ type XfwdScratch struct {
 		Reverse      bool
 		Renewed      bool
 		OwnSource    bool
-		_            [1]byte
+		Followed     bool
 		ReopenedPort uint16
 		_            [2]byte
 	}

@@ -30,13 +30,23 @@ func (s *Set) ForgetFlows(flows []Flow) error {
 	return s.countOff(open)
 }
 
-// DeleteFlows removes both entries of flows. That one has gone already is no error.
+// DeleteFlows removes both entries of flows. That one has gone already is no error, nor that
+// another flow has its key by now, whose entry stays.
 func (s *Set) DeleteFlows(flows []Flow) error {
-	keys := make([]bpf.XfwdTuple, 0, 2*len(flows))
-	for _, f := range flows {
-		keys = append(keys, f.key, f.partner)
-	}
-	for table := range s.flowTables() {
+	for table, m := range s.flowTables() {
+		var keys []bpf.XfwdTuple
+		for _, f := range flows {
+			for _, entry := range [2]struct{ key, to bpf.XfwdTuple }{{f.key, reversed(f.partner)}, {f.partner, reversed(f.key)}} {
+				var k bpf.XfwdFlow
+				switch err := m.Lookup(entry.key, &k); {
+				case errors.Is(err, ebpf.ErrKeyNotExist):
+				case err != nil:
+					return fmt.Errorf("read map %s: %w", m, err)
+				case k.To == entry.to:
+					keys = append(keys, entry.key)
+				}
+			}
+		}
 		if err := s.deleteEntries(table, keys); err != nil {
 			return err
 		}

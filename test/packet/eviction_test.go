@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/xfwd/xfwd/bpf"
+	"github.com/xfwd/xfwd/internal/ctl"
 )
 
 // The kernel forgets entries one by one, and when it likes.
 func TestEviction(t *testing.T) {
 	clients := func(e entry) bool { return e.flow.Flags&uint8(bpf.XfwdFlowFlagFLOW_REVERSE) == 0 }
 	targets := func(e entry) bool { return !clients(e) }
+	unpaired := func(may bool) step { return does(func(r *run) { r.unpaired = may }) }
 	direct := connection{client.at(40000), host.at(30080), host.at(30080), client.at(chosen)}
 	runCases(t, []testCase{
 		{
@@ -78,6 +80,44 @@ func TestEviction(t *testing.T) {
 				direct.asks(syn(7000)).as("direct"),
 				direct.answers(synAck(9000, 7001)).as("direct"),
 				web.answers(data(5001, 1001, "hello")),
+			}),
+		},
+		{
+			name:     "of the entry for replies, and another client takes what it had",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{evict(targets), unpaired(true)}, directly(syn(7000), synAck(9000, 7001), ack(7001, 9001)), []step{
+				// The older flow may find out at its next packet or a second later, but changes nothing.
+				idle(2 * time.Second), unpaired(false),
+				web.seenAs(client.at(chosen)).asks(data(1001, 5001, "hello")).opening(),
+				leaves(between(host.at(30080), client.at(40000), data(9001, 7001, "hello"))).stays("direct"),
+				flows{Established: 1, Transitory: 1},
+			}),
+		},
+		{
+			name:     "of the entry for replies before the flow is confirmed, and another client takes what it had",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat([]step{
+				web.asks(syn(1000)).opening(), web.answers(synAck(5000, 1001)), evict(targets), unpaired(true),
+			}, directly(syn(7000), synAck(9000, 7001)), []step{
+				web.asks(ack(1001, 5001)),
+				leaves(between(host.at(30080), client.at(40000), data(9001, 7001, "hello"))).stays("direct"),
+			}),
+		},
+		{
+			name:     "of the entry for replies before the flow closes, and another client takes what it had",
+			forwards: []string{"80 30080"},
+			steps: slices.Concat(web.handshake(), []step{evict(targets), unpaired(true)}, directly(syn(7000), synAck(9000, 7001), ack(7001, 9001)), []step{
+				web.asks(rst(1001)),
+				leaves(between(host.at(30080), client.at(40000), data(9001, 7001, "hello"))).stays("direct"),
+				does(func(r *run) {
+					ofForward := ctl.FlowFilter{Forwards: []string{"80"}}
+					if _, err := r.instance.DeleteFlows(r.Context(), ofForward, ctl.FlowDeletion{}); err != nil {
+						r.Fatal(err)
+					}
+				}),
+				unpaired(false),
+				leaves(between(host.at(30080), client.at(40000), data(9006, 7001, "hello"))).stays("direct"),
+				flows{Established: 1},
 			}),
 		},
 		{

@@ -56,6 +56,9 @@ func (r *run) table(m *ebpf.Map) table {
 // one, too, is looked for in the latter.
 func (r *run) checkPairs() {
 	r.Helper()
+	if r.unpaired {
+		return
+	}
 	if err := pairs(r.table(r.maps.FlowsEstablished), r.table(r.maps.FlowsTransitory)); err != nil {
 		r.Error(err)
 	}

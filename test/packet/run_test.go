@@ -26,6 +26,8 @@ type run struct {
 	// crowded is set where the LRU may itself.
 	evicted xfwd.Entries
 	crowded bool
+	// unpaired is set while a flow may lack an entry that the kernel has taken.
+	unpaired bool
 	// last is the packet that came last.
 	last *met
 }
