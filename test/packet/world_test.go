@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 
 	"github.com/xfwd/xfwd/bpf"
 	"github.com/xfwd/xfwd/internal/ctl"
@@ -119,10 +121,14 @@ func (w *world) open(tb lab.TB, flows uint32) {
 	w.checksum, w.xdp = runFlags(tb), runsXDP(tb)
 }
 
-// patient are the programs as they are, but for times that no busy machine lets pass by itself.
+// patient are the programs as the loader sets them up, but for times that no busy machine lets pass by itself.
 func patient(tb lab.TB) *ebpf.CollectionSpec {
 	tb.Helper()
 	spec := loadSpec(tb)
+	coarse := features.HaveProgramHelper(ebpf.SchedCLS, asm.FnKtimeGetCoarseNs) == nil
+	if err := spec.Variables["coarse_clock"].Set(coarse); err != nil {
+		tb.Fatalf("%v", err)
+	}
 	setTimeouts(tb, spec, map[string]time.Duration{"next_hop_timeout": freshness, "neighbour_patience": patience})
 	return spec
 }
