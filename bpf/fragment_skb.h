@@ -64,10 +64,16 @@ static __always_inline long write_fragment(struct __sk_buff *skb, struct fragmen
 {
 	__u32 offset = bpf_ntohs(f->fragment) + f->position / FRAGMENT_UNIT;
 	struct iphdr *ip = &f->ip;
+	__u64 least = 1;
 
-	/* For verifiers before Linux 6.12 the compiler must not know the bounds already. */
+	/* For verifiers before Linux 6.12 the compiler must not know the bounds already, nor make one comparison of two, nor one with zero,
+	 * which tells these no least value.
+	 */
+	asm volatile("" : "+r"(length), "+r"(least));
+	if (length > MOST_FRAGMENT_DATA || (offset & ~IP_MF) > IP_OFFSET)
+		return -1;
 	asm volatile("" : "+r"(length));
-	if (!length || length > MOST_FRAGMENT_DATA || (offset & ~IP_MF) > IP_OFFSET)
+	if (length < least)
 		return -1;
 	ip->tot_len = bpf_htons(sizeof(*ip) + length);
 	ip->frag_off = bpf_htons(more ? offset | IP_MF : offset);
@@ -83,10 +89,12 @@ static __always_inline long write_fragment(struct __sk_buff *skb, struct fragmen
 static __always_inline long load_packet(const struct __sk_buff *skb, struct fragment_buffer *f,
 					const struct packet *p, __u64 length)
 {
-	/* For verifiers before Linux 6.12 the compiler must not know the bounds already. */
+	/* As above. */
 	asm volatile("" : "+r"(length));
-	if (length < FRAGMENT_UNIT || length > MOST_DATA ||
-	    bpf_skb_load_bytes(skb, p->network, &f->ip, sizeof(f->ip)) ||
+	if (length > MOST_DATA)
+		return -1;
+	asm volatile("" : "+r"(length));
+	if (length < FRAGMENT_UNIT || bpf_skb_load_bytes(skb, p->network, &f->ip, sizeof(f->ip)) ||
 	    bpf_skb_load_bytes(skb, p->network + sizeof(f->ip), f->data, length))
 		return -1;
 	f->fragment = f->ip.frag_off;

@@ -29,6 +29,8 @@ type Host struct {
 	Primary [2]netip.Addr
 	// Router: it forwards packets of others.
 	Router bool
+	// TellsSource: the kernel tells programs which address it answers from (Linux 6.7).
+	TellsSource bool
 	// Route says where a packet goes.
 	Route func(Question) Route
 	// Everywhere says whether there is a route to every address.
@@ -159,11 +161,11 @@ func (h *Host) waiting(t Tuple) (bound, wildcard bool) {
 }
 
 // answering is the address from which a socket without one answers the client of a
-// tuple: a router can ask the kernel.
+// tuple: a router can ask the kernel, if that tells.
 func (h *Host) answering(t Tuple, primary netip.Addr) netip.Addr {
 	client, asked := t.Source.Addr(), t.Destination.Addr()
 	// For the unspecified address the kernel chooses a link-local one, which tells nothing.
-	if h.Router && !isNeverRouted(client) && client != netip.IPv6Unspecified() {
+	if h.Router && h.TellsSource && !isNeverRouted(client) && client != netip.IPv6Unspecified() {
 		back := t.Reversed()
 		back.Source = netip.AddrPortFrom(netip.Addr{}, back.Source.Port())
 		if r := h.Route(Question{Tuple: back}); r.Device != "" {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/cilium/ebpf/features"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -67,6 +68,9 @@ func (w *world) waits(t lab.TB, s model.Socket) {
 	})
 }
 
+// sourcesTold is Linux 6.7, whose bpf_fib_lookup tells sources, as KERNEL_VERSION has it.
+const sourcesTold = 6<<16 | 7<<8
+
 // host is what the model must know of the world: how newWorld made it.
 func (c *contest) host() (*model.Host, error) {
 	h := &model.Host{
@@ -78,6 +82,11 @@ func (c *contest) host() (*model.Host, error) {
 		Router:     true,
 		RoutesAll:  c.certain,
 	}
+	version, err := features.LinuxVersionCode()
+	if err != nil {
+		return nil, err
+	}
+	h.TellsSource = version >= sourcesTold
 	addresses, err := c.world.host.Links().AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, err

@@ -26,9 +26,13 @@ func (w *world) isolate(tb lab.TB) {
 			tb.Fatalf("%v", err)
 		}
 	}
-	for _, d := range w.devices {
+	links, err := w.host.Links().LinkList()
+	if err != nil {
+		tb.Fatalf("%v", err)
+	}
+	for _, l := range links { // lo too: the host tells itself of errors
 		qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-			LinkIndex: d.index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+			LinkIndex: l.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
 		}}
 		// There is none where the kernel has tcx.
 		_ = w.host.Links().QdiscDel(qdisc)
