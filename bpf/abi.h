@@ -6,7 +6,7 @@
  *
  * The values of enums are part of the layout, for maps and programs of different builds meet after an upgrade.
  * So each value is written out, and a number is never given to another name. A new name with a new number needs
- * no new layout. The test of bpf/testdata checks this.
+ * no new layout. The test in layout_test.go checks this.
  */
 #ifndef XFWD_ABI_H
 #define XFWD_ABI_H

@@ -24,7 +24,7 @@ import (
 	xfwd "github.com/xfwd/xfwd/internal/maps"
 )
 
-var update = flag.Bool("update", false, "write testdata anew, as far as the layout's version allows")
+var update = flag.Bool("update", false, "write down the layout anew, as far as its version allows")
 
 // layoutFile describes the layout of one version. It is committed, so that a change shows.
 func layoutFile(version int) string {
@@ -34,7 +34,7 @@ func layoutFile(version int) string {
 // programsFile is the object of the first build with a layout. The tests of upgrades load
 // it as the build before, so it stays as it is while the layout has this version.
 func programsFile(version int) string {
-	return filepath.Join("testdata", fmt.Sprintf("programs-%d.o.gz", version))
+	return filepath.Join("..", "test", "e2e", "testdata", fmt.Sprintf("programs-%d.o.gz", version))
 }
 
 // Dataplanes outlive upgrades, so maps of one build are read by commands and programs of
@@ -47,7 +47,7 @@ func TestLayoutChangesWithItsVersion(t *testing.T) {
 	case errors.Is(err, fs.ErrNotExist) && *update:
 		write(t, path, []byte(now))
 	case errors.Is(err, fs.ErrNotExist):
-		t.Errorf("%s is missing: run `go test ./bpf -update` and commit what it writes", path)
+		t.Errorf("%s is missing: run `go test ./bpf -update` and commit what it writes", fromRoot(path))
 	case err != nil:
 		t.Fatal(err)
 	default:
@@ -55,11 +55,14 @@ func TestLayoutChangesWithItsVersion(t *testing.T) {
 	}
 	if _, err := os.Stat(programsFile(xfwd.Layout)); errors.Is(err, fs.ErrNotExist) {
 		if !*update {
-			t.Fatalf("%s is missing: run `go test ./bpf -update` and commit what it writes", programsFile(xfwd.Layout))
+			t.Fatalf("%s is missing: run `go test ./bpf -update` and commit what it writes", fromRoot(programsFile(xfwd.Layout)))
 		}
 		writePrograms(t)
 	}
 }
+
+// fromRoot is a path as a reader of the repository writes it.
+func fromRoot(path string) string { return filepath.Join("bpf", path) }
 
 func compareLayouts(t *testing.T, path, committed, now string) {
 	t.Helper()
@@ -70,13 +73,13 @@ func compareLayouts(t *testing.T, path, committed, now string) {
 		t.Errorf(`the layout differs from %s, but LAYOUT_VERSION is still %d:
 %s%sA dataplane of an older build would be misread. Raise LAYOUT_VERSION in bpf/abi.h and Layout in
 internal/maps/settings.go, then run `+"`make generate` and `go test ./bpf -update`"+`, and commit what it writes.
-If no release had layout %[2]d, remove the files of that layout from bpf/testdata instead of raising the version.`,
-			path, xfwd.Layout, marked("- ", gone), marked("+ ", come))
+If no release had layout %[2]d, remove %[1]s and %[5]s instead of raising the version.`,
+			fromRoot(path), xfwd.Layout, marked("- ", gone), marked("+ ", come), fromRoot(programsFile(xfwd.Layout)))
 	case *update:
 		write(t, path, []byte(now))
 	default:
 		t.Errorf("%s lacks new values, which need no new layout: run `go test ./bpf -update` and commit what it writes\n%s",
-			path, marked("+ ", come))
+			fromRoot(path), marked("+ ", come))
 	}
 }
 
@@ -227,7 +230,8 @@ func currentLayout(t *testing.T) string {
 		t.Fatal(err)
 	}
 	l := layout{t: t, structs: make(map[string]*btf.Struct)}
-	l.printf("# What maps, commands and programs of layout %d share. `go test ./bpf` tells how to change it.\n\n", xfwd.Layout)
+	l.printf("# What maps, commands and programs of layout %d share. `go test ./bpf` tells how to change it.\n\n",
+		xfwd.Layout)
 	for _, name := range slices.Sorted(maps.Keys(spec.Maps)) {
 		// The constants of a build, which are in no pin.
 		if !strings.HasPrefix(name, ".") {
@@ -258,8 +262,11 @@ func (l *layout) printf(format string, args ...any) {
 	fmt.Fprintf(&l.text, format, args...)
 }
 
-// Maps that the loader makes as large as it must be.
-var sizedWhenMade = []string{"flows_established", "flows_transitory"}
+// innerMap follows the name of a map in the name of the maps in it.
+const innerMap = " (inner)"
+
+// sizedWhenMade are maps that the control plane makes as large as it must be.
+var sizedWhenMade = []string{"flows_established", "flows_transitory", "backend_tables" + innerMap}
 
 func (l *layout) addMap(name string, m *ebpf.MapSpec) {
 	l.t.Helper()
@@ -270,10 +277,7 @@ func (l *layout) addMap(name string, m *ebpf.MapSpec) {
 	l.printf("map %s: %v, entries %s, flags %#x, key %d %s, value %d %s\n", name, m.Type, entries, m.Flags,
 		m.KeySize, l.content(name, m.Key), m.ValueSize, l.content(name, m.Value))
 	if m.InnerMap != nil {
-		// The control plane makes each as large as it must be.
-		inner := name + " (inner)"
-		l.printf("map %s: %v, entries sized when made, flags %#x, key %d %s, value %d %s\n", inner, m.InnerMap.Type, m.InnerMap.Flags,
-			m.InnerMap.KeySize, l.content(inner, m.InnerMap.Key), m.InnerMap.ValueSize, l.content(inner, m.InnerMap.Value))
+		l.addMap(name+innerMap, m.InnerMap)
 	}
 }
 
