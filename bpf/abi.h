@@ -3,6 +3,10 @@
  * What the programs and the control plane share: the keys and values of the maps. bpf2go makes the Go
  * types from here; only internal/maps knows them. Padding is explicit and zero. Every change of a
  * layout raises LAYOUT_VERSION, which keeps a newer command from misreading older pins.
+ *
+ * The values of enums are part of the layout, for maps and programs of different builds meet after an upgrade.
+ * So each value is written out, and a number is never given to another name. A new name with a new number needs
+ * no new layout. The test in layout_test.go checks this.
  */
 #ifndef XFWD_ABI_H
 #define XFWD_ABI_H
@@ -44,11 +48,12 @@ struct tuple {
 
 /* How a packet gets to the device that it leaves by. */
 enum next_hop_way {
-	WAY_NEIGHBOUR, /* the kernel must find out the neighbour's link-layer address first */
-	WAY_DEVICE,    /* there is none, on a device without a link layer */
-	WAY_ETHERNET,  /* its link-layer addresses are known */
-	WAY_PEER, /* so they are, and it is received at the other end of the device, in another namespace */
-	WAY_MARK, /* the kernel looks the route up by the packet's mark, for each packet */
+	WAY_NEIGHBOUR = 0, /* the kernel must find out the neighbour's link-layer address first */
+	WAY_DEVICE = 1,	   /* there is none, on a device without a link layer */
+	WAY_ETHERNET = 2,  /* its link-layer addresses are known */
+	/* so they are, and it is received at the other end of the device, in another namespace */
+	WAY_PEER = 3,
+	WAY_MARK = 4, /* the kernel looks the route up by the packet's mark, for each packet */
 };
 
 /* Where the packets of one direction of a flow leave this host, as the routing table said. */
@@ -127,11 +132,11 @@ struct frontend {
 
 /* How a new flow finds its backend. */
 enum balance {
-	BALANCE_MAGLEV,	     /* by the hash of its tuple */
-	BALANCE_ROUND_ROBIN, /* the next in turn */
-	BALANCE_RANDOM,
-	BALANCE_LEAST_CONNECTIONS, /* the one with the fewest connections for its weight */
-	BALANCE_SOURCE_HASH,	   /* by the hash of the client's address */
+	BALANCE_MAGLEV = 0,	 /* by the hash of its tuple */
+	BALANCE_ROUND_ROBIN = 1, /* the next in turn */
+	BALANCE_RANDOM = 2,
+	BALANCE_LEAST_CONNECTIONS = 3, /* the one with the fewest connections for its weight */
+	BALANCE_SOURCE_HASH = 4,       /* by the hash of the client's address */
 };
 
 /* The backends that new flows of one address family can go to. */
@@ -178,17 +183,17 @@ enum own {
 	/* All but those to an address that a process listens at by name: such a listener beats a frontend
 	 * without an address.
 	 */
-	OWN_AUTO,
-	OWN_ALWAYS,
-	OWN_NEVER,
+	OWN_AUTO = 0,
+	OWN_ALWAYS = 1,
+	OWN_NEVER = 2,
 };
 
 /* How it is found out whether a backend is alive. */
 enum check_kind {
-	CHECK_NONE,
-	CHECK_TCP,  /* it accepts a connection */
-	CHECK_HTTP, /* it answers GET with a status from 200 to 399 */
-	CHECK_UDP,  /* no ICMP error says that nobody has the port */
+	CHECK_NONE = 0,
+	CHECK_TCP = 1,	/* it accepts a connection */
+	CHECK_HTTP = 2, /* it answers GET with a status from 200 to 399 */
+	CHECK_UDP = 3,	/* no ICMP error says that nobody has the port */
 };
 
 /* The check of a forward's backends. */
@@ -226,18 +231,18 @@ struct forward_info {
 };
 
 enum source {
-	SOURCE_AUTO,
-	SOURCE_PRESERVE,
-	SOURCE_MASQUERADE,
+	SOURCE_AUTO = 0,
+	SOURCE_PRESERVE = 1,
+	SOURCE_MASQUERADE = 2,
 };
 
 /* Which source address a backend that is not this host sees. One that asks for its own service always sees ours. */
 enum backend_source {
-	BACKEND_KEEPS_SOURCE, /* the client's */
+	BACKEND_KEEPS_SOURCE = 0, /* the client's */
 	/* the client's, unless it came by the device that leads to the backend: then the answer would
 	 * not come back through us */
-	BACKEND_KEEPS_SOURCE_ACROSS,
-	BACKEND_MASQUERADES, /* ours */
+	BACKEND_KEEPS_SOURCE_ACROSS = 1,
+	BACKEND_MASQUERADES = 2, /* ours */
 };
 
 /* A backend. Its slot is never freed, so that a generation, once used, does not come back. */
@@ -255,16 +260,16 @@ struct backend {
 };
 
 enum backend_state {
-	BACKEND_ACTIVE,
-	BACKEND_DRAINING, /* takes no new flows; those it has live on */
-	BACKEND_GONE,	  /* deleted; only TCP flows that were established live on */
+	BACKEND_ACTIVE = 0,
+	BACKEND_DRAINING = 1, /* takes no new flows; those it has live on */
+	BACKEND_GONE = 2,     /* deleted; only TCP flows that were established live on */
 };
 
 /* What checks have found out about a backend. */
 enum health {
-	HEALTH_UNKNOWN,
-	HEALTH_UP,
-	HEALTH_DOWN,
+	HEALTH_UNKNOWN = 0,
+	HEALTH_UP = 1,
+	HEALTH_DOWN = 2,
 };
 
 /*
@@ -362,7 +367,9 @@ struct local_prefix_key {
 	struct address address;
 };
 
-/* What the control plane may change at run time. */
+/* What the control plane may change at run time. The offsets of layout and netns_cookie are the same in every layout, so
+ * that a command recognises the dataplane of another one.
+ */
 struct settings {
 	__u64 epoch; /* of the forwards that are alive; first, for it is written by itself */
 	struct address primary4; /* of the host: the device with the default route; zero if none */
@@ -473,9 +480,9 @@ struct setup_times {
 };
 
 enum flow_table {
-	TABLE_ESTABLISHED,
-	TABLE_TRANSITORY,
-	TABLE_COUNT,
+	TABLE_ESTABLISHED = 0,
+	TABLE_TRANSITORY = 1,
+	TABLE_COUNT = 2,
 };
 
 /* What one CPU has done to a flow table. What it had too much of, the LRU has taken without a word. */
@@ -492,39 +499,42 @@ struct table_account {
 };
 
 /* Why a packet left us otherwise than translated. The names, in lower case and with hyphens, are what
- * users see.
+ * users see. The maps have room for REASON_COUNT reasons: a new one takes the next free number of its half.
  */
 enum reason {
-	REASON_NOT_IP,	      /* neither TCP nor UDP over IPv4 or IPv6, nor an error about it */
-	REASON_MALFORMED,     /* headers cut off or lengths that contradict each other */
-	REASON_VLAN,	      /* tagged: the VLAN's own device will see it */
-	REASON_NO_FRONTEND,   /* a port that no forward has, or not on this address or device */
-	REASON_NOT_THIS_HOST, /* for another host */
-	REASON_NO_FLOW,	      /* of no flow of ours, and none that would open one */
-	REASON_DIRECT, /* of a conversation that is none of ours, such as a client's with a target */
-	REASON_FRAGMENT_EARLY,	 /* a fragment whose first one we have not seen */
-	REASON_ICMP_TRANSLATED,	 /* an ICMP error about a translated packet, translated too */
-	REASON_ICMP_UNRELATED,	 /* an ICMP error about no flow of ours, or no error */
-	REASON_NO_LOCAL_ADDRESS, /* to a virtual address, but the device has no own one */
-	REASON_MARTIAN,		 /* from an address that no packet may be forwarded from */
-	REASON_LEFT_TO_TC,	 /* XDP has no flow with a fresh next hop for it; tc decides */
-	REASON_LOOPBACK,	 /* from outside to a loopback address (RFC 1122 3.2.1.3) */
-	REASON_NO_BACKEND,	 /* no backend takes new flows: refused */
-	REASON_NO_ROUTE,	 /* none to the backend or the client: answered as unreachable */
-	REASON_NO_NEIGHBOUR,	 /* nobody answers at the next hop: likewise */
-	REASON_FORWARDING_OFF,	 /* the kernel forwards nothing on this device: likewise */
-	REASON_TOO_BIG,		 /* for the device that it would leave by: answered so */
-	REASON_TIME_EXCEEDED,	 /* its TTL or hop limit has run out: answered so */
-	REASON_NO_SOURCE_PORT,	 /* the client's port is taken, and so are all tried instead */
-	REASON_FLOW_INSERT,	 /* the kernel refused a flow entry */
-	REASON_REWRITE,		 /* the kernel refused to change the packet */
-	REASON_COUNT,
+	/* 0 to 31: the packet is left as it is. */
+	REASON_NOT_IP = 0,	  /* neither TCP nor UDP over IPv4 or IPv6, nor an error about it */
+	REASON_MALFORMED = 1,	  /* headers cut off or lengths that contradict each other */
+	REASON_VLAN = 2,	  /* tagged: the VLAN's own device will see it */
+	REASON_NO_FRONTEND = 3,	  /* a port that no forward has, or not on this address or device */
+	REASON_NOT_THIS_HOST = 4, /* for another host */
+	REASON_NO_FLOW = 5,	  /* of no flow of ours, and none that would open one */
+	/* of a conversation that is none of ours, such as a client's with a target */
+	REASON_DIRECT = 6,
+	REASON_FRAGMENT_EARLY = 7,    /* a fragment whose first one we have not seen */
+	REASON_ICMP_TRANSLATED = 8,   /* an ICMP error about a translated packet, translated too */
+	REASON_ICMP_UNRELATED = 9,    /* an ICMP error about no flow of ours, or no error */
+	REASON_NO_LOCAL_ADDRESS = 10, /* to a virtual address, but the device has no own one */
+	REASON_MARTIAN = 11,	      /* from an address that no packet may be forwarded from */
+	REASON_LEFT_TO_TC = 12,	      /* XDP has no flow with a fresh next hop for it; tc decides */
+	/* 32 to 63: it is dropped, or answered instead. */
+	REASON_LOOPBACK = 32,	    /* from outside to a loopback address (RFC 1122 3.2.1.3) */
+	REASON_NO_BACKEND = 33,	    /* no backend takes new flows: refused */
+	REASON_NO_ROUTE = 34,	    /* none to the backend or the client: answered as unreachable */
+	REASON_NO_NEIGHBOUR = 35,   /* nobody answers at the next hop: likewise */
+	REASON_FORWARDING_OFF = 36, /* the kernel forwards nothing on this device: likewise */
+	REASON_TOO_BIG = 37,	    /* for the device that it would leave by: answered so */
+	REASON_TIME_EXCEEDED = 38,  /* its TTL or hop limit has run out: answered so */
+	REASON_NO_SOURCE_PORT = 39, /* the client's port is taken, and so are all tried instead */
+	REASON_FLOW_INSERT = 40,    /* the kernel refused a flow entry */
+	REASON_REWRITE = 41,	    /* the kernel refused to change the packet */
+	REASON_COUNT = 64,	    /* room for reasons, not how many there are */
 };
 
 /* What a function that gives reasons returns if it has none. */
 #define REASON_NONE (-2)
 
-/* Those before it are reasons to leave a packet as it is. */
+/* Reasons with smaller numbers leave a packet as it is. */
 #define REASON_FIRST_DROP REASON_LOOPBACK
 
 #endif

@@ -387,17 +387,17 @@ const (
 	XfwdReasonREASON_NO_LOCAL_ADDRESS XfwdReason = 10
 	XfwdReasonREASON_MARTIAN          XfwdReason = 11
 	XfwdReasonREASON_LEFT_TO_TC       XfwdReason = 12
-	XfwdReasonREASON_LOOPBACK         XfwdReason = 13
-	XfwdReasonREASON_NO_BACKEND       XfwdReason = 14
-	XfwdReasonREASON_NO_ROUTE         XfwdReason = 15
-	XfwdReasonREASON_NO_NEIGHBOUR     XfwdReason = 16
-	XfwdReasonREASON_FORWARDING_OFF   XfwdReason = 17
-	XfwdReasonREASON_TOO_BIG          XfwdReason = 18
-	XfwdReasonREASON_TIME_EXCEEDED    XfwdReason = 19
-	XfwdReasonREASON_NO_SOURCE_PORT   XfwdReason = 20
-	XfwdReasonREASON_FLOW_INSERT      XfwdReason = 21
-	XfwdReasonREASON_REWRITE          XfwdReason = 22
-	XfwdReasonREASON_COUNT            XfwdReason = 23
+	XfwdReasonREASON_LOOPBACK         XfwdReason = 32
+	XfwdReasonREASON_NO_BACKEND       XfwdReason = 33
+	XfwdReasonREASON_NO_ROUTE         XfwdReason = 34
+	XfwdReasonREASON_NO_NEIGHBOUR     XfwdReason = 35
+	XfwdReasonREASON_FORWARDING_OFF   XfwdReason = 36
+	XfwdReasonREASON_TOO_BIG          XfwdReason = 37
+	XfwdReasonREASON_TIME_EXCEEDED    XfwdReason = 38
+	XfwdReasonREASON_NO_SOURCE_PORT   XfwdReason = 39
+	XfwdReasonREASON_FLOW_INSERT      XfwdReason = 40
+	XfwdReasonREASON_REWRITE          XfwdReason = 41
+	XfwdReasonREASON_COUNT            XfwdReason = 64
 )
 
 type XfwdScratch struct {

@@ -101,6 +101,9 @@ func openDataplane(namespace *Namespace, directory string, names ...string) (*Da
 	if _, err := os.Stat(directory); errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotLoaded
 	}
+	if err := recognise(namespace, directory); err != nil {
+		return nil, err
+	}
 	opened, err := openMaps(directory, names...)
 	if err != nil {
 		return nil, err
@@ -111,19 +114,31 @@ func openDataplane(namespace *Namespace, directory string, names ...string) (*Da
 		directory: directory,
 		programs:  make(map[string]*ebpf.Program),
 	}
-	d.Settings, err = d.Maps.Settings()
-	switch {
-	case err != nil:
-	case d.Settings.NetNSCookie != namespace.cookie:
-		err = ErrNotLoaded
-	case d.Settings.Layout != maps.Layout:
-		err = errors.New("the dataplane was loaded by another version of xfwd: save its forwards with that one, `xfwd unload`, and `xfwd restore`")
-	}
-	if err != nil {
+	if d.Settings, err = d.Maps.Settings(); err != nil {
 		d.Close()
 		return nil, err
 	}
 	return d, nil
+}
+
+// recognise returns an error unless the pinned dataplane is this namespace's and has the
+// layout of this command. It comes before everything else is opened, for another layout
+// has other maps and other settings.
+func recognise(namespace *Namespace, directory string) error {
+	settings, err := openMap(directory, "settings")
+	if err != nil {
+		return err
+	}
+	defer settings.Close()
+	switch origin, err := maps.ReadOrigin(settings); {
+	case err != nil:
+		return err
+	case origin.NetNSCookie != namespace.cookie:
+		return ErrNotLoaded
+	case origin.Layout != maps.Layout:
+		return errors.New("the dataplane was loaded by another version of xfwd: save its forwards with that one, `xfwd unload`, and `xfwd restore`")
+	}
+	return nil
 }
 
 // openMaps opens the pinned maps of these names, or all if none is named.
@@ -135,17 +150,23 @@ func openMaps(directory string, names ...string) (bpf.XfwdMaps, error) {
 		if name == "" || len(names) > 0 && !slices.Contains(names, name) {
 			continue
 		}
-		opened, err := ebpf.LoadPinnedMap(filepath.Join(directory, mapPins, name), nil)
-		if errors.Is(err, fs.ErrNotExist) {
-			return m, fmt.Errorf("the pin %s is missing, so somebody has removed it; `xfwd unload` takes the rest out of the kernel, then `xfwd restore` or `xfwd add` loads all anew",
-				filepath.Join(mapPins, name))
-		}
+		opened, err := openMap(directory, name)
 		if err != nil {
-			return m, explain("open the pinned "+name, err)
+			return m, err
 		}
 		v.Field(i).Set(reflect.ValueOf(opened))
 	}
 	return m, nil
+}
+
+// openMap opens a pinned map.
+func openMap(directory, name string) (*ebpf.Map, error) {
+	opened, err := ebpf.LoadPinnedMap(filepath.Join(directory, mapPins, name), nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the pin %s is missing, so somebody has removed it; `xfwd unload` takes the rest out of the kernel, then `xfwd restore` or `xfwd add` loads all anew",
+			filepath.Join(mapPins, name))
+	}
+	return opened, explain("open the pinned "+name, err)
 }
 
 func mapsByName(m bpf.XfwdMaps) map[string]*ebpf.Map {

@@ -168,22 +168,25 @@ func (s *Set) Drops() (map[uint32]map[string]uint64, error) {
 }
 
 // Reasons reads how many packets left us otherwise than translated: those that
-// were passed on as they were, and those that were dropped.
+// were passed on as they were, and those that were dropped. A number without a name,
+// which programs of a newer build may count, is there if it has packets.
 func (s *Set) Reasons() (passes, drops map[string]uint64, err error) {
 	passes, drops = make(map[string]uint64), make(map[string]uint64)
-	for reason := range reasonCount {
+	for reason := range s.maps.Reasons.MaxEntries() {
 		var perCPU []uint64
-		if err := s.maps.Reasons.Lookup(uint32(reason), &perCPU); err != nil {
+		if err := s.maps.Reasons.Lookup(reason, &perCPU); err != nil {
 			return nil, nil, fmt.Errorf("read reasons: %w", err)
 		}
 		var sum uint64
 		for _, n := range perCPU {
 			sum += n
 		}
-		if reason < firstDrop {
-			passes[reasonName(uint32(reason))] = sum
-		} else {
-			drops[reasonName(uint32(reason))] = sum
+		switch {
+		case sum == 0 && !knownReason(reason):
+		case reason < uint32(firstDrop):
+			passes[reasonName(reason)] = sum
+		default:
+			drops[reasonName(reason)] = sum
 		}
 	}
 	return passes, drops, nil

@@ -11,9 +11,10 @@ import (
 // firstDrop is REASON_FIRST_DROP of abi.h.
 const firstDrop = bpf.XfwdReasonREASON_LOOPBACK
 
+// reasonCount is how many reasons the maps have room for.
 const reasonCount = bpf.XfwdReasonREASON_COUNT
 
-// reasonNames are what users and dashboards see; they never change.
+// reasonNames are what users and dashboards see; they never change. Most numbers have none.
 var reasonNames = [reasonCount]string{
 	bpf.XfwdReasonREASON_NOT_IP:           "not-ip",
 	bpf.XfwdReasonREASON_MALFORMED:        "malformed",
@@ -42,8 +43,12 @@ var reasonNames = [reasonCount]string{
 
 // reasonName also names reasons of programs newer than this package.
 func reasonName(reason uint32) string {
-	if reason < uint32(reasonCount) {
+	if knownReason(reason) {
 		return reasonNames[reason]
 	}
 	return fmt.Sprintf("reason-%d", reason)
+}
+
+func knownReason(reason uint32) bool {
+	return reason < uint32(reasonCount) && reasonNames[reason] != ""
 }

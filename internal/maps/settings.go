@@ -3,12 +3,14 @@
 package maps
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/bpf"
@@ -64,6 +66,28 @@ func (s *Set) Settings() (Settings, error) {
 		Ephemeral:       PortRange{k.EphemeralFirst, k.EphemeralLast},
 		MSS4:            k.Mss4,
 		MSS6:            k.Mss6,
+	}, nil
+}
+
+// Origin is what every layout has at the same place in the settings.
+type Origin struct {
+	Layout      uint32
+	NetNSCookie uint64
+}
+
+// ReadOrigin reads it from a settings map, of whatever layout.
+func ReadOrigin(settings *ebpf.Map) (Origin, error) {
+	var k bpf.XfwdSettings
+	value, err := settings.LookupBytes(uint32(0))
+	if err != nil {
+		return Origin{}, fmt.Errorf("read settings: %w", err)
+	}
+	if end := int(unsafe.Offsetof(k.NetnsCookie) + unsafe.Sizeof(k.NetnsCookie)); len(value) < end {
+		return Origin{}, fmt.Errorf("read settings: %d bytes are too few", len(value))
+	}
+	return Origin{
+		Layout:      binary.NativeEndian.Uint32(value[unsafe.Offsetof(k.Layout):]),
+		NetNSCookie: binary.NativeEndian.Uint64(value[unsafe.Offsetof(k.NetnsCookie):]),
 	}, nil
 }
 

@@ -53,6 +53,12 @@ func TestMetricsOutliveAnUpgrade(t *testing.T) {
 // ofAnotherBuild makes the next command take the programs for another version's.
 func ofAnotherBuild(t *testing.T, x *lab.XFWD) {
 	t.Helper()
+	changeSettings(t, x, func(s *bpf.XfwdSettings) { s.Build++ })
+}
+
+// changeSettings changes what the dataplane was told.
+func changeSettings(t *testing.T, x *lab.XFWD, change func(*bpf.XfwdSettings)) {
+	t.Helper()
 	m, err := ebpf.LoadPinnedMap(x.PinOf("maps/settings"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +68,7 @@ func ofAnotherBuild(t *testing.T, x *lab.XFWD) {
 	if err := m.Lookup(uint32(0), &settings); err != nil {
 		t.Fatal(err)
 	}
-	settings.Build++
+	change(&settings)
 	if err := m.Put(uint32(0), settings); err != nil {
 		t.Fatal(err)
 	}
@@ -76,10 +82,5 @@ func pinnedProgram(t *testing.T, x *lab.XFWD) ebpf.ProgramID {
 		t.Fatal(err)
 	}
 	defer program.Close()
-	info, err := program.Info()
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, _ := info.ID()
-	return id
+	return programID(t, program)
 }
