@@ -96,8 +96,7 @@ func (s *Session) Close() {
 	if s.lock == nil {
 		return
 	}
-	// Fails, as it should, unless the directory is empty.
-	_ = os.Remove(s.root)
+	removeRoot(s.root)
 	s.lock.Unlock()
 }
 

@@ -13,7 +13,7 @@ import (
 func TestMemoryIsReturned(t *testing.T) {
 	const quiet = 500 * time.Millisecond
 	var taken []byte
-	handler := oneByOne(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	handler := newScrapes(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		taken = make([]byte, 4*keptMemory)
 		for i := range taken {
 			taken[i] = 1
