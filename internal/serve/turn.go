@@ -30,7 +30,28 @@ type scrapes struct {
 }
 
 // scrapeKind is what the answers to two scrapes have in common.
-type scrapeKind struct{ open, zipped bool }
+type scrapeKind struct {
+	// accept asks for a format.
+	accept string
+	zipped bool
+}
+
+// The formats besides plain text. Native histograms are in protobufs alone.
+const (
+	openMetrics = "application/openmetrics-text; version=1.0.0"
+	protobufs   = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+)
+
+func kindOf(r *http.Request) scrapeKind {
+	kind := scrapeKind{zipped: takesGzip(r.Header.Get("Accept-Encoding"))}
+	switch expfmt.NegotiateIncludingOpenMetrics(r.Header).FormatType() {
+	case expfmt.TypeOpenMetrics:
+		kind.accept = openMetrics
+	case expfmt.TypeProtoDelim, expfmt.TypeProtoCompact, expfmt.TypeProtoText:
+		kind.accept = protobufs
+	}
+	return kind
+}
 
 // scrapePatience is longer than a measurement may take.
 const scrapePatience = 30 * time.Second
@@ -38,26 +59,24 @@ const scrapePatience = 30 * time.Second
 func newScrapes(handler http.Handler, quiet time.Duration) *scrapes {
 	s := &scrapes{handler: handler, looks: make(map[scrapeKind]*share.Look[*scrape])}
 	idle := time.AfterFunc(quiet, returnMemory)
-	for _, kind := range []scrapeKind{{}, {open: true}, {zipped: true}, {open: true, zipped: true}} {
-		s.looks[kind] = share.New(share.Options{Patience: scrapePatience}, func(ctx context.Context) (*scrape, error) {
-			s.turn.Lock()
-			defer s.turn.Unlock()
-			defer idle.Reset(quiet)
-			answer := &scrape{header: make(http.Header), status: http.StatusOK}
-			handler.ServeHTTP(answer, kind.request(ctx))
-			return answer, ctx.Err()
-		})
+	for _, accept := range []string{"", openMetrics, protobufs} {
+		for _, zipped := range []bool{false, true} {
+			kind := scrapeKind{accept, zipped}
+			s.looks[kind] = share.New(share.Options{Patience: scrapePatience}, func(ctx context.Context) (*scrape, error) {
+				s.turn.Lock()
+				defer s.turn.Unlock()
+				defer idle.Reset(quiet)
+				answer := &scrape{header: make(http.Header), status: http.StatusOK}
+				handler.ServeHTTP(answer, kind.request(ctx))
+				return answer, ctx.Err()
+			})
+		}
 	}
 	return s
 }
 
 func (s *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	format := expfmt.NegotiateIncludingOpenMetrics(r.Header).FormatType()
-	kind := scrapeKind{
-		open:   format == expfmt.TypeOpenMetrics,
-		zipped: takesGzip(r.Header.Get("Accept-Encoding")),
-	}
-	answer, err := s.looks[kind].Get(r.Context())
+	answer, err := s.looks[kindOf(r)].Get(r.Context())
 	if err != nil {
 		http.Error(w, oneLine(err.Error()), http.StatusServiceUnavailable)
 		return
@@ -80,8 +99,8 @@ func takesGzip(encodings string) bool {
 // request is one that has an answer of the kind.
 func (k scrapeKind) request(ctx context.Context) *http.Request {
 	r := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/metrics"}, Header: make(http.Header)}).WithContext(ctx)
-	if k.open {
-		r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	if k.accept != "" {
+		r.Header.Set("Accept", k.accept)
 	}
 	if k.zipped {
 		r.Header.Set("Accept-Encoding", "gzip")
