@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/xfwd/xfwd/internal/figures"
 	"github.com/xfwd/xfwd/internal/share"
 )
 
@@ -37,6 +38,8 @@ func newShared[T any](age time.Duration, look func(context.Context) (T, error)) 
 		if a.body, err = json.Marshal(said); err != nil {
 			a = answer{code: http.StatusInternalServerError}
 		}
+		// It may be read in a terminal, too.
+		a.body = figures.PrintableJSON(a.body)
 		return a, nil
 	})}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"strings"
@@ -55,7 +56,7 @@ func metricsHandler(s *source, registry *prometheus.Registry) http.Handler {
 		EnableOpenMetrics: true,
 		// What can be shown, is.
 		ErrorHandling: promhttp.ContinueOnError,
-		ErrorLog:      log.New(s.log, "warning: ", log.Lmsgprefix),
+		ErrorLog:      log.New(printableLog{s.log}, "warning: ", log.Lmsgprefix),
 	}), quietTime)
 }
 
@@ -78,6 +79,14 @@ func (s *source) ready(w http.ResponseWriter, r *http.Request) {
 	default:
 		fmt.Fprintln(w, "ok")
 	}
+}
+
+// printableLog writes what others have worded, one line at a time.
+type printableLog struct{ to io.Writer }
+
+func (l printableLog) Write(line []byte) (int, error) {
+	_, err := fmt.Fprintln(l.to, oneLine(string(line)))
+	return len(line), err
 }
 
 func oneLine(s string) string { return figures.Printable(strings.Join(strings.Fields(s), " ")) }
