@@ -36,45 +36,72 @@ func lockRoot(ctx context.Context, exclusive bool, ensure func() (path string, e
 		if err != nil {
 			return nil, "", err
 		}
-		turn, err := lockDirectory(ctx, filepath.Join(path, turnName), exclusive, exclusive)
-		if err != nil && (exclusive || !errors.Is(err, fs.ErrNotExist)) {
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			return nil, "", explain("lock "+path, err)
-		}
-		file, err := lockDirectory(ctx, path, exclusive, false)
-		if turn != nil {
-			turn.Close()
-		}
+		l, err := lockDirectory(ctx, path, exclusive)
 		if errors.Is(err, fs.ErrNotExist) && exclusive {
 			continue
 		}
-		if errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
 			return nil, "", err
 		}
-		if err != nil {
-			return nil, "", explain("lock "+path, err)
+		if sameFile(l.file, path) {
+			return l, path, nil
 		}
-		if sameFile(file, path) {
-			return &lock{file}, path, nil
-		}
-		file.Close()
+		l.Unlock()
 	}
 }
 
-// lockDirectory opens a directory, which it may have to make, and locks it.
-func lockDirectory(ctx context.Context, path string, exclusive, create bool) (*os.File, error) {
-	if create {
+// lockDirectory locks a directory after all those who have come before.
+func lockDirectory(ctx context.Context, path string, exclusive bool) (*lock, error) {
+	file, err := openTrusted(path)
+	if err != nil {
+		return nil, err
+	}
+	turn, err := takeTurn(ctx, filepath.Join(path, turnName), exclusive)
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	if turn != nil {
+		defer turn.Close()
+	}
+	if err := flock(ctx, file, exclusive); err != nil {
+		return nil, explain("lock "+path, err)
+	}
+	return &lock{file}, nil
+}
+
+// takeTurn locks the directory of turns. Writers make it; without one there is no writer to
+// wait for.
+func takeTurn(ctx context.Context, path string, exclusive bool) (*os.File, error) {
+	if exclusive {
 		if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
 	}
+	file, err := openTrusted(path)
+	if errors.Is(err, fs.ErrNotExist) && !exclusive {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(ctx, file, exclusive); err != nil {
+		return nil, explain("lock "+path, err)
+	}
+	return file, nil
+}
+
+// openTrusted opens a directory that no other user can have made, move or lock.
+func openTrusted(path string) (*os.File, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	return file, flock(ctx, file, exclusive)
+	if err := trusted(file, path); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // Each that waits in the kernel takes a thread, also when it has given up. Others of this
