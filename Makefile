@@ -45,13 +45,13 @@ test: unit e2e test-vm ## Run every test, as root: in network namespaces of thei
 .PHONY: unit
 unit: root ## Run the tests of packages and programs
 	@hack/setup.sh build test
-	$(SUDO) $(GO) test -count=1 -timeout 10m $$($(GO) list ./... | grep -vE '/test/(e2e|page|vm/devices)')
+	$(SUDO) $(GO) test -count=1 -timeout 10m $$($(GO) list ./... | grep -vE '/test/(attack|e2e|page|vm/devices)')
 
 # These measure time, so nothing else runs beside them. They take minutes: -v shows how far they are.
 .PHONY: e2e
 e2e: root ## Run the tests of the whole, with real clients and servers
 	@hack/setup.sh build test page
-	$(SUDO) $(GO) test -count=1 -timeout 55m -v -p 1 ./test/e2e ./test/page
+	$(SUDO) $(GO) test -count=1 -timeout 55m -v -p 1 ./test/e2e ./test/page ./test/attack
 
 # Those of the core that do not wait for anybody else.
 .PHONY: test-kernels

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 // format is the value of --output.
@@ -37,10 +39,15 @@ func (a *app) encode(v any) error {
 
 // encodeJSON prints one value and a newline; an empty indent means one line.
 func encodeJSON(w io.Writer, v any, indent string) error {
-	e := json.NewEncoder(w)
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", indent)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(figures.PrintableJSON(text.Bytes()))
+	return err
 }
 
 // encodeYAML prints a value as YAML, with the keys and the order that it has

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 // defaultRoot is where pins live unless told otherwise.
@@ -122,7 +123,7 @@ func (a *app) instance() (dataplane, error) {
 // say prints what happened, unless it should not or stdout is for a program.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet && a.output.isText() {
-		fmt.Fprintf(a.stdout, format+"\n", args...)
+		fmt.Fprintln(a.stdout, figures.Printable(fmt.Sprintf(format, args...)))
 	}
 }
 

@@ -39,12 +39,18 @@ Traffic does not depend on it. It keeps nothing, and may be ended and started at
 any time: counters are in the kernel. With --netns it listens here, and is about
 the forwards of that namespace.
 
+It answers requests for localhost, the address of --listen and, where that is
+every address, any address and the name of this host; others get status 421, as
+a browser is led here by any name that somebody else makes up. --host adds
+names, such as that of a proxy in front.
+
 --web-config is a file for TLS and basic authentication as of Prometheus's
 exporter-toolkit. --config is a file of YAML with the names of these flags as
 keys; a flag that is given as well is preferred:
 
   listen: unix:/run/xfwd/serve.sock
   socket-mode: 0660
+  host: xfwd.example.net
   web-config: /etc/xfwd/web.yaml
   read-only: true
   netns: blue
@@ -71,6 +77,7 @@ keys; a flag that is given as well is preferred:
 	flags := cmd.Flags()
 	flags.Var(&options.Listen, "listen", "listen on this `address`, HOST:PORT or unix:/PATH")
 	flags.Var(&options.SocketMode, "socket-mode", "give a unix socket this octal `mode`")
+	flags.StringSliceVar(&options.Hosts, "host", nil, "answer also requests for this `name` or address")
 	flags.StringVar(&options.WebConfig, "web-config", "", "configure TLS and authentication by this `file`")
 	flags.BoolVar(&options.ReadOnly, "read-only", false, "only show the dataplane, and change nothing")
 	flags.StringVar(&config, "config", "", "take flags that are not given from this `file`")
@@ -78,7 +85,7 @@ keys; a flag that is given as well is preferred:
 }
 
 // serveKeys are the flags of serve that a file may give.
-var serveKeys = []string{"listen", "socket-mode", "web-config", "read-only", "netns", "root"}
+var serveKeys = []string{"listen", "socket-mode", "host", "web-config", "read-only", "netns", "root"}
 
 // readFlags sets the flags that were not given to what a file says. Its keys are the
 // names of flags.

@@ -53,8 +53,8 @@ what clients sent, reverse what was sent to them.`,
 
 // describe prints a forward as a block of lines.
 func describe(w io.Writer, f ctl.ForwardCounters, now time.Time) error {
-	fmt.Fprintln(w, f.Forward)
-	line := func(key, value string) { fmt.Fprintf(w, "  %-12s %s\n", key, value) }
+	fmt.Fprintln(w, figures.Printable(f.Forward.String()))
+	line := func(key, value string) { fmt.Fprintf(w, "  %-12s %s\n", key, figures.Printable(value)) }
 	line("name", cmp.Or(f.Name, "none"))
 	line("devices", cmp.Or(strings.Join(f.Frontend.Devices, ", "), "any"))
 	line("source", string(f.Source))

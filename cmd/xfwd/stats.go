@@ -71,7 +71,7 @@ func (a *app) printStats(forwards []ctl.ForwardCounters) error {
 		return err
 	}
 	for _, line := range drops {
-		fmt.Fprintln(a.stdout, line)
+		fmt.Fprintln(a.stdout, figures.Printable(line))
 	}
 	return nil
 }

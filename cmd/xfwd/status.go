@@ -54,7 +54,7 @@ func printStatus(w io.Writer, s ctl.Status, wide bool) error {
 	if err := warnings(w, s.Warnings); err != nil {
 		return err
 	}
-	line := func(key, value string) { fmt.Fprintf(w, "%-10s %s\n", key, value) }
+	line := func(key, value string) { fmt.Fprintf(w, "%-10s %s\n", key, figures.Printable(value)) }
 	if !s.Loaded {
 		line("dataplane", "not loaded; the first `xfwd add` or `xfwd restore` loads it")
 		line("version", s.Version)

@@ -3,9 +3,11 @@
 package figures
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -30,5 +32,28 @@ func Printable(s string) string {
 	}
 	return b.String()
 }
+
+// PrintableJSON is Printable for JSON: what is unprintable is in strings, as an escape of JSON.
+func PrintableJSON(text []byte) []byte {
+	if !bytes.ContainsFunc(text, unprintableInJSON) {
+		return text
+	}
+	var b bytes.Buffer
+	for _, r := range string(text) {
+		switch {
+		case !unprintableInJSON(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.Bytes()
+}
+
+// unprintableInJSON leaves out what is between values.
+func unprintableInJSON(r rune) bool { return r != '\n' && unprintable(r) }
 
 func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }

@@ -64,8 +64,11 @@ func OpenNamespace(name string) (*Namespace, error) {
 // Close closes the handle; the namespace is as it was.
 func (n *Namespace) Close() error { return n.file.Close() }
 
+// namespacePrefix begins the names of directories of namespaces.
+const namespacePrefix = "net-"
+
 // directory is the name of the namespace's directory below the root.
-func (n *Namespace) directory() string { return fmt.Sprintf("net-%d", n.id) }
+func (n *Namespace) directory() string { return fmt.Sprintf("%s%d", namespacePrefix, n.id) }
 
 // Do calls f in the namespace. f must not start goroutines that rely on it.
 func (n *Namespace) Do(f func() error) error {

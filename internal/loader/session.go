@@ -71,7 +71,8 @@ type Session struct {
 	loader *Loader
 	lock   *lock
 	// root is the path by which the root is reached; empty if there is none.
-	root string
+	root   string
+	writes bool
 }
 
 // Read begins a reader's session.
@@ -86,21 +87,20 @@ func (l *Loader) Read(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, explain("open the pin directory "+l.root, err)
 	}
-	return &Session{l, lock, path}, nil
+	return &Session{loader: l, lock: lock, root: path}, nil
 }
 
-// Write begins a writer's session. It removes what killed commands have left.
+// Write begins a writer's session. It removes what killed commands have left, and the
+// dataplanes of namespaces that are gone.
 func (l *Loader) Write(ctx context.Context) (*Session, error) {
 	lock, path, err := lockRoot(ctx, true, func() (string, error) { return ensureRoot(l.root) })
 	if err != nil {
 		return nil, explain("open the pin directory "+l.root, err)
 	}
-	s := &Session{l, lock, path}
-	for _, rubbish := range []string{s.loadingDirectory(), s.unloadingDirectory()} {
-		if err := os.RemoveAll(rubbish); err != nil {
-			s.Close()
-			return nil, explain("remove "+rubbish, err)
-		}
+	s := &Session{loader: l, lock: lock, root: path, writes: true}
+	if err := s.tidy(); err != nil {
+		s.Close()
+		return nil, err
 	}
 	return s, nil
 }
@@ -110,8 +110,7 @@ func (s *Session) Close() {
 	if s.lock == nil {
 		return
 	}
-	// Fails, as it should, unless the directory is empty.
-	_ = os.Remove(s.root)
+	removeRoot(s.root)
 	s.lock.Unlock()
 }
 
@@ -119,14 +118,19 @@ func (s *Session) directory() string {
 	return filepath.Join(s.root, s.loader.namespace.directory())
 }
 
+const (
+	loadingPrefix   = "loading-"
+	unloadingPrefix = "unloading-"
+)
+
 // What is being made or removed has a name of its own, so that no one takes it
 // for a dataplane.
 func (s *Session) loadingDirectory() string {
-	return filepath.Join(s.root, "loading-"+s.loader.namespace.directory())
+	return filepath.Join(s.root, loadingPrefix+s.loader.namespace.directory())
 }
 
 func (s *Session) unloadingDirectory() string {
-	return filepath.Join(s.root, "unloading-"+s.loader.namespace.directory())
+	return filepath.Join(s.root, unloadingPrefix+s.loader.namespace.directory())
 }
 
 // Open opens the dataplane, or returns ErrNotLoaded.
@@ -139,6 +143,11 @@ func (s *Session) Open() (*Dataplane, error) {
 		return nil, err
 	}
 	d.progress = s.loader.progress
+	if s.writes {
+		// It is there unless another version has loaded the dataplane. Without it nothing is
+		// missing but that the dataplane goes with its namespace.
+		_ = pinAlive(s.loader.namespace, s.directory())
+	}
 	return d, nil
 }
 

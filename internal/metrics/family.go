@@ -3,9 +3,9 @@
 package metrics
 
 import (
-	"strings"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/xfwd/xfwd/internal/figures"
 )
 
 // Family is a metric with all its series.
@@ -70,14 +70,15 @@ func (f *Family) vector() *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: f.Name, Help: f.Help}, f.Labels)
 }
 
-// put sends one series. Names of devices may be any bytes, those of labels not.
+// put sends one series. Names of devices may be any bytes, those of labels not, which
+// people read in terminals, too.
 func (f *Family) put(to chan<- prometheus.Metric, value float64, labels ...string) {
-	to <- prometheus.MustNewConstMetric(f.desc, f.kind, value, valid(labels)...)
+	to <- prometheus.MustNewConstMetric(f.desc, f.kind, value, printable(labels)...)
 }
 
-func valid(labels []string) []string {
+func printable(labels []string) []string {
 	for i := range labels {
-		labels[i] = strings.ToValidUTF8(labels[i], "\uFFFD")
+		labels[i] = figures.Printable(labels[i])
 	}
 	return labels
 }

@@ -106,5 +106,5 @@ func (f *Family) putTraffic(to chan<- prometheus.Metric, counted func(ctl.Traffi
 // forward began to count at some time in the past, which nobody has noted.
 func putSetup(to chan<- prometheus.Metric, times ctl.SetupTimes, labels ...string) {
 	to <- prometheus.MustNewConstNativeHistogram(forwardSetup.desc, times.Connections(), times.Sum.Seconds(),
-		times.Buckets, nil, 0, ctl.SetupSchema, 0, time.Time{}, valid(labels)...)
+		times.Buckets, nil, 0, ctl.SetupSchema, 0, time.Time{}, printable(labels)...)
 }

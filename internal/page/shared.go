@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"sync"
 	"time"
+
+	"github.com/xfwd/xfwd/internal/figures"
+	"github.com/xfwd/xfwd/internal/share"
 )
 
 // patience is how long a look may take, such as when a command keeps the dataplane to
@@ -16,51 +18,42 @@ const patience = 8 * time.Second
 
 // shared answers everybody who asks at about the same time by one look, so that many
 // who watch cost no more than one.
-type shared[T any] struct {
-	// age is how old an answer may become.
-	age  time.Duration
-	look func(context.Context) (T, error)
+type shared struct{ looks *share.Look[answer] }
 
-	mu     sync.Mutex
-	at     time.Time
-	answer []byte
-	code   int
+// answer is what all get.
+type answer struct {
+	body []byte
+	code int
 }
 
-func newShared[T any](age time.Duration, look func(context.Context) (T, error)) *shared[T] {
-	return &shared[T]{age: age, look: look}
+// newShared makes answers of what look returns. They may become as old as age.
+func newShared[T any](age time.Duration, look func(context.Context) (T, error)) shared {
+	return shared{share.New(share.Options{Age: age, Patience: patience}, func(ctx context.Context) (answer, error) {
+		var said any
+		a := answer{code: http.StatusOK}
+		said, err := look(ctx)
+		if err != nil {
+			said, a.code = failure{err.Error()}, http.StatusServiceUnavailable
+		}
+		if a.body, err = json.Marshal(said); err != nil {
+			a = answer{code: http.StatusInternalServerError}
+		}
+		// It may be read in a terminal, too.
+		a.body = figures.PrintableJSON(a.body)
+		return a, nil
+	})}
 }
 
-func (s *shared[T]) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	answer, code := s.get()
+func (s shared) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a, err := s.looks.Get(r.Context())
+	if err != nil {
+		return // the client has gone
+	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
-	w.WriteHeader(code)
-	w.Write(answer)
-}
-
-// get returns the latest answer, or looks for one. It does not do so on behalf of a
-// single request, which may be given up while others wait.
-func (s *shared[T]) get() (answer []byte, code int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.answer != nil && time.Since(s.at) < s.age {
-		return s.answer, s.code
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	var said any
-	said, err := s.look(ctx)
-	s.code = http.StatusOK
-	if err != nil {
-		said, s.code = failure{err.Error()}, http.StatusServiceUnavailable
-	}
-	if s.answer, err = json.Marshal(said); err != nil {
-		s.answer, s.code = nil, http.StatusInternalServerError
-	}
-	s.at = time.Now()
-	return s.answer, s.code
+	w.WriteHeader(a.code)
+	w.Write(a.body)
 }
 
 // failure says why the dataplane cannot be read.

@@ -4,7 +4,9 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"strings"
@@ -19,15 +21,12 @@ import (
 	"github.com/xfwd/xfwd/internal/page"
 )
 
-// mostScrapes is how many scrapes may wait until it is their turn.
-const mostScrapes = 4
-
 // quietTime is longer than Prometheus usually lets us wait for the next scrape.
 const quietTime = 90 * time.Second
 
 // newHandler answers everything that a server is asked.
-func newHandler(s *source, registry *prometheus.Registry, version string) (http.Handler, error) {
-	page, err := page.Handler(page.Options{Version: version, Measure: s.measure, Status: s.status})
+func newHandler(s *source, registry *prometheus.Registry, version string, hosts hosts) (http.Handler, error) {
+	page, err := page.Handler(page.Options{Version: version, Measure: s.measures.Get, Status: s.statuses.Get})
 	if err != nil {
 		return nil, err
 	}
@@ -38,14 +37,14 @@ func newHandler(s *source, registry *prometheus.Registry, version string) (http.
 	mux.Handle("GET /metrics", metricsHandler(s, registry))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
-	return mux, nil
+	return withoutBody(hosts.only(mux)), nil
 }
 
 // newRegistry has the metrics of the dataplane, and of the program itself.
 func newRegistry(s *source, version string) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
-		&metrics.Collector{Version: version, Measure: s.measure},
+		&metrics.Collector{Version: version, Measure: s.measures.Get},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -53,11 +52,11 @@ func newRegistry(s *source, version string) *prometheus.Registry {
 }
 
 func metricsHandler(s *source, registry *prometheus.Registry) http.Handler {
-	return oneByOne(promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+	return newScrapes(promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
 		// What can be shown, is.
 		ErrorHandling: promhttp.ContinueOnError,
-		ErrorLog:      log.New(s.log, "warning: ", log.Lmsgprefix),
+		ErrorLog:      log.New(printableLog{s.log}, "warning: ", log.Lmsgprefix),
 	}), quietTime)
 }
 
@@ -65,11 +64,13 @@ func metricsHandler(s *source, registry *prometheus.Registry) http.Handler {
 // whoever asks is told.
 const readyPatience = 2 * time.Second
 
+var errBusy = errors.New("a command keeps the dataplane to itself; ask again")
+
 // ready says whether the dataplane is loaded and can be read, or in one line why not.
 func (s *source) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readyPatience)
+	ctx, cancel := context.WithTimeoutCause(r.Context(), readyPatience, errBusy)
 	defer cancel()
-	loaded, err := s.loaded(ctx)
+	loaded, err := s.loads.Get(ctx)
 	switch {
 	case err != nil:
 		http.Error(w, oneLine(err.Error()), http.StatusServiceUnavailable)
@@ -78,6 +79,14 @@ func (s *source) ready(w http.ResponseWriter, r *http.Request) {
 	default:
 		fmt.Fprintln(w, "ok")
 	}
+}
+
+// printableLog writes what others have worded, one line at a time.
+type printableLog struct{ to io.Writer }
+
+func (l printableLog) Write(line []byte) (int, error) {
+	_, err := fmt.Fprintln(l.to, oneLine(string(line)))
+	return len(line), err
 }
 
 func oneLine(s string) string { return figures.Printable(strings.Join(strings.Fields(s), " ")) }

@@ -43,6 +43,8 @@ type Dataplane interface {
 type Options struct {
 	Listen     Address
 	SocketMode Mode
+	// Hosts are names and addresses of this server, beside those that it listens on.
+	Hosts []string
 	// WebConfig is a file of github.com/prometheus/exporter-toolkit, for TLS and basic
 	// authentication; empty is neither.
 	WebConfig string
@@ -66,7 +68,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := checkWebConfig(o.WebConfig); err != nil {
 		return err
 	}
-	source := &source{open: o.Open, log: o.Errors}
+	source := newSource(o)
 	if err := source.check(ctx); err != nil {
 		return err
 	}
@@ -74,24 +76,29 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	limited := newLimited(listener)
+	defer limited.Close()
+	hosts := hostsOf(listener.Addr(), o)
 	registry := newRegistry(source, o.Version)
-	handler, err := newHandler(source, registry, o.Version)
+	handler, err := newHandler(source, registry, o.Version, hosts)
 	if err != nil {
 		return err
 	}
 	log := slog.NewTextHandler(o.Errors, &slog.HandlerOptions{Level: slog.LevelWarn})
 	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout:      time.Minute,
-		IdleTimeout:       2 * time.Minute,
+		Handler:           limited.watch(handler),
+		ConnContext:       limited.context,
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    mostHeader,
 		// Clients that are refused have nothing to do with us.
 		ErrorLog: slog.NewLogLogger(log, slog.LevelDebug),
 	}
 	served := make(chan error, 1)
 	go func() {
-		served <- web.Serve(listener, server, &web.FlagConfig{WebConfigFile: &o.WebConfig}, slog.New(log))
+		served <- web.Serve(limited, server, &web.FlagConfig{WebConfigFile: &o.WebConfig}, slog.New(log))
 	}()
 	o.Listening(listener.Addr().String())
 	tellReady(ctx)

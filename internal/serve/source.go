@@ -8,13 +8,19 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/xfwd/xfwd/internal/ctl"
+	"github.com/xfwd/xfwd/internal/share"
 )
 
 // source is the dataplane that is there at the moment.
 type source struct {
 	open func() (Dataplane, error)
+	// Those who ask at the same time share these looks.
+	measures *share.Look[ctl.Measurement]
+	statuses *share.Look[ctl.Status]
+	loads    *share.Look[bool]
 
 	mu  sync.Mutex
 	log io.Writer
@@ -52,28 +58,25 @@ func (s *source) check(ctx context.Context) error {
 	return nil
 }
 
-func (s *source) measure(ctx context.Context) (m ctl.Measurement, err error) {
-	err = s.with(ofAll, func(d Dataplane) (err error) {
-		m, err = d.Measure(ctx)
-		return err
-	})
-	return m, err
+// lookPatience is how long a look may take: commands can keep the dataplane to themselves.
+const lookPatience = 9 * time.Second
+
+func newSource(o Options) *source {
+	s := &source{open: o.Open, log: o.Errors}
+	s.measures = shareLooks(s, Dataplane.Measure)
+	s.statuses = shareLooks(s, Dataplane.Status)
+	s.loads = shareLooks(s, Dataplane.Loaded)
+	return s
 }
 
-func (s *source) status(ctx context.Context) (status ctl.Status, err error) {
-	err = s.with(ofAll, func(d Dataplane) (err error) {
-		status, err = d.Status(ctx)
-		return err
+func shareLooks[T any](s *source, ask func(Dataplane, context.Context) (T, error)) *share.Look[T] {
+	return share.New(share.Options{Patience: lookPatience}, func(ctx context.Context) (answer T, err error) {
+		err = s.with(ofAll, func(d Dataplane) (err error) {
+			answer, err = ask(d, ctx)
+			return err
+		})
+		return answer, err
 	})
-	return status, err
-}
-
-func (s *source) loaded(ctx context.Context) (loaded bool, err error) {
-	err = s.with(ofAll, func(d Dataplane) (err error) {
-		loaded, err = d.Loaded(ctx)
-		return err
-	})
-	return loaded, err
 }
 
 // with asks the dataplane. What goes wrong is told once, and not with every scrape.

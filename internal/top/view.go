@@ -31,7 +31,7 @@ func (m *Model) View() []Line {
 		lines = m.viewList()
 	}
 	for i := range lines {
-		lines[i].Text = strings.TrimRight(cut(lines[i].Text, m.width), " ")
+		lines[i].Text = strings.TrimRight(cut(figures.Printable(lines[i].Text), m.width), " ")
 	}
 	return lines[:min(len(lines), m.height)]
 }
