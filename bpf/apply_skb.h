@@ -164,10 +164,8 @@ static __always_inline int parse_skb(struct __sk_buff *skb, bool raw)
 /* The next hop's device takes a GSO packet, but each of its segments must fit. */
 static __always_inline void note_segment_size(const struct __sk_buff *skb, struct packet *p)
 {
-	if (!skb->gso_size)
-		return;
-	p->size = skb->gso_size + p->header_length - p->network;
-	p->may_fragment = false;
+	if (skb->gso_size)
+		p->size = skb->gso_size + p->header_length - p->network;
 }
 
 /* What becomes of a packet that follows no flow. */

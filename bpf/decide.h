@@ -73,6 +73,7 @@ static __always_inline int create_flow(struct __sk_buff *skb, struct scratch *s)
 	}
 	if (claim == CLAIM_TAKEN)
 		return REASON_NO_SOURCE_PORT;
+	s->verdict.followed = false;
 	if (claim == CLAIM_FAILED || !flow_insert(s))
 		return REASON_FLOW_INSERT;
 	return REASON_NONE;
@@ -352,7 +353,6 @@ static __always_inline struct flow *decide(struct __sk_buff *skb, struct scratch
 	s->verdict.reverse = false;
 	s->verdict.renewed = false;
 	s->verdict.own_source = false;
-	s->verdict.followed = false;
 	s->verdict.reopened_port = 0;
 	if (unlikely(s->packet.kind == PACKET_FRAGMENT))
 		return decide_fragment(skb, s, ifindex, arriving);

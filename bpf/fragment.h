@@ -26,13 +26,22 @@ static __always_inline __u32 fragment_data(__u32 mtu)
 	return room < MOST_FRAGMENT_DATA ? room : MOST_FRAGMENT_DATA;
 }
 
-/* Whether a packet that is too big for an MTU can leave in fragments. */
-static __always_inline bool fits_in_fragments(const struct packet *p, __u32 mtu)
+/*
+ * Whether the packet in scratch, which is too big for an MTU, can leave in fragments: one of IPv4 that does not forbid it,
+ * has no options, and is not several already (GSO). A global function, which the verifier checks once.
+ */
+__noinline int may_fragment(struct __sk_buff *skb, __u32 mtu)
 {
-	__u32 data = p->size - sizeof(struct iphdr);
+	struct scratch *s = scratch();
+	struct iphdr ip;
+	__u32 data;
 
-	return p->may_fragment && p->kind != PACKET_ICMP_ERROR && data <= MOST_DATA &&
-	       data <= MOST_FRAGMENTS * fragment_data(mtu);
+	if (!s || s->packet.ipv6 || s->packet.kind == PACKET_ICMP_ERROR || skb->gso_size)
+		return false;
+	data = s->packet.size - sizeof(ip);
+	return data <= MOST_DATA && data <= MOST_FRAGMENTS * fragment_data(mtu) &&
+	       !bpf_skb_load_bytes(skb, s->packet.network, &ip, sizeof(ip)) &&
+	       low_nibble(&ip) * 4 == sizeof(ip) && !(ip.frag_off & bpf_htons(IP_DF));
 }
 
 /* IPv6 identifies a datagram without its protocol (RFC 8200 4.5), IPv4 with it (RFC 791). */

@@ -80,7 +80,6 @@ struct packet {
 	__u8 ttl;	     /* or hop limit */
 	bool first_fragment; /* of several */
 	bool unchecked;	     /* UDP without checksum */
-	bool may_fragment;   /* IPv4 without options that does not forbid it; no GSO packet */
 	bool ipv6;
 };
 
@@ -119,7 +118,6 @@ struct network {
 	__u8 protocol;	 /* of the transport header */
 	bool first_fragment;
 	bool later_fragment;
-	bool may_fragment; /* see struct packet */
 };
 
 static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, __u32 length,
@@ -152,7 +150,6 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 	n->fragment_id = bpf_ntohs(ip->id);
 	n->later_fragment = fragment & IP_OFFSET;
 	n->first_fragment = !n->later_fragment && (fragment & IP_MF);
-	n->may_fragment = !(fragment & IP_DF) && header_length == sizeof(*ip);
 	return REASON_NONE;
 }
 
@@ -184,7 +181,6 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 	n->fragment_id = 0;
 	n->first_fragment = false;
 	n->later_fragment = false;
-	n->may_fragment = false;
 
 	protocol = ip->nexthdr;
 	next = offset + sizeof(*ip);
@@ -420,7 +416,6 @@ static __always_inline int parse(void *data, void *data_end, __u32 length, bool 
 	p->ttl = n.ttl;
 	p->fragment_id = n.fragment_id;
 	p->first_fragment = n.first_fragment;
-	p->may_fragment = n.may_fragment;
 	if (n.later_fragment) {
 		p->kind = PACKET_FRAGMENT;
 		p->header_length = n.transport;

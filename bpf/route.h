@@ -196,7 +196,7 @@ static __always_inline int prepare_to_leave(struct __sk_buff *skb, struct scratc
 	if (p->ttl <= 1)
 		return REASON_TIME_EXCEEDED;
 	s->verdict.mtu = flow->hop.mtu;
-	if (unlikely(p->size > flow->hop.mtu) && !fits_in_fragments(p, flow->hop.mtu))
+	if (unlikely(p->size > flow->hop.mtu) && !may_fragment(skb, flow->hop.mtu))
 		return REASON_TOO_BIG;
 	return REASON_NONE;
 }

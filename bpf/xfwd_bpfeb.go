@@ -421,9 +421,8 @@ type XfwdScratch struct {
 		Ttl             uint8
 		FirstFragment   bool
 		Unchecked       bool
-		MayFragment     bool
 		Ipv6            bool
-		_               [4]byte
+		_               [5]byte
 	}
 	Verdict struct {
 		_            structs.HostLayout
