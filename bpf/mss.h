@@ -11,6 +11,7 @@
 #include "lookup.h"
 #include "mark.h"
 #include "rewrite_skb.h"
+#include "route.h"
 
 #define TCP_HEADER_LENGTH 20
 #define TCP_OPTION_END 0
@@ -41,6 +42,7 @@ static __noinline __u32 route_mtu(struct __sk_buff *skb, const struct tuple *t, 
 	struct bpf_fib_lookup fib = {};
 	struct mark *mark = mark_find(mark_key);
 	__u32 marks_as = marked(skb->mark, mark);
+	__u32 flags = marks_as ? BPF_FIB_LOOKUP_MARK : 0;
 	long result;
 
 	if (!t || !s)
@@ -49,14 +51,20 @@ static __noinline __u32 route_mtu(struct __sk_buff *skb, const struct tuple *t, 
 	fib.flowinfo = flow_information(skb, &s->packet);
 	fib.tot_len = LONGEST_PACKET;
 	fib.mark = marks_as;
-	result = bpf_fib_lookup(skb, &fib, sizeof(fib), marks_as ? BPF_FIB_LOOKUP_MARK : 0);
+	result = bpf_fib_lookup(skb, &fib, sizeof(fib), flags);
 	if (result == -EINVAL) {
 		if (mark)
 			return device_mtu(mark->ifindex, otherwise);
-		result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+		flags = 0;
+		result = bpf_fib_lookup(skb, &fib, sizeof(fib), flags);
 	}
-	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED && fib.mtu_result != LONGEST_PACKET)
 		return fib.mtu_result;
+	/* Linux before 5.12 says neither how long it may be nor which device it would leave by. */
+	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+		fib.tot_len = SHORTEST_PACKET;
+		result = bpf_fib_lookup(skb, &fib, sizeof(fib), flags);
+	}
 	if (!leads_out(result))
 		return otherwise;
 	return device_mtu(fib.ifindex, otherwise);
