@@ -196,8 +196,10 @@ func TestServeExpires(t *testing.T) {
 		}
 		return nil
 	})
+	want := "note: 80/udp -> this host:30080 has expired\n"
+	mustReport(t, s, want)
 	s.Kill()
-	if want := "note: 80/udp -> this host:30080 has expired\n"; s.Stderr.String() != want {
+	if s.Stderr.String() != want {
 		t.Errorf("it says %q, want %q", &s.Stderr, want)
 	}
 }

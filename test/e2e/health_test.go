@@ -110,16 +110,7 @@ func TestHealthOfKilledServers(t *testing.T) {
 	if listed := f.xfwd.Do("list", "-o", "wide").Stdout; !strings.Contains(listed, f.backends("", 0)[1]+" (down)") {
 		t.Errorf("list does not say what is down:\n%s", listed)
 	}
-	said := func(line string) {
-		t.Helper()
-		lab.Eventually(t, lab.Patience, func() error {
-			if n := strings.Count(s.Stderr.String(), line); n != 1 {
-				return fmt.Errorf("%q is said %d times", line, n)
-			}
-			return nil
-		})
-	}
-	said("warning: " + f.backends("", 0)[0] + " of 80/tcp is down: connection refused\n")
+	mustReport(t, s, "warning: "+f.backends("", 0)[0]+" of 80/tcp is down: connection refused\n")
 	metrics := s.Metrics()
 	series := func(i int) string {
 		return fmt.Sprintf(`xfwd_backend_up{backend="%s",forward="80/tcp",frontend="80/tcp",protocol="tcp"}`, f.backends("", i)[0])
@@ -147,7 +138,7 @@ func TestHealthOfKilledServers(t *testing.T) {
 	}
 	f.awaitHealth(t, 5*lab.Patience, "up", 0, 1)
 	f.mustHave(t, 0, 1)
-	said("note: " + f.backends("", 0)[0] + " of 80/tcp is up again\n")
+	mustReport(t, s, "note: "+f.backends("", 0)[0]+" of 80/tcp is up again\n")
 	mustBeFine(t, f.xfwd)
 }
 
@@ -352,9 +343,7 @@ func TestHealthByHTTP(t *testing.T) {
 	status.Store(http.StatusInternalServerError)
 	f.awaitHealth(t, 5*lab.Patience, "down", 0)
 	f.mustHave(t, 1)
-	if want := "warning: " + f.backends("", 0)[1] + " of 80/udp is down: status 500\n"; !strings.Contains(s.Stderr.String(), want) {
-		t.Errorf("%q is not said", want)
-	}
+	mustReport(t, s, "warning: "+f.backends("", 0)[1]+" of 80/udp is down: status 500\n")
 	status.Store(http.StatusFound)
 	f.awaitHealth(t, 5*lab.Patience, "up", 0)
 	f.mustHave(t, 0, 1)
@@ -378,9 +367,7 @@ func TestHealthByUDP(t *testing.T) {
 			}
 			return nil
 		})
-		if want := "warning: " + gone + " of 80/udp is down: no route to host\n"; !strings.Contains(s.Stderr.String(), want) {
-			t.Errorf("%q is not said", want)
-		}
+		mustReport(t, s, "warning: "+gone+" of 80/udp is down: no route to host\n")
 	}
 	server.Kill()
 	f.awaitHealth(t, 5*lab.Patience, "down", 0)

@@ -96,14 +96,10 @@ func TestServeFollowsTheDataplane(t *testing.T) {
 	}
 	mustMeasure(t, s, lab.Samples{"xfwd_up": 0})
 	ready(http.StatusServiceUnavailable, "the pin maps/counters is missing")
-	if got := s.Stderr.String(); strings.Count(got, "the pin maps/counters is missing") != 1 {
-		t.Errorf("what is wrong is to be told once:\n%s", got)
-	}
+	mustReport(t, s, "the pin maps/counters is missing")
 	x.Do("unload")
 	mustMeasure(t, s, lab.Samples{"xfwd_up": 1, "xfwd_loaded": 0})
-	if !strings.Contains(s.Stderr.String(), "can be read again") {
-		t.Errorf("that it can be read again is not told:\n%s", &s.Stderr)
-	}
+	mustReport(t, s, "can be read again")
 }
 
 // A namespace may go, and another one get its name: what is shown is what is there by
@@ -125,6 +121,17 @@ func TestServeFollowsTheName(t *testing.T) {
 		mustMeasure(t, s, lab.Samples{"xfwd_up": 0})
 		lan.Host.Run("ip", "netns", "add", passing.Name)
 	}
+}
+
+// mustReport fails the test unless what runs comes to say something, and does so once. It may say so after it has answered.
+func mustReport(t *testing.T, s *lab.Serving, what string) {
+	t.Helper()
+	lab.Eventually(t, lab.Patience, func() error {
+		if n := strings.Count(s.Stderr.String(), what); n != 1 {
+			return fmt.Errorf("%q is said %d times: %s", what, n, &s.Stderr)
+		}
+		return nil
+	})
 }
 
 // mustMeasure fails the test unless a scrape shows these values.
