@@ -81,12 +81,19 @@ struct flow {
 	__u32 forward;	     /* id of the forward; 0 where a client talks to a target directly */
 	__u32 backend;	     /* id of the backend; 0 likewise */
 	__u32 generation;    /* of the backend when the flow was made */
-	__u32 next_sequence; /* TCP, forward entry: what the server sends next; host order */
 	__u32 opened;	     /* TCP: setup_clock() of the first packet */
-	__u8 flags;	     /* FLOW_* */
+	/* TCP, host order: the sequence numbers behind what packets of this direction have carried, of what they have
+	 * acknowledged, and behind their FIN. FLOW_SENT_* says which of them are known.
+	 */
+	__u32 next;
+	__u32 acknowledged;
+	__u32 fin;
+	__u32 arrives_by; /* ifindex of the device whose IP layer packets of this direction came to; 0: not known, or they leave */
+	__u8 flags;	  /* FLOW_* */
+	__u8 sent; /* FLOW_SENT_*: what packets of this direction have told; only these change it */
 	__u8 leaving; /* 1: made by a packet that left, of somebody else's conversation: packets like it leave, answers arrive */
 	__u8 mark;    /* that answers have for routing rules: its key in marks; 0: none */
-	__u8 pad;
+	__u8 pad[4];
 };
 
 enum flow_flag {
@@ -98,6 +105,16 @@ enum flow_flag {
 	FLOW_SHADOW = 32,     /* in flows_transitory: what is true is in flows_established */
 	FLOW_ELSEWHERE = 64,  /* the target is not this host: packets leave again */
 	FLOW_COUNTED = 128,   /* it is one of its backend's in backend_connections */
+};
+
+/* What packets of one direction have told, in its own entry. */
+enum flow_sent {
+	FLOW_SENT_SEQUENCE = 1, /* flow.next is known */
+	FLOW_SENT_ACK = 2,	/* flow.acknowledged is known */
+	FLOW_SENT_FIN = 4,	/* flow.fin is known */
+	FLOW_SENT_FIN_FIRST =
+		8, /* and the other direction had not sent one then: so TIME_WAIT is here */
+	FLOW_SENT_RESET = 16, /* a RST that fitted came in its name */
 };
 
 /* A frontend with a single port. */

@@ -225,7 +225,7 @@ static __always_inline void flow_demote(const struct tuple *key, const struct fl
 		return;
 	if (flow_is_own(shadow, &flow->to)) {
 		shadow->last_seen = flow->last_seen;
-		shadow->next_sequence = flow->next_sequence;
+		shadow->next = flow->next;
 		shadow->flags = flow->flags;
 		if (flow->hop.ifindex)
 			shadow->hop = flow->hop;
@@ -307,7 +307,7 @@ static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, b
 
 /* Notes on both entries of a flow what both must know. */
 static __noinline int flow_mark(const struct tuple *key, struct flow *flow, bool established,
-				__u8 flags, __u32 next_sequence)
+				__u8 flags, __u32 next)
 {
 	struct flow_entry partner;
 
@@ -317,7 +317,7 @@ static __noinline int flow_mark(const struct tuple *key, struct flow *flow, bool
 	partner = flow_find_partner(key, flow, established);
 	if (partner.flow) {
 		partner.flow->flags |= flags;
-		partner.flow->next_sequence = next_sequence;
+		partner.flow->next = next;
 	}
 	return 0;
 }
@@ -330,7 +330,7 @@ static __always_inline bool flow_is_confirmed(const struct flow *flow, const str
 	if (flow->to.protocol == IPPROTO_UDP)
 		return true;
 	return (p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK &&
-	       flow->next_sequence - p->acknowledged <= CONFIRM_WINDOW;
+	       flow->next - p->acknowledged <= CONFIRM_WINDOW;
 }
 
 /*

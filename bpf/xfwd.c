@@ -13,6 +13,7 @@ char _license[] SEC("license") = "Dual BSD/GPL";
 const struct {
 	enum reason reason;
 	enum flow_flag flow_flag;
+	enum flow_sent flow_sent;
 	enum port_flag port_flag;
 	enum address_flag address_flag;
 	enum balance balance;

@@ -166,12 +166,16 @@ type XfwdFlow struct {
 	Forward      uint32
 	Backend      uint32
 	Generation   uint32
-	NextSequence uint32
 	Opened       uint32
+	Next         uint32
+	Acknowledged uint32
+	Fin          uint32
+	ArrivesBy    uint32
 	Flags        uint8
+	Sent         uint8
 	Leaving      uint8
 	Mark         uint8
-	Pad          uint8
+	Pad          [4]uint8
 }
 
 type XfwdFlowFlag uint32
