@@ -93,7 +93,8 @@ struct flow {
 	__u8 sent; /* FLOW_SENT_*: what packets of this direction have told; only these change it */
 	__u8 leaving; /* 1: made by a packet that left, of somebody else's conversation: packets like it leave, answers arrive */
 	__u8 mark;    /* that answers have for routing rules: its key in marks; 0: none */
-	__u8 pad[4];
+	__u8 brief;   /* 1: UDP to a well-known port, where a question with its answer is all */
+	__u8 pad[3];
 };
 
 enum flow_flag {
@@ -113,8 +114,10 @@ enum flow_sent {
 	FLOW_SENT_ACK = 2,	/* flow.acknowledged is known */
 	FLOW_SENT_FIN = 4,	/* flow.fin is known */
 	FLOW_SENT_FIN_FIRST =
-		8, /* and the other direction had not sent one then: so TIME_WAIT is here */
-	FLOW_SENT_RESET = 16, /* a RST that fitted came in its name */
+		8, /* the other direction had sent none then: so TIME_WAIT is at this end */
+	FLOW_SENT_LAST_ACK = 16, /* it has acknowledged the other direction's FIN */
+	FLOW_SENT_RESET = 32,	 /* a RST that fits came in its name */
+	FLOW_SENT_SYN = 64,	 /* established, it has sent another SYN */
 };
 
 /* A frontend with a single port. */

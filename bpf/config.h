@@ -15,15 +15,23 @@ const volatile __u64 tcp_transitory_timeout = 240 * SECOND;
  * answered.
  */
 const volatile __u64 udp_answered_timeout = 300 * SECOND;
+/* A question to a well-known port, with its answer, is over soon (RFC 4787, REQ-5a): the ports of masqueraded clients would
+ * not do otherwise. If the client goes on, it is a conversation like any other.
+ */
+const volatile __u64 udp_brief_timeout = 5 * SECOND;
 const volatile __u64 udp_one_way_timeout = 120 * SECOND;
 /* All fragments of a datagram arrive within 30 seconds, after which Linux gives up its reassembly
  * (net.ipv4.ipfrag_time).
  */
 const volatile __u64 fragment_timeout = 30 * SECOND;
 /* How long a target may remember a TCP connection that it has closed first (TIME_WAIT, 60 seconds in Linux) and refuse
- * another one of the same tuple. No closed flow's tuple is given to another client so soon, unless there is no other.
+ * another one of the same tuple.
  */
 const volatile __u64 tcp_time_wait = 60 * SECOND;
+/* How long a flow that was not answered, or not confirmed, may keep a tuple from others for which there is no other: more
+ * than a round trip, and less than a flood needs to take all.
+ */
+const volatile __u64 unconfirmed_patience = 3 * SECOND;
 /* How old a flow's last_seen may become, and how long its two entries may go without proof that both
  * exist.
  */

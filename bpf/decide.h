@@ -55,21 +55,23 @@ static __always_inline int create_flow(struct __sk_buff *skb, struct scratch *s)
 
 	flow->last_seen = now();
 	flow->opened = setup_clock();
+	flow->brief = flow->forward && s->packet.tuple.protocol == IPPROTO_UDP &&
+		      bpf_ntohs(s->packet.tuple.destination_port) < FIRST_SOURCE_PORT;
 	/* A socket that serves the tuple already was there before we were. Without SYN it is a connection that we forgot,
 	 * and the socket is its own.
 	 */
 	if (may_keep_source_port(s) && (!flow->forward || (flow->flags & FLOW_ELSEWHERE) ||
 					!(s->packet.tcp_flags & TCP_FLAG_SYN) ||
 					tcp_socket_state(skb, &flow->to) != BPF_TCP_ESTABLISHED))
-		claim = flow_claim(true);
+		claim = flow_claim(false);
 	/* A target that still remembers the connection before takes another one of the same client. */
 	if (claim == CLAIM_TAKEN && s->verdict.reopened_port) {
 		flow->to.source_port = s->verdict.reopened_port;
-		claim = flow_claim(true);
+		claim = flow_claim(false);
 	}
 	for (int i = 0; claim == CLAIM_TAKEN && i < SOURCE_PORT_TRIES; i++) {
 		flow->to.source_port = random_port(range);
-		claim = flow_claim(i >= SOURCE_PORT_TRIES - SOURCE_PORT_REUSES);
+		claim = flow_claim(i >= SOURCE_PORT_TRIES - PRESSING_TRIES);
 	}
 	if (claim == CLAIM_TAKEN)
 		return REASON_NO_SOURCE_PORT;
@@ -275,8 +277,12 @@ static __always_inline struct flow *current_flow(struct __sk_buff *skb, struct s
 		return NULL;
 	if (!arriving && p->kind == PACKET_TRANSPORT && unlikely(!flow_leaves(entry.flow)))
 		return NULL;
-	if (unlikely(!entry.established && (entry.flow->flags & FLOW_SHADOW)))
+	if (unlikely(!entry.established && (entry.flow->flags & FLOW_SHADOW))) {
 		flow_unshadow(&p->tuple, entry.flow);
+		entry = flow_find(&p->tuple);
+		if (!entry.flow)
+			return NULL;
+	}
 	if (unlikely(!flow_is_current(&entry, time) || reopens(entry.flow, p) ||
 		     ended_unseen(skb, &entry, p, time))) {
 		s->verdict.reopened_port = entry.flow->to.source_port;

@@ -24,15 +24,9 @@
 
 #include "config.h"
 #include "scratch.h"
+#include "sequence.h"
 #include "setup.h"
 #include "stats.h"
-
-/* How far a client may lag behind in acknowledging what the server sent, in bytes, and still confirm the
- * flow: more than a handshake needs, and a guess from outside hits it once in 4096 tries.
- */
-#define CONFIRM_WINDOW (1 << 20)
-
-#define FLOW_CLOSED (FLOW_FIN_FORWARD | FLOW_FIN_REVERSE)
 
 struct flow_entry {
 	struct flow *flow; /* NULL: none */
@@ -100,14 +94,17 @@ static __always_inline void flow_delete_own(const struct tuple *key, const struc
 
 static __always_inline bool flow_is_closed(const struct flow *flow)
 {
-	return (flow->flags & FLOW_RESET) || (flow->flags & FLOW_CLOSED) == FLOW_CLOSED;
+	return (flow->flags & FLOW_RESET) || (flow->flags & FLOW_FINS) == FLOW_FINS;
 }
 
 static __always_inline __u64 flow_timeout(const struct flow_entry *entry)
 {
-	if (entry->flow->to.protocol == IPPROTO_UDP)
-		return entry->flow->flags & FLOW_ANSWERED ? udp_answered_timeout :
-							    udp_one_way_timeout;
+	if (entry->flow->to.protocol == IPPROTO_UDP) {
+		if (!(entry->flow->flags & FLOW_ANSWERED))
+			return udp_one_way_timeout;
+		return entry->flow->brief && !entry->established ? udp_brief_timeout :
+								   udp_answered_timeout;
+	}
 	return entry->established ? tcp_established_timeout : tcp_transitory_timeout;
 }
 
@@ -156,6 +153,7 @@ static __always_inline struct flow *flow_begin(struct scratch *s)
 {
 	__builtin_memset(&s->flow, 0, sizeof(s->flow));
 	s->flow.to = s->packet.tuple;
+	sequence_learn(&s->flow, &s->packet);
 	return &s->flow;
 }
 
@@ -166,7 +164,18 @@ static __always_inline void flow_make_partner(const struct tuple *key, const str
 	*partner = *flow;
 	partner->to = tuple_reversed(key);
 	__builtin_memset(&partner->hop, 0, sizeof(partner->hop));
+	partner->arrives_by = 0;
 	partner->flags ^= FLOW_REVERSE;
+	sequence_turn(partner, flow);
+}
+
+/* An entry of a flow ends, whose partner has ended or never was. */
+static __always_inline void flow_end(const struct tuple *key, const struct flow *flow)
+{
+	if (!flow_is_closed(flow))
+		count_connection(flow, -1);
+	table_delete(TABLE_ESTABLISHED, key);
+	table_delete(TABLE_TRANSITORY, key);
 }
 
 /* Both entries go, from wherever they are. */
@@ -176,13 +185,10 @@ static __noinline int flow_delete(const struct tuple *key, const struct flow *fl
 
 	if (!key || !flow)
 		return 0;
-	if (!flow_is_closed(flow))
-		count_connection(flow, -1);
 	partner_key = tuple_reversed(&flow->to);
 	partner_to = tuple_reversed(key);
 	flow_delete_own(&partner_key, &partner_to);
-	table_delete(TABLE_ESTABLISHED, key);
-	table_delete(TABLE_TRANSITORY, key);
+	flow_end(key, flow);
 	return 0;
 }
 
@@ -201,8 +207,10 @@ static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 	/* It has lost its claim, which flow_refresh will find out. */
 	if (shadow && !flow_is_own(shadow, &s->partner.to))
 		return 0;
-	if (shadow)
-		s->partner.hop = shadow->hop;
+	if (shadow) {
+		s->partner = *shadow;
+		s->partner.last_seen = flow->last_seen;
+	}
 	if (table_put(TABLE_ESTABLISHED, &partner_key, &s->partner))
 		return 0;
 	if (table_put(TABLE_ESTABLISHED, key, flow)) {
@@ -215,20 +223,18 @@ static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 	return 0;
 }
 
-/* An established entry becomes a transitory one: where its shadow is, or was. */
-static __always_inline void flow_demote(const struct tuple *key, const struct flow *flow)
+/* An established entry becomes a transitory one: where its shadow is, or was. `made` is what it is if it was forgotten. */
+static __always_inline void flow_demote(const struct tuple *key, const struct flow *made)
 {
 	struct flow *shadow = bpf_map_lookup_elem(&flows_transitory, key);
 	struct flow *there = bpf_map_lookup_elem(&flows_established, key);
+	const struct flow *flow = there ? there : made;
 
-	if (there && !flow_is_own(there, &flow->to))
+	if (!tuple_equal(&flow->to, &made->to))
 		return;
 	if (flow_is_own(shadow, &flow->to)) {
-		shadow->last_seen = flow->last_seen;
-		shadow->next = flow->next;
-		shadow->flags = flow->flags;
-		if (flow->hop.ifindex)
-			shadow->hop = flow->hop;
+		*shadow = *flow;
+		shadow->last_seen = made->last_seen;
 	} else {
 		table_put(TABLE_TRANSITORY, key, flow);
 	}
@@ -253,21 +259,28 @@ static __noinline int flow_close(const struct tuple *key, struct flow *flow, __u
 }
 
 /*
- * A shadow was found where an established entry should be: the LRU has taken that. What is true is in the
- * partner, if that is left.
+ * A shadow was found where an established entry should be: the LRU has taken that. It is put back as the partner, if that
+ * is left, would have it; else nobody knows how far the flow had come.
  */
 static __noinline int flow_unshadow(const struct tuple *key, struct flow *flow)
 {
+	struct scratch *s = scratch();
 	struct flow_entry partner;
+	struct tuple partner_key;
 
-	if (!key || !flow)
+	if (!key || !flow || !s)
 		return 0;
-	flow->flags &= ~FLOW_SHADOW;
 	partner = flow_find_partner(key, flow, true);
 	if (partner.flow && partner.established) {
-		flow->last_seen = partner.flow->last_seen;
-		flow->flags = partner.flow->flags ^ FLOW_REVERSE;
+		partner_key = tuple_reversed(&flow->to);
+		flow_make_partner(&partner_key, partner.flow, &s->partner);
+		s->partner.hop = flow->hop;
+		s->partner.arrives_by = flow->arrives_by;
+		if (!table_put(TABLE_ESTABLISHED, key, &s->partner))
+			return 0;
 	}
+	flow->flags &= ~FLOW_SHADOW;
+	flow->sent = 0;
 	return 0;
 }
 
@@ -291,10 +304,7 @@ static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, b
 	}
 	partner_key = tuple_reversed(&flow->to);
 	if (flow_find(&partner_key).flow) {
-		if (!flow_is_closed(flow))
-			count_connection(flow, -1);
-		table_delete(TABLE_ESTABLISHED, key);
-		table_delete(TABLE_TRANSITORY, key);
+		flow_end(key, flow);
 		return 1;
 	}
 	flow_make_partner(key, flow, &s->partner);
@@ -305,32 +315,100 @@ static __noinline int flow_refresh(const struct tuple *key, struct flow *flow, b
 	return 0;
 }
 
-/* Notes on both entries of a flow what both must know. */
-static __noinline int flow_mark(const struct tuple *key, struct flow *flow, bool established,
-				__u8 flags, __u32 next)
+/* The target has sent something, which both entries must know. */
+static __always_inline void flow_is_answered(struct flow *flow, struct flow *partner)
 {
-	struct flow_entry partner;
-
-	if (!key || !flow)
-		return 0;
-	flow->flags |= flags;
-	partner = flow_find_partner(key, flow, established);
-	if (partner.flow) {
-		partner.flow->flags |= flags;
-		partner.flow->next = next;
-	}
-	return 0;
+	flow->flags |= FLOW_ANSWERED;
+	if (partner)
+		partner->flags |= FLOW_ANSWERED;
 }
 
-/* Whether a packet from the client shows that it received what the target sent. */
-static __always_inline bool flow_is_confirmed(const struct flow *flow, const struct packet *p)
+/* How a direction that has told `sent` has ended, FLOW_*. */
+static __always_inline __u8 flow_endings(__u8 sent, bool reverse)
 {
-	if (!(flow->flags & FLOW_ANSWERED))
+	__u8 fin = reverse ? FLOW_FIN_REVERSE : FLOW_FIN_FORWARD;
+
+	return (sent & FLOW_SENT_FIN ? fin : 0) | (sent & FLOW_SENT_RESET ? FLOW_RESET : 0);
+}
+
+/*
+ * Follows the state of a flow of TCP by the packet in scratch, which is of its entry `flow`. Returns whether it has moved
+ * from one map to the other.
+ *
+ * Both entries have the endings of both directions in their flags, where two CPUs may overwrite what the other one has
+ * written. But each direction's packets note in its own entry what they have told; and after an ending each packet
+ * comes here, and makes the flags right again.
+ */
+static __noinline int flow_follow(struct flow *flow, bool established, __u64 time)
+{
+	struct scratch *s = scratch();
+	const struct packet *p;
+	struct flow_entry partner;
+	bool reverse, was_closed;
+	__u8 before, told = 0, flags;
+
+	if (!flow || !s)
+		return 0;
+	p = &s->packet;
+	reverse = flow->flags & FLOW_REVERSE;
+	before = flow->sent;
+	was_closed = flow_is_closed(flow);
+	partner = flow_find_partner(&p->tuple, flow, established);
+	/* A shadow knows how far its flow had come when it was established. */
+	if (partner.flow && (partner.established || !(partner.flow->flags & FLOW_SHADOW)))
+		told = partner.flow->sent;
+	if (!sequence_follow(flow, p, partner.flow ? partner.flow : flow, told, established,
+			     was_closed))
+		return 0;
+	flags = flow->flags & ~flow_endings(before & ~flow->sent, reverse);
+	if (partner.flow && told) {
+		flags &= ~flow_endings(told & ~partner.flow->sent, !reverse);
+		told = partner.flow->sent;
+	}
+	flags |= flow_endings(flow->sent, reverse) | flow_endings(told, !reverse);
+	if (unlikely(flags != flow->flags))
+		flow->flags = flags;
+	if (partner.flow && unlikely((partner.flow->flags ^ flags) & FLOW_ENDINGS))
+		partner.flow->flags =
+			(partner.flow->flags & ~FLOW_ENDINGS) | (flags & FLOW_ENDINGS);
+	if (unlikely(flow_is_closed(flow) != was_closed))
+		count_connection(flow, was_closed ? 1 : -1);
+	if (flow_is_closed(flow)) {
+		if (established)
+			flow_close(&p->tuple, flow, time);
+		return established;
+	}
+	if (established)
 		return false;
-	if (flow->to.protocol == IPPROTO_UDP)
+	if (reverse) {
+		if (!(flags & FLOW_ANSWERED)) {
+			count_setup(flow, p);
+			flow_is_answered(flow, partner.flow);
+		}
+		return false;
+	}
+	if (!partner.flow || !sequence_confirms(p, partner.flow, told))
+		return false;
+	flow_establish(&p->tuple, flow);
+	return true;
+}
+
+/* Follows a datagram of a flow that is not established. Returns whether it is now: both ends have spoken, and the client
+ * again.
+ */
+static __noinline int flow_follow_datagram(const struct tuple *key, struct flow *flow)
+{
+	if (!key || !flow)
+		return 0;
+	if (!(flow->flags & FLOW_REVERSE)) {
+		if (!(flow->flags & FLOW_ANSWERED))
+			return false;
+		flow_establish(key, flow);
 		return true;
-	return (p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK &&
-	       flow->next - p->acknowledged <= CONFIRM_WINDOW;
+	}
+	if (!(flow->flags & FLOW_ANSWERED))
+		flow_is_answered(flow, flow_find_partner(key, flow, false).flow);
+	return false;
 }
 
 /*
@@ -351,43 +429,17 @@ static __always_inline bool flow_track(const struct flow_entry *entry, const str
 				       __u64 time)
 {
 	struct flow *flow = entry->flow;
-	bool reverse = flow->flags & FLOW_REVERSE;
-	__u8 closing = 0;
 
 	if (elapsed(time, flow->last_seen) > refresh_interval && keeps_alive(flow) &&
 	    unlikely(flow_refresh(&p->tuple, flow, entry->established, time)))
 		return true;
-
-	if (p->tcp_flags & TCP_FLAG_RST)
-		closing |= FLOW_RESET;
-	if (p->tcp_flags & TCP_FLAG_FIN)
-		closing |= reverse ? FLOW_FIN_REVERSE : FLOW_FIN_FORWARD;
-	if (unlikely(closing & ~flow->flags)) {
-		bool was_closed = flow_is_closed(flow);
-
-		flow_mark(&p->tuple, flow, entry->established, closing,
-			  p->sequence + p->sequence_length);
-		if (!was_closed && flow_is_closed(flow))
-			count_connection(flow, -1);
-	}
-	if (entry->established) {
-		if (likely(!flow_is_closed(flow)))
-			return false;
-		flow_close(&p->tuple, flow, time);
-		return true;
-	}
-	if (flow_is_closed(flow))
+	if (p->tuple.protocol != IPPROTO_TCP)
+		return !entry->established && flow_follow_datagram(&p->tuple, flow);
+	if (likely(entry->established && sequence_is_plain(flow, p))) {
+		sequence_advance(flow, p);
 		return false;
-	if (!reverse && flow_is_confirmed(flow, p)) {
-		flow_establish(&p->tuple, flow);
-		return true;
 	}
-	if (reverse && !(flow->flags & FLOW_ANSWERED))
-		count_setup(flow, p);
-	/* UDP needs telling but once. */
-	if (reverse && (p->tuple.protocol == IPPROTO_TCP || !(flow->flags & FLOW_ANSWERED)))
-		flow_mark(&p->tuple, flow, false, FLOW_ANSWERED, p->sequence + p->sequence_length);
-	return false;
+	return flow_follow(flow, entry->established, time);
 }
 
 /*
@@ -405,33 +457,57 @@ enum claim {
 	CLAIM_FAILED, /* the kernel refused */
 };
 
-/* Whether the flow that has a tuple may lose it to another: one that no longer stands, and one that has closed, at once
- * (`reusing`) or when its target has forgotten it.
+/*
+ * Whether the flow whose reverse entry has a tuple may lose it to another flow of the same client, or of another one. With
+ * `pressing` there is no other tuple left.
+ *
+ * One that no longer stands may, and one that has closed: for the same client at once, for the target makes of it what it
+ * makes of a client that uses its port again; for another when the target has forgotten it (TIME_WAIT), or had nothing to
+ * remember, since it closed second. But who is said to have reset a connection may just be silent (RFC 7857 2.2).
+ *
+ * One that nobody has answered or confirmed is perhaps none: it may after a while.
  */
-static __always_inline bool flow_yields(const struct flow_entry *holder, bool reusing, __u64 time)
+static __always_inline bool flow_yields(const struct flow_entry *holder, bool same_client,
+					bool pressing, __u64 time)
 {
+	const struct flow *flow = holder->flow;
+	__u64 silent = elapsed(time, flow->last_seen);
+	bool translates = flow->forward || flow->leaving;
+
 	if (!flow_is_current(holder, time))
 		return true;
-	return flow_is_closed(holder->flow) &&
-	       (reusing || elapsed(time, holder->flow->last_seen) > tcp_time_wait);
+	if (flow_is_closed(flow)) {
+		if ((flow->flags & FLOW_RESET) && !(flow->sent & FLOW_SENT_RESET))
+			return false;
+		if (same_client || silent > tcp_time_wait)
+			return true;
+		return pressing && (flow->sent & FLOW_SENT_LAST_ACK) &&
+		       !(flow->sent & FLOW_SENT_FIN_FIRST);
+	}
+	if (holder->established || (flow->flags & FLOW_SHADOW))
+		return false;
+	if (!(flow->flags & FLOW_ANSWERED) && !translates)
+		return pressing || silent > unconfirmed_patience;
+	if ((flow->flags & FLOW_ANSWERED) && flow->to.protocol == IPPROTO_UDP)
+		return false;
+	return pressing && silent > unconfirmed_patience;
 }
 
 /*
  * Claims the reverse tuple of scratch->flow, which is to be made for the packet there. A claim left by this
- * very flow, whose forward entry was forgotten, and one of a flow that yields are taken over. With `reusing` all
- * closed flows do: where the client has chosen the port, the target makes of it what it makes of a client that uses
- * its port again.
+ * very flow, whose forward entry was forgotten, and one of a flow that yields are taken over.
  *
  * A flow that moves is in its new map before it leaves the old one, and we insert before we look: so a claim
  * in flows_established is never overlooked.
  *
  * A global function, which the verifier checks once and not for each of its callers' loops.
  */
-__noinline int flow_claim(int reusing)
+__noinline int flow_claim(int pressing)
 {
 	struct scratch *s = scratch();
 	struct tuple claim_key;
 	struct flow *claim;
+	bool same_client;
 
 	if (!s)
 		return CLAIM_FAILED;
@@ -460,8 +536,10 @@ __noinline int flow_claim(int reusing)
 		}
 		if (!holder.flow)
 			return CLAIM_FAILED;
+		same_client = address_equal(&holder.flow->to.destination, &claim->to.destination) &&
+			      holder.flow->to.destination_port == claim->to.destination_port;
 		if (!tuple_equal(&holder.flow->to, &claim->to) &&
-		    !flow_yields(&holder, reusing, claim->last_seen))
+		    !flow_yields(&holder, same_client, pressing, claim->last_seen))
 			return CLAIM_TAKEN;
 		flow_delete(&claim_key, holder.flow);
 	}

@@ -9,8 +9,8 @@
 
 /* How many source ports are tried where the client's own cannot be kept. */
 #define SOURCE_PORT_TRIES 32
-/* The last of these may take the port of a flow that has just closed. */
-#define SOURCE_PORT_REUSES 8
+/* The last of these may take the port of a flow that is hardly one. */
+#define PRESSING_TRIES 8
 /*
  * Source ports given instead of one above are above, too (RFC 4787, REQ-3). A client below comes from a privileged port, on
  * which some servers insist (NFS), and gets one from the part in which it has its own: the ranges are those of netfilter.

@@ -175,7 +175,8 @@ type XfwdFlow struct {
 	Sent         uint8
 	Leaving      uint8
 	Mark         uint8
-	Pad          [4]uint8
+	Brief        uint8
+	Pad          [3]uint8
 }
 
 type XfwdFlowFlag uint32
@@ -607,7 +608,9 @@ const (
 	XfwdVarTcpTimeWait           = "tcp_time_wait"
 	XfwdVarTcpTransitoryTimeout  = "tcp_transitory_timeout"
 	XfwdVarUdpAnsweredTimeout    = "udp_answered_timeout"
+	XfwdVarUdpBriefTimeout       = "udp_brief_timeout"
 	XfwdVarUdpOneWayTimeout      = "udp_one_way_timeout"
+	XfwdVarUnconfirmedPatience   = "unconfirmed_patience"
 )
 
 // LoadXfwd returns the embedded CollectionSpec for Xfwd.
@@ -727,7 +730,9 @@ type XfwdVariableSpecs struct {
 	TcpTimeWait           *ebpf.VariableSpec `ebpf:"tcp_time_wait"`
 	TcpTransitoryTimeout  *ebpf.VariableSpec `ebpf:"tcp_transitory_timeout"`
 	UdpAnsweredTimeout    *ebpf.VariableSpec `ebpf:"udp_answered_timeout"`
+	UdpBriefTimeout       *ebpf.VariableSpec `ebpf:"udp_brief_timeout"`
 	UdpOneWayTimeout      *ebpf.VariableSpec `ebpf:"udp_one_way_timeout"`
+	UnconfirmedPatience   *ebpf.VariableSpec `ebpf:"unconfirmed_patience"`
 }
 
 // XfwdObjects contains all objects after they have been loaded into the kernel.
@@ -841,7 +846,9 @@ type XfwdVariables struct {
 	TcpTimeWait           *ebpf.Variable `ebpf:"tcp_time_wait"`
 	TcpTransitoryTimeout  *ebpf.Variable `ebpf:"tcp_transitory_timeout"`
 	UdpAnsweredTimeout    *ebpf.Variable `ebpf:"udp_answered_timeout"`
+	UdpBriefTimeout       *ebpf.Variable `ebpf:"udp_brief_timeout"`
 	UdpOneWayTimeout      *ebpf.Variable `ebpf:"udp_one_way_timeout"`
+	UnconfirmedPatience   *ebpf.Variable `ebpf:"unconfirmed_patience"`
 }
 
 // XfwdPrograms contains all programs after they have been loaded into the kernel.

@@ -32,6 +32,8 @@ type Flow struct {
 	FinForward, FinReverse, Reset bool
 	// Counted is set for a connection that its backend's balance counts.
 	Counted bool
+	// Brief is set for UDP to a well-known port, where a question with its answer is all.
+	Brief bool
 	// Idle is the time since a recent packet of either direction, to about a
 	// second.
 	Idle time.Duration
@@ -51,6 +53,7 @@ const (
 	tcpTransitoryTimeout  = 240 * time.Second
 	udpAnsweredTimeout    = 300 * time.Second
 	udpOneWayTimeout      = 120 * time.Second
+	udpBriefTimeout       = 5 * time.Second
 )
 
 // Expired says whether the flow has been idle for longer than the programs let
@@ -58,6 +61,8 @@ const (
 func (f Flow) Expired() bool {
 	timeout := tcpTransitoryTimeout
 	switch {
+	case f.Client.Protocol == protocolUDP && f.Answered && f.Brief && !f.Established:
+		timeout = udpBriefTimeout
 	case f.Client.Protocol == protocolUDP && f.Answered:
 		timeout = udpAnsweredTimeout
 	case f.Client.Protocol == protocolUDP:
@@ -112,6 +117,7 @@ func flowFromKernel(key bpf.XfwdTuple, k bpf.XfwdFlow, established bool, now tim
 		FinReverse:  has(bpf.XfwdFlowFlagFLOW_FIN_REVERSE),
 		Reset:       has(bpf.XfwdFlowFlagFLOW_RESET),
 		Counted:     has(bpf.XfwdFlowFlagFLOW_COUNTED),
+		Brief:       k.Brief != 0,
 		Idle:        max(0, now-time.Duration(k.LastSeen)),
 		key:         key,
 		partner:     reversed(k.To),

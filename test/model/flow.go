@@ -22,18 +22,18 @@ type Flow struct {
 	Established bool
 	// Answered: the target has sent something.
 	Answered bool
-	// FinForward, FinReverse and Reset: who has closed a TCP connection.
-	FinForward, FinReverse, Reset bool
 	// Elsewhere: the target is not the host, so packets leave again.
 	Elsewhere bool
 	// Leaving: of a conversation of others, made by a packet that left. Packets of
 	// the client leave, and those of the target arrive.
 	Leaving bool
-	// NextSequence is what the target sends next, TCP.
-	NextSequence uint32
+	// Brief: a question to a well-known port with its answer is all.
+	Brief bool
 	// LastSeen is when a packet came, to about Timeouts.Refresh.
 	LastSeen time.Duration
 
+	// said is what the segments of both directions have said, TCP.
+	said [2]Said
 	// cameBy is the device by which its first packet came.
 	cameBy string
 	// generation is the backend's when the flow was made.
@@ -42,12 +42,11 @@ type Flow struct {
 	counted bool
 	// ownSource: the client is the host, so its port may not become any.
 	ownSource bool
-	// hops are the ways of both directions; opening are what they were when the
-	// flow was established, to which the other direction returns when it closes.
-	hops, opening [2]hop
+	// hops are the ways of both directions.
+	hops [2]hop
 }
 
-// The directions of a flow, as indices of its hops.
+// The directions of a flow, as indices.
 const (
 	forward = iota
 	reverse
@@ -91,11 +90,27 @@ func (s side) hop() *hop { return &s.hops[s.direction] }
 // and of the target's.
 func (f *Flow) keys() [2]Tuple { return [2]Tuple{f.Client, f.Target.Reversed()} }
 
-func (f *Flow) closed() bool { return f.Reset || f.FinForward && f.FinReverse }
+// FinForward and FinReverse say that the client or the target has closed a TCP
+// connection, Reset that either has ended it.
+func (f *Flow) FinForward() bool { return f.said[forward].hasFIN }
+func (f *Flow) FinReverse() bool { return f.said[reverse].hasFIN }
+func (f *Flow) Reset() bool      { return f.said[forward].reset || f.said[reverse].reset }
+
+// Said is what the client's segments have said, or the target's.
+func (f *Flow) Said(byTarget bool) Said {
+	if byTarget {
+		return f.said[reverse]
+	}
+	return f.said[forward]
+}
+
+func (f *Flow) closed() bool { return f.Reset() || f.FinForward() && f.FinReverse() }
 
 // limit is how long a flow may be silent.
 func (t Timeouts) limit(f *Flow) time.Duration {
 	switch {
+	case f.Client.Protocol == protocolUDP && f.Answered && f.Brief && !f.Established:
+		return t.UDPBrief
 	case f.Client.Protocol == protocolUDP && f.Answered:
 		return t.UDPAnswered
 	case f.Client.Protocol == protocolUDP:
@@ -160,10 +175,6 @@ func (m *Model) find(p packet, arriving bool) (found *side, reopened uint16) {
 	return &s, 0
 }
 
-// confirmWindow is how far a client may lag behind in acknowledging what the
-// server has sent, and still confirm the connection.
-const confirmWindow = 1 << 20
-
 // track follows the state of the flow of a packet. It returns whether the flow
 // became established, or closed after it was.
 func (m *Model) track(s side, p packet) (moved bool) {
@@ -172,70 +183,78 @@ func (m *Model) track(s side, p packet) (moved bool) {
 	if m.now-s.LastSeen > m.Timeouts.Refresh && (isTCP || s.Forward != nil || s.leaves()) {
 		s.LastSeen = m.now
 	}
-	wasClosed := s.closed()
-	if isTCP && p.flags&flagRST != 0 && !s.Reset {
-		s.Reset = true
-		s.heard(p)
+	if !isTCP {
+		return s.trackDatagram()
 	}
-	fin := &s.FinForward
-	if s.direction == reverse {
-		fin = &s.FinReverse
-	}
-	if isTCP && p.flags&flagFIN != 0 && !*fin {
-		*fin = true
-		s.heard(p)
-	}
-	if s.Established {
-		if s.closed() && !wasClosed {
-			s.Established, s.LastSeen = false, m.now
-			other := 1 - s.direction
-			s.hops[other] = s.opening[other]
-			return true
-		}
+	if !s.hear(p) {
 		return false
 	}
-	if s.closed() {
-		return false
-	}
-	if s.direction == forward && s.confirmedBy(p) {
-		s.Established = true
-		s.opening = s.hops
+	switch {
+	case s.closed() && s.Established:
+		s.Established, s.LastSeen = false, m.now
 		return true
-	}
-	if s.direction == reverse && (isTCP || !s.Answered) {
+	case s.closed() || s.Established:
+		return false
+	case s.direction == reverse:
 		s.Answered = true
-		s.heard(p)
+		return false
 	}
-	return false
+	if !s.said[reverse].confirms(p) {
+		return false
+	}
+	s.Established = true
+	return true
 }
 
-// heard notes what the target has sent.
-func (s side) heard(p packet) {
+// trackDatagram: UDP is established when the client speaks after the target.
+func (s side) trackDatagram() (moved bool) {
 	if s.direction == reverse {
-		s.NextSequence = p.sequence + p.adds
+		s.Answered = true
+		return false
 	}
+	if s.Established || !s.Answered {
+		return false
+	}
+	s.Established = true
+	return true
 }
 
-// confirmedBy says whether a client's packet shows that it received what the
-// target sent.
-func (s side) confirmedBy(p packet) bool {
-	if !s.Answered || p.tuple.Protocol == protocolUDP {
-		return s.Answered
+// yields says whether a flow gives its tuple away, to the same client or another one.
+// With pressing, there is no other tuple.
+func (m *Model) yields(f *Flow, to Tuple, pressing bool) bool {
+	silent := m.now - f.LastSeen
+	target := f.said[reverse]
+	switch {
+	case !m.current(f):
+		return true
+	case f.closed() && f.Reset() && !target.reset:
+		return false // the client may just be silent
+	case f.closed():
+		return f.Client.Source == to.Source || silent > m.Timeouts.TimeWait || pressing && target.lastAck && !target.finFirst
+	case f.Established:
+		return false
+	case !f.Answered && f.Forward == nil && !f.Leaving:
+		return pressing || silent > m.Timeouts.Unconfirmed
+	case f.Answered && f.Client.Protocol == protocolUDP:
+		return false
 	}
-	return p.flags&(flagSYN|flagRST|flagACK) == flagACK && s.NextSequence-p.acknowledged <= confirmWindow
+	return pressing && silent > m.Timeouts.Unconfirmed
 }
 
-// claim makes a flow, if no other has one of its tuples. With reusing, one that
-// has closed gives way at once, otherwise when its target has forgotten it.
-func (m *Model) claim(f *Flow, reusing bool) bool {
+// begin notes what the flow's first packet says.
+func (f *Flow) begin(p packet) {
+	f.said[forward] = learned(p)
+	f.said[reverse] = f.said[forward].turned()
+}
+
+// claim makes a flow, if no other has one of its tuples that does not yield.
+func (m *Model) claim(f *Flow, pressing bool) bool {
 	answers := f.Target.Reversed()
 	if answers == f.Client {
 		return false // its two directions could not be told apart
 	}
 	if holder, taken := m.flows[answers]; taken {
-		yields := !m.current(holder.Flow) ||
-			holder.closed() && (reusing || m.now-holder.LastSeen > m.Timeouts.TimeWait)
-		if !yields {
+		if !m.yields(holder.Flow, f.Client, pressing) {
 			return false
 		}
 		m.delete(holder.Flow)
@@ -251,17 +270,19 @@ func (m *Model) claim(f *Flow, reusing bool) bool {
 // chooses.
 func (m *Model) create(f *Flow, p packet, reopened uint16) (reason string) {
 	f.LastSeen = m.now
+	f.begin(p)
+	f.Brief = f.Forward != nil && f.Client.Protocol == protocolUDP && f.Client.Destination.Port() < 1024
 	masqueraded := f.Target.Source.Addr() != f.Client.Source.Addr()
-	tried := func(port uint16) bool {
+	tried := func(port uint16, pressing bool) bool {
 		f.Target.Source = withPort(f.Target.Source, port)
-		return m.claim(f, true)
+		return m.claim(f, pressing)
 	}
 	// A socket has the tuple from before there was the forward.
 	served := f.Forward != nil && !f.Elsewhere && p.flags&flagSYN != 0 && m.Sockets[f.Target]
-	if own := f.Client.Source.Port(); (!masqueraded || m.mayKeep(own)) && !served && tried(own) {
+	if own := f.Client.Source.Port(); (!masqueraded || m.mayKeep(own)) && !served && tried(own, false) {
 		return ""
 	}
-	if reopened != 0 && tried(reopened) {
+	if reopened != 0 && tried(reopened, false) {
 		return ""
 	}
 	port, found := m.chance.SourcePort(f.Client)
@@ -270,7 +291,7 @@ func (m *Model) create(f *Flow, p packet, reopened uint16) (reason string) {
 		return "no-source-port"
 	case !has(m.sourcePorts(f.Client.Source.Port(), masqueraded || f.ownSource), port):
 		return fmt.Sprintf("source port %d is none to choose", port)
-	case !tried(port):
+	case !tried(port, true):
 		return fmt.Sprintf("source port %d is taken", port)
 	}
 	return ""

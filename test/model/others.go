@@ -22,6 +22,7 @@ func (m *Model) decideOther(p packet, a arrival) decision {
 		return direct
 	}
 	flow := &Flow{Client: p.tuple, Target: p.tuple, Leaving: !a.arriving, LastSeen: m.now}
+	flow.begin(p)
 	if !m.claim(flow, false) {
 		return direct
 	}

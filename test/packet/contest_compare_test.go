@@ -360,7 +360,7 @@ func (c *contest) compareAll() error {
 	for _, f := range c.model.Flows() {
 		r := remembered{
 			Target: tupleFrom(f.Target), Established: f.Established, Answered: f.Answered, Elsewhere: f.Elsewhere,
-			FinForward: f.FinForward, FinReverse: f.FinReverse, Reset: f.Reset,
+			FinForward: f.FinForward(), FinReverse: f.FinReverse(), Reset: f.Reset(),
 		}
 		if f.Forward != nil {
 			r.Forward, r.Backend = f.Forward.ID, f.Backend.ID

@@ -140,16 +140,39 @@ func (c *contest) segment(flow *model.Flow, reverse bool) body {
 	if strings.Contains(seg.flags, "S") && c.dice.roll(4) > 0 {
 		seg.payload = ""
 	}
-	if strings.Contains(seg.flags, ".") {
-		seg.ack = one(c.dice, uint32(1), 5001, 0)
-		if flow != nil && !reverse {
-			seg.ack = flow.NextSequence - one(c.dice, uint32(0), 0, 0, 10, 1<<20, 1<<20+1, 0xffffffff)
+	if flow == nil {
+		if strings.Contains(seg.flags, ".") {
+			seg.ack = one(c.dice, uint32(1), 5001, 0)
 		}
+	} else {
+		c.number(&seg, flow, reverse)
 	}
 	if c.dice.roll(2) == 0 && strings.Contains(seg.flags, "S") || c.dice.roll(8) == 0 {
 		seg.options = one(c.dice, contestOptions...)
 	}
 	return seg
+}
+
+// number gives a segment of a connection its numbers: those that come next, mostly, and
+// those of somebody who guesses.
+func (c *contest) number(seg *segment, flow *model.Flow, reverse bool) {
+	own, other := flow.Said(reverse), flow.Said(!reverse)
+	if own.HasNext && c.dice.roll(8) > 0 {
+		seg.seq = own.Next + one(c.dice, uint32(0), 0, 0, 0, 0, 0, 0, 3, 0xffffffff, 0xffff0000, 1000, 1<<24, 1<<24+1, 0xff000000, 0xfeffffff, 1<<31)
+	}
+	if other.HasAcknowledged && c.dice.roll(8) == 0 {
+		seg.seq = other.Acknowledged
+	}
+	if !strings.Contains(seg.flags, ".") {
+		return
+	}
+	seg.ack = one(c.dice, uint32(1), 5001, 0)
+	switch {
+	case other.HasNext && c.dice.roll(8) > 0:
+		seg.ack = other.Next - one(c.dice, uint32(0), 0, 0, 0, 0, 0, 10, 1<<20, 1<<20+1, 0xffffffff, 1<<24, 1<<24+1)
+	case own.HasAcknowledged && c.dice.roll(2) == 0:
+		seg.ack = own.Acknowledged + one(c.dice, uint32(0), 1, 1<<24, 1<<24+1, 0xff000000, 0xfeffffff)
+	}
 }
 
 // aboutFlow is an ICMP error about a packet of a flow, from whoever may send it.

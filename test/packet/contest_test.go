@@ -47,6 +47,8 @@ var contestTimeouts = model.Timeouts{
 	TCPTransitory:  4 * time.Second,
 	UDPAnswered:    8 * time.Second,
 	UDPOneWay:      6 * time.Second,
+	UDPBrief:       3200 * time.Millisecond,
+	Unconfirmed:    2500 * time.Millisecond,
 	Fragment:       3 * time.Second,
 	TimeWait:       5200 * time.Millisecond,
 	Refresh:        1 * time.Second,
@@ -60,6 +62,7 @@ var commandTimeouts = model.Timeouts{
 	TCPTransitory:  240 * time.Second,
 	UDPAnswered:    300 * time.Second,
 	UDPOneWay:      120 * time.Second,
+	UDPBrief:       5 * time.Second,
 }
 
 // newContestWorld is a world with programs that have the contest's timeouts; they
@@ -83,6 +86,8 @@ func newContestWorld(t testing.TB, object string) *world {
 		"tcp_transitory_timeout":  contestTimeouts.TCPTransitory,
 		"udp_answered_timeout":    contestTimeouts.UDPAnswered,
 		"udp_one_way_timeout":     contestTimeouts.UDPOneWay,
+		"udp_brief_timeout":       contestTimeouts.UDPBrief,
+		"unconfirmed_patience":    contestTimeouts.Unconfirmed,
 		"fragment_timeout":        contestTimeouts.Fragment,
 		"tcp_time_wait":           contestTimeouts.TimeWait,
 		"refresh_interval":        contestTimeouts.Refresh,
