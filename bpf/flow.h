@@ -458,7 +458,7 @@ enum claim {
 };
 
 /*
- * Whether the flow whose reverse entry has a tuple may lose it to another flow of the same client, or of another one. With
+ * Whether the flow of which an entry has a tuple may lose it to another flow of the same client, or of another one. With
  * `pressing` there is no other tuple left.
  *
  * One that no longer stands may, and one that has closed: for the same client at once, for the target makes of it what it
@@ -477,12 +477,14 @@ static __always_inline bool flow_yields(const struct flow_entry *holder, bool sa
 	if (!flow_is_current(holder, time))
 		return true;
 	if (flow_is_closed(flow)) {
-		if ((flow->flags & FLOW_RESET) && !(flow->sent & FLOW_SENT_RESET))
+		bool reverse = flow->flags & FLOW_REVERSE;
+
+		if ((flow->flags & FLOW_RESET) && !(reverse && (flow->sent & FLOW_SENT_RESET)))
 			return false;
-		if (same_client || silent > tcp_time_wait)
+		if (silent > tcp_time_wait)
 			return true;
-		return pressing && (flow->sent & FLOW_SENT_LAST_ACK) &&
-		       !(flow->sent & FLOW_SENT_FIN_FIRST);
+		return reverse && (same_client || (pressing && (flow->sent & FLOW_SENT_LAST_ACK) &&
+						   !(flow->sent & FLOW_SENT_FIN_FIRST)));
 	}
 	if (holder->established || (flow->flags & FLOW_SHADOW))
 		return false;

@@ -192,6 +192,18 @@ const (
 	XfwdFlowFlagFLOW_COUNTED     XfwdFlowFlag = 128
 )
 
+type XfwdFlowSent uint32
+
+const (
+	XfwdFlowSentFLOW_SENT_SEQUENCE  XfwdFlowSent = 1
+	XfwdFlowSentFLOW_SENT_ACK       XfwdFlowSent = 2
+	XfwdFlowSentFLOW_SENT_FIN       XfwdFlowSent = 4
+	XfwdFlowSentFLOW_SENT_FIN_FIRST XfwdFlowSent = 8
+	XfwdFlowSentFLOW_SENT_LAST_ACK  XfwdFlowSent = 16
+	XfwdFlowSentFLOW_SENT_RESET     XfwdFlowSent = 32
+	XfwdFlowSentFLOW_SENT_SYN       XfwdFlowSent = 64
+)
+
 type XfwdFlowTable uint32
 
 const (

@@ -92,9 +92,9 @@ func (f *Flow) keys() [2]Tuple { return [2]Tuple{f.Client, f.Target.Reversed()} 
 
 // FinForward and FinReverse say that the client or the target has closed a TCP
 // connection, Reset that either has ended it.
-func (f *Flow) FinForward() bool { return f.said[forward].hasFIN }
-func (f *Flow) FinReverse() bool { return f.said[reverse].hasFIN }
-func (f *Flow) Reset() bool      { return f.said[forward].reset || f.said[reverse].reset }
+func (f *Flow) FinForward() bool { return f.said[forward].HasFIN }
+func (f *Flow) FinReverse() bool { return f.said[reverse].HasFIN }
+func (f *Flow) Reset() bool      { return f.said[forward].Reset || f.said[reverse].Reset }
 
 // Said is what the client's segments have said, or the target's.
 func (f *Flow) Said(byTarget bool) Said {
@@ -221,16 +221,18 @@ func (s side) trackDatagram() (moved bool) {
 
 // yields says whether a flow gives its tuple away, to the same client or another one.
 // With pressing, there is no other tuple.
-func (m *Model) yields(f *Flow, to Tuple, pressing bool) bool {
+func (m *Model) yields(f side, to Tuple, pressing bool) bool {
 	silent := m.now - f.LastSeen
 	target := f.said[reverse]
+	answers := f.direction == reverse
 	switch {
-	case !m.current(f):
+	case !m.current(f.Flow):
 		return true
-	case f.closed() && f.Reset() && !target.reset:
+	case f.closed() && f.Reset() && !(answers && target.Reset):
 		return false // the client may just be silent
 	case f.closed():
-		return f.Client.Source == to.Source || silent > m.Timeouts.TimeWait || pressing && target.lastAck && !target.finFirst
+		return silent > m.Timeouts.TimeWait ||
+			answers && (f.Client.Source == to.Source || pressing && target.LastAck && !target.FINFirst)
 	case f.Established:
 		return false
 	case !f.Answered && f.Forward == nil && !f.Leaving:
@@ -254,7 +256,7 @@ func (m *Model) claim(f *Flow, pressing bool) bool {
 		return false // its two directions could not be told apart
 	}
 	if holder, taken := m.flows[answers]; taken {
-		if !m.yields(holder.Flow, f.Client, pressing) {
+		if !m.yields(holder, f.Client, pressing) {
 			return false
 		}
 		m.delete(holder.Flow)
@@ -263,6 +265,15 @@ func (m *Model) claim(f *Flow, pressing bool) bool {
 	m.flows[f.Client] = side{f, forward}
 	m.order = append(m.order, f)
 	return true
+}
+
+// Forget removes flows that are over, if a command has removed them.
+func (m *Model) Forget(removed func(*Flow) bool) {
+	for _, f := range slices.Clone(m.order) {
+		if m.expired(f, m.Timeouts) && m.expired(f, m.Command) && removed(f) {
+			m.delete(f)
+		}
+	}
 }
 
 // create makes the flow of a packet, or returns the reason why it cannot. It keeps

@@ -17,13 +17,13 @@ type Said struct {
 	Next, Acknowledged       uint32
 	HasNext, HasAcknowledged bool
 
-	fin uint32
-	// hasFIN: fin is the number behind their FIN. finFirst: the other direction had
-	// sent none. lastAck: they have acknowledged the other direction's.
-	hasFIN, finFirst, lastAck bool
-	// reset: a RST that fits came. syn: another SYN did, after the connection was
+	// HasFIN: FIN is the number behind their FIN. FINFirst: the other direction had
+	// sent none. LastAck: they have acknowledged the other direction's.
+	FIN                       uint32
+	HasFIN, FINFirst, LastAck bool
+	// Reset: a RST that fits came. SYN: another one did, after the connection was
 	// established.
-	reset, syn bool
+	Reset, SYN bool
 }
 
 func after(number, other uint32) bool { return int32(number-other) > 0 }
@@ -63,11 +63,21 @@ func (s Said) confirms(p packet) bool {
 	return p.flags&(flagSYN|flagRST|flagACK) == flagACK && s.HasNext && s.plausible(p)
 }
 
+// isPlain says whether a segment is what most are. The programs do not look at what the
+// other direction has said then, which changes nothing yet.
+func (s side) isPlain(p packet) bool {
+	own := s.said[s.direction]
+	numbers := Said{Next: own.Next, HasNext: true, Acknowledged: own.Acknowledged, HasAcknowledged: true, FIN: own.FIN}
+	ended := s.Reset() || s.FinForward() || s.FinReverse()
+	return s.Established && p.flags&(flagFIN|flagSYN|flagRST|flagACK) == flagACK && own == numbers && !ended &&
+		own.Next-p.sequence <= sequenceWindow && near(p.acknowledged, own.Acknowledged)
+}
+
 // hear follows a segment of a direction. It returns whether the segment fits; if not,
 // nothing has changed.
 func (s side) hear(p packet) bool {
 	own, other := &s.said[s.direction], &s.said[1-s.direction]
-	if own.HasNext && other.HasAcknowledged && after(other.Acknowledged, own.Next) {
+	if !s.isPlain(p) && own.HasNext && other.HasAcknowledged && after(other.Acknowledged, own.Next) {
 		own.Next = other.Acknowledged // something was lost before it came here
 	}
 	switch {
@@ -78,7 +88,7 @@ func (s side) hear(p packet) bool {
 		} else {
 			fits = fits || p.flags&flagACK != 0 && other.HasNext && p.acknowledged == other.Next
 		}
-		own.reset = own.reset || fits
+		own.Reset = own.Reset || fits
 		return fits
 	case p.flags&flagSYN != 0:
 		return s.hearSYN(p, own, other)
@@ -95,21 +105,21 @@ func (s side) hear(p packet) bool {
 		!near(p.acknowledged, own.Acknowledged) && !(other.HasNext && other.Next-p.acknowledged <= sequenceWindow) {
 		return false
 	}
-	own.syn = false
+	own.SYN = false
 	end := p.sequenceEnd()
 	news := !after(p.sequence, own.Next) && after(end, own.Next)
-	if own.hasFIN && news && after(end, own.fin) {
-		own.hasFIN, own.finFirst = false, false // who has closed sends nothing more
+	if own.HasFIN && news && after(end, own.FIN) {
+		own.HasFIN, own.FINFirst = false, false // who has closed sends nothing more
 	}
 	if news || after(p.acknowledged, own.Acknowledged) {
-		own.reset = false
+		own.Reset = false
 	}
-	if p.flags&flagFIN != 0 && !own.hasFIN {
-		own.fin, own.hasFIN = end, true
-		own.finFirst = own.finFirst || !other.hasFIN
+	if p.flags&flagFIN != 0 && !own.HasFIN {
+		own.FIN, own.HasFIN = end, true
+		own.FINFirst = own.FINFirst || !other.HasFIN
 	}
-	if other.hasFIN && !after(other.fin, p.acknowledged) {
-		own.lastAck = true
+	if other.HasFIN && !after(other.FIN, p.acknowledged) {
+		own.LastAck = true
 	}
 	if news {
 		own.Next = end
@@ -127,11 +137,11 @@ func (s side) hearSYN(p packet, own, other *Said) bool {
 	case s.closed() || answers != (s.direction == reverse):
 		return false
 	case !answers && s.Established:
-		own.syn = true
+		own.SYN = true
 	case !answers:
 		*own = learned(p)
 	case s.Established:
-		if !other.syn {
+		if !other.SYN {
 			return false
 		}
 		*own = learned(p)

@@ -242,7 +242,20 @@ func (c *contest) follow(reset, refused bool) error {
 	if err := c.forgetOwnFlows(); err != nil {
 		return err
 	}
+	if err := c.forgetRemoved(); err != nil {
+		return err
+	}
 	return c.forgetOwnConnections(kernel)
+}
+
+// forgetRemoved: commands that look at all flows remove those that are over.
+func (c *contest) forgetRemoved() error {
+	there := make(map[xfwd.Tuple]bool)
+	if err := c.set.Flows(func(f xfwd.Flow) bool { there[f.Client] = true; return true }); err != nil {
+		return err
+	}
+	c.model.Forget(func(f *model.Flow) bool { return !there[tupleFrom(f.Client)] })
+	return nil
 }
 
 // forgetOwnFlows: the command's questions have left by the devices, where the programs

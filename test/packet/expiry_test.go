@@ -19,6 +19,9 @@ import (
 // Timeouts of programs that differ from the real ones in nothing else: a test
 // cannot make a flow older than the machine is.
 const (
+	brief       = 4 * time.Second
+	unconfirmed = 3 * time.Second
+	timeWait    = 4 * time.Second
 	oneWay      = 5 * time.Second
 	transitory  = 9 * time.Second
 	answered    = 13 * time.Second
@@ -39,6 +42,9 @@ func (w world) hastened(t *testing.T) *world {
 		"udp_one_way_timeout":     oneWay,
 		"tcp_transitory_timeout":  transitory,
 		"udp_answered_timeout":    answered,
+		"udp_brief_timeout":       brief,
+		"unconfirmed_patience":    unconfirmed,
+		"tcp_time_wait":           timeWait,
 		"tcp_established_timeout": established,
 		"fragment_timeout":        fragmented,
 	})
@@ -87,6 +93,7 @@ func (w *world) load(t lab.TB, spec *ebpf.CollectionSpec) *ebpf.Collection {
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	w := borrowWorld(t).hastened(t)
+	resolver := through(client.at(40000), host.at(5353), host.at(30053))
 	later := through(client.at(40000), host.at(80), host.at(30080))
 	w.runCases(t, []testCase{
 		{
@@ -179,14 +186,27 @@ func TestExpiry(t *testing.T) {
 		},
 		{
 			name:     "UDP with an answer",
+			forwards: []string{"5353/udp 30053"},
+			steps: []step{
+				resolver.asks(udp("?")).opening(),
+				resolver.answers(udp("!")),
+				idle(answered - within),
+				resolver.answers(udp("!")),
+				idle(answered + within),
+				leaves(resolver.answer(udp("!"))).stays("no-flow"),
+			},
+		},
+		{
+			name:     "a question to a well-known port, with its answer",
 			forwards: []string{"53/udp 30053"},
 			steps: []step{
 				dns.asks(udp("?")).opening(),
 				dns.answers(udp("!")),
-				idle(answered - within),
+				idle(brief - within),
 				dns.answers(udp("!")),
-				idle(answered + within),
+				idle(brief + within),
 				leaves(dns.answer(udp("!"))).stays("no-flow"),
+				dns.asks(udp("?")).opening(),
 			},
 		},
 		{

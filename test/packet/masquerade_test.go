@@ -209,9 +209,15 @@ func TestMasqueradePorts(t *testing.T) {
 			steps:    slices.Concat(first.handshake(), otherTarget.handshake()),
 		},
 		testCase{
-			name:     "one whose flow has closed is kept",
+			name:     "one of another client's flow that has closed, and may be remembered, is not kept",
 			forwards: []string{"80 remote:8080 --source masquerade"},
-			steps:    slices.Concat(first.handshake(), first.goodbye(), from(router, 31000).seenAs(second.at(31000)).handshake()),
+			steps:    slices.Concat(first.handshake(), first.goodbye(), again.handshake()),
+		},
+		testCase{
+			name:     "one of the same client's flow that has closed is kept",
+			forwards: []string{"80 remote:8080 --source masquerade", "81 remote:8080 --source masquerade"},
+			steps: slices.Concat(first.handshake(), first.goodbye(),
+				through(client.at(31000), host.at(81), remote.at(8080)).between(toRouter, toRemote).seenAs(second.at(31000)).handshake()),
 		},
 		testCase{
 			name:     "instead of one from 600 to 1023 there is another of these",

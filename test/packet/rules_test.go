@@ -62,7 +62,7 @@ func TestRoutingRules(t *testing.T) {
 			name: "requests, " + name, forwards: forwards,
 			steps: []step{
 				ruled(toBesideRemote, choose),
-				request.asks(udp("?")).opening(), request.asks(udp("?")), straight.answers(udp("!")),
+				request.asks(udp("?")).opening(), straight.answers(udp("!")), request.asks(udp("?")),
 				later, request.asks(udp("?")), straight.answers(udp("!")),
 			},
 		})
@@ -76,7 +76,7 @@ func TestRoutingRules(t *testing.T) {
 			name: "answers, " + name, forwards: forwards,
 			steps: []step{
 				ruled(toBeside, choose),
-				straight.asks(udp("?")).opening(), reply.answers(udp("!")), reply.answers(udp("!")),
+				straight.asks(udp("?")).opening(), reply.answers(udp("!")), straight.asks(udp("?")), reply.answers(udp("!")),
 				later, straight.asks(udp("?")), reply.answers(udp("!")),
 			},
 		})
