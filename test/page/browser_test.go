@@ -209,7 +209,8 @@ func value[T any](b *browser, expression string, arguments ...any) T {
 func (b *browser) until(expression string, arguments ...any) {
 	b.t.Helper()
 	lab.Eventually(b.t, patience, func() error {
-		if value[bool](b, expression, arguments...) {
+		// What is not there yet has no parts to look at, either.
+		if value[bool](b, "(() => { try { return "+expression+" } catch { return false } })()", arguments...) {
 			return nil
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -131,7 +131,7 @@ func (b *browser) unfold(frontend string) {
 	b.t.Helper()
 	b.until(`%s !== undefined`, rowOf(frontend))
 	value[bool](b, `(%s.querySelector(".unfold").click(), true)`, rowOf(frontend))
-	b.until(`document.querySelectorAll(".detail").length === 1`)
+	b.until(`document.querySelectorAll(".detail").length === 1 && document.querySelector(".detail dd:not(:empty)") !== null`)
 }
 
 // packetsIn are those that have come to the forward that is unfolded.
