@@ -289,8 +289,12 @@ static __always_inline struct flow *current_flow(struct __sk_buff *skb, struct s
 		flow_delete(&p->tuple, entry.flow);
 		return NULL;
 	}
-	if (p->kind == PACKET_TRANSPORT && unlikely(flow_track(&entry, p, time)))
+	if (unlikely(p->kind == PACKET_ICMP_ERROR)) {
+		if (!flow_may_fail(entry.flow, entry.established))
+			return NULL;
+	} else if (unlikely(flow_track(&entry, p, time))) {
 		entry = flow_find(&p->tuple);
+	}
 	return entry.flow;
 }
 

@@ -442,6 +442,22 @@ static __always_inline bool flow_track(const struct flow_entry *entry, const str
 	return flow_follow(flow, entry->established, time);
 }
 
+/* Whether the ICMP error in scratch, whose answers have the entry `flow`, may be about a packet of that flow. Of UDP
+ * there is no telling.
+ */
+static __noinline bool flow_may_fail(const struct flow *flow, bool established)
+{
+	struct scratch *s = scratch();
+	const struct flow *sender;
+
+	if (!s || !flow)
+		return false;
+	if (s->packet.tuple.protocol != IPPROTO_TCP)
+		return true;
+	sender = flow_find_partner(&s->packet.tuple, flow, established).flow;
+	return sender && sequence_is_on_its_way(s->packet.sequence, sender, flow);
+}
+
 /*
  * Tells the LRU that a new entry is in use. It would be the first to go otherwise, before all that have ever been looked
  * up, the shadows of established flows among them.

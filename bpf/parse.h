@@ -66,7 +66,7 @@ struct packet {
 	struct tuple tuple;
 	enum packet_kind kind;
 	__u32 fragment_id; /* as in struct fragment_key; only if first_fragment or PACKET_FRAGMENT */
-	__u32 sequence;	   /* TCP, host order */
+	__u32 sequence;	   /* TCP, host order; of an ICMP error that of the quoted segment */
 	__u32 acknowledged;    /* TCP, host order */
 	__u32 sequence_length; /* TCP: how far the segment moves the sequence number */
 	__u32 end;	       /* offset behind the IP packet; a trailer may follow */
@@ -236,10 +236,15 @@ static __always_inline int parse_network(void *data, void *data_end, __u32 offse
 		      parse_ipv4(data, data_end, offset, length, source, destination, n);
 }
 
-/* The first four bytes of either header. */
+/* The first bytes of either header; of TCP's the first eight, which errors quote (RFC 792). */
 struct transport_ports {
 	__be16 source;
 	__be16 destination;
+};
+
+struct quoted_segment {
+	struct transport_ports ports;
+	__be32 sequence;
 };
 
 static __always_inline bool is_icmp_error(bool ipv6, __u8 type)
@@ -257,6 +262,7 @@ static __always_inline int parse_icmp(void *data, void *data_end, const struct n
 	__u32 offset = outer->transport;
 	struct icmphdr *icmp = data + offset;
 	struct transport_ports *ports;
+	struct quoted_segment *segment;
 	struct network quoted;
 	int verdict;
 
@@ -282,6 +288,16 @@ static __always_inline int parse_icmp(void *data, void *data_end, const struct n
 		return verdict;
 	if (p->quoted_transport + sizeof(*ports) > outer->end)
 		return REASON_MALFORMED;
+	if (quoted.protocol == IPPROTO_TCP) {
+		segment = data + p->quoted_transport;
+		verdict = reach(segment + 1, data_end, p->quoted_transport + sizeof(*segment),
+				outer->end);
+		if (verdict != REASON_NONE)
+			return verdict;
+		if (p->quoted_transport + sizeof(*segment) > outer->end)
+			return REASON_MALFORMED;
+		p->sequence = bpf_ntohl(segment->sequence);
+	}
 	p->kind = PACKET_ICMP_ERROR;
 	p->tuple.source_port = ports->destination;
 	p->tuple.destination_port = ports->source;

@@ -22,6 +22,9 @@
  */
 #define CONFIRM_WINDOW (1 << 20)
 
+/* How much before what was acknowledged an error may be about, in bytes: the largest segment that a sender hands on. */
+#define LARGEST_SEGMENT (1 << 16)
+
 #define FLOW_SENT_NUMBERS (FLOW_SENT_SEQUENCE | FLOW_SENT_ACK)
 #define FLOW_FINS (FLOW_FIN_FORWARD | FLOW_FIN_REVERSE)
 #define FLOW_ENDINGS (FLOW_FINS | FLOW_RESET)
@@ -211,6 +214,25 @@ static __always_inline bool sequence_follow(struct flow *flow, const struct pack
 		flow->sent |= FLOW_SENT_LAST_ACK;
 	sequence_advance(flow, p);
 	return true;
+}
+
+/*
+ * Whether a segment with a number may be on its way, so that an error can be about it (RFC 5927 4): it is of the direction
+ * that `sender` knows, and what `receiver` knows are the answers.
+ */
+static __always_inline bool sequence_is_on_its_way(__u32 number, const struct flow *sender,
+						   const struct flow *receiver)
+{
+	__u32 behind = sender->next, unacknowledged = 0;
+
+	if (!(sender->sent & FLOW_SENT_SEQUENCE))
+		return false;
+	if (receiver->sent & FLOW_SENT_ACK) {
+		if (sequence_is_after(receiver->acknowledged, behind))
+			behind = receiver->acknowledged;
+		unacknowledged = behind - receiver->acknowledged;
+	}
+	return behind - number <= unacknowledged + LARGEST_SEGMENT;
 }
 
 #endif

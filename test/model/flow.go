@@ -169,8 +169,11 @@ func (m *Model) find(p packet, arriving bool) (found *side, reopened uint16) {
 		m.delete(s.Flow)
 		return nil, s.to().Source.Port()
 	}
-	if p.kind == transport {
+	switch {
+	case p.kind == transport:
 		m.track(s, p)
+	case p.tuple.Protocol == protocolTCP && !s.mayFail(p.sequence):
+		return nil, 0
 	}
 	return &s, 0
 }

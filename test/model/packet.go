@@ -45,7 +45,8 @@ type packet struct {
 	first      bool
 	// mayFragment: it is of IPv4, which does not forbid that, and has no options.
 	mayFragment bool
-	// TCP: its flags, numbers, and how far it moves the sequence number.
+	// TCP: its flags, numbers, and how far it moves the sequence number. Of an ICMP
+	// error, sequence is that of the quoted segment.
 	flags                        byte
 	sequence, acknowledged, adds uint32
 	// unchecked: UDP without checksum.
@@ -273,6 +274,12 @@ func (p *packet) parseICMP(frame []byte) (reason string) {
 	p.quotedTransport = quoted.transport
 	if min(len(frame), p.end) < p.quotedTransport+4 {
 		return "malformed"
+	}
+	if quoted.protocol == protocolTCP {
+		if min(len(frame), p.end) < p.quotedTransport+8 {
+			return "malformed"
+		}
+		p.sequence = binary.BigEndian.Uint32(frame[p.quotedTransport+4:])
 	}
 	p.kind = icmpError
 	p.tuple = Tuple{netip.AddrPortFrom(quoted.source, 0), netip.AddrPortFrom(quoted.destination, 0), quoted.protocol}

@@ -130,6 +130,24 @@ func (s side) hear(p packet) bool {
 	return true
 }
 
+// mayFail says whether an error can be about a segment with a number, which one of the
+// side answers.
+func (s side) mayFail(number uint32) bool {
+	const largestSegment = 1 << 16
+	sender, receiver := s.said[1-s.direction], s.said[s.direction]
+	if !sender.HasNext {
+		return false
+	}
+	behind, unacknowledged := sender.Next, uint32(0)
+	if receiver.HasAcknowledged {
+		if after(receiver.Acknowledged, behind) {
+			behind = receiver.Acknowledged
+		}
+		unacknowledged = behind - receiver.Acknowledged
+	}
+	return behind-number <= unacknowledged+largestSegment
+}
+
 // hearSYN: a connection begins, or the answer says so. Where there is one, only a SYN of
 // the target after one of the client tells that it has ended.
 func (s side) hearSYN(p packet, own, other *Said) bool {

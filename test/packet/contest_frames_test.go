@@ -175,6 +175,15 @@ func (c *contest) number(seg *segment, flow *model.Flow, reverse bool) {
 	}
 }
 
+// quotedSegment is one that may be on its way, mostly.
+func (c *contest) quotedSegment(flow *model.Flow, reverse bool) segment {
+	seg := c.segment(flow, reverse).(segment)
+	if sent := flow.Said(reverse); sent.HasNext && c.dice.roll(4) > 0 {
+		seg.seq = sent.Next - one(c.dice, uint32(0), 0, 1, 10, 1<<16, 1<<16+1, 1<<20, 0xffffffff)
+	}
+	return seg
+}
+
 // aboutFlow is an ICMP error about a packet of a flow, from whoever may send it.
 func (c *contest) aboutFlow(flow *model.Flow, s *sending) (packet, family) {
 	// What went to the target, as it was then, or what went to the client.
@@ -187,7 +196,7 @@ func (c *contest) aboutFlow(flow *model.Flow, s *sending) (packet, family) {
 	}
 	quote := between(endpointOf(quoted.Source), endpointOf(quoted.Destination), c.datagram())
 	if quoted.Protocol != protocolUDP {
-		quote.body = c.segment(flow, back)
+		quote.body = c.quotedSegment(flow, back)
 	}
 	f := familyOf(quoted)
 	if f == 4 && c.dice.roll(6) == 0 {

@@ -11,11 +11,13 @@ import (
 	"github.com/xfwd/xfwd/internal/ctl"
 )
 
+// unpaired is a step: from now on a flow may lack an entry, or not.
+func unpaired(may bool) step { return does(func(r *run) { r.unpaired = may }) }
+
 // The kernel forgets entries one by one, and when it likes.
 func TestEviction(t *testing.T) {
 	clients := func(e entry) bool { return e.flow.Flags&uint8(bpf.XfwdFlowFlagFLOW_REVERSE) == 0 }
 	targets := func(e entry) bool { return !clients(e) }
-	unpaired := func(may bool) step { return does(func(r *run) { r.unpaired = may }) }
 	direct := connection{client.at(40000), host.at(30080), host.at(30080), client.at(chosen)}
 	runCases(t, []testCase{
 		{

@@ -226,8 +226,8 @@ func TestNumbersAreFoundAgain(t *testing.T) {
 			name: name, forwards: []string{"80 30080"},
 			steps: slices.Concat(web.handshake(), []step{
 				web.asks(data(1001, 5001, "abc")), web.answers(data(5001, 1004, "defg")), web.asks(ack(1004, 5005)),
-				half(true, reverse),
-				web.asks(ack(1004, 5005)), web.answers(ack(5005, 1004)), flows{Established: 1},
+				unpaired(true), half(true, reverse),
+				web.asks(ack(1004, 5005)), web.answers(ack(5005, 1004)), unpaired(false), flows{Established: 1},
 				web.asks(rst(1001)), web.answers(rst(5001)), flows{Established: 1},
 				web.answers(rst(5005)), flows{Transitory: 1},
 			}),
