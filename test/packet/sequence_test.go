@@ -21,16 +21,16 @@ func TestForgedEndings(t *testing.T) {
 	// The client has sent 3 bytes since it opened, the server 4; neither has acknowledged them.
 	talk := slices.Concat(web.handshake(), []step{web.asks(data(1001, 5001, "abc")), web.answers(data(5001, 1001, "defg"))})
 	for name, s := range map[string]step{
-		"a reset of the client, one too low":         web.asks(rst(1000)),
-		"a reset of the client, inside its data":     web.asks(rst(1002)),
-		"a reset of the client, one too high":        web.asks(rst(1005)),
-		"a reset of the client, in its window":       web.asks(rst(1004 + 60000)),
-		"a reset of the client, far away":            web.asks(rst(1004 + 1<<31)),
-		"a reset of the server, one too low":         web.answers(rst(5000)),
-		"a reset of the server, inside its data":     web.answers(rst(5003)),
-		"a reset of the server, one too high":        web.answers(rst(5006)),
-		"a reset that acknowledges":                  web.asks(segment{flags: "R.", seq: 1500, ack: 5005}),
-		"a reset with the other direction's number":  web.asks(rst(5005)),
+		"a reset of the client, one too low":        web.asks(rst(1000)),
+		"a reset of the client, inside its data":    web.asks(rst(1002)),
+		"a reset of the client, one too high":       web.asks(rst(1005)),
+		"a reset of the client, in its window":      web.asks(rst(1004 + 60000)),
+		"a reset of the client, far away":           web.asks(rst(1004 + 1<<31)),
+		"a reset of the server, one too low":        web.answers(rst(5000)),
+		"a reset of the server, inside its data":    web.answers(rst(5003)),
+		"a reset of the server, one too high":       web.answers(rst(5006)),
+		"a reset that acknowledges":                 web.asks(segment{flags: "R.", seq: 1500, ack: 5005}),
+		"a reset with the other direction's number": web.asks(rst(5005)),
 		"another SYN":                                web.asks(syn(77000)),
 		"another answer to none":                     web.answers(synAck(77000, 1001)),
 		"a SYN of the server":                        web.answers(syn(77000)),
@@ -233,5 +233,42 @@ func TestNumbersAreFoundAgain(t *testing.T) {
 			}),
 		})
 	}
+	runCases(t, cases)
+}
+
+// An ICMP error is about a connection if it quotes what may be on its way (RFC 5927).
+func TestErrorsAboutSequenceNumbers(t *testing.T) {
+	var largestSegment uint32 = 1 << 16
+	web80 := []string{"80 30080"}
+	// The client has sent 3 bytes, none of which the server has acknowledged; the server 4.
+	talk := slices.Concat(web.handshake(), []step{web.asks(data(1001, 5001, "abc")), web.answers(data(5001, 1001, "defg"))})
+	about := func(seq uint32) exchange { return web.onTheWayIn(pod, tooBig, 8, ack(seq, 5001)) }
+	aboutAnswers := func(seq uint32) exchange { return web.onTheWayOut(router, tooBig, 8, ack(seq, 1001)) }
+	is, isNot := make(map[string]exchange), make(map[string]exchange)
+	for what, seq := range map[string][2]uint32{
+		"behind all":                     {1004, 5005},
+		"the last segment":               {1001, 5001},
+		"what may have been one segment": {1001 - largestSegment, 5001 - largestSegment},
+	} {
+		is["of the client, "+what], is["of the server, "+what] = about(seq[0]), aboutAnswers(seq[1])
+	}
+	for what, seq := range map[string][2]uint32{
+		"what was never sent": {1005, 5006},
+		"what was long ago":   {1000 - largestSegment, 5000 - largestSegment},
+		"far away":            {1004 + 1<<31, 5005 + 1<<31},
+	} {
+		isNot["of the client, "+what], isNot["of the server, "+what] = about(seq[0]), aboutAnswers(seq[1])
+	}
+	var cases []testCase
+	for name, e := range is {
+		cases = append(cases, testCase{name: name, forwards: web80, steps: slices.Concat(talk, []step{e})})
+	}
+	for name, e := range isNot {
+		cases = append(cases, testCase{name: name, forwards: web80, steps: slices.Concat(talk, []step{e.stays("icmp-unrelated")})})
+	}
+	cases = append(cases, testCase{
+		name: "about a SYN", forwards: web80,
+		steps: []step{web.asks(syn(1000)).opening(), web.onTheWayIn(pod, tooBig, 8, syn(1000)), web.onTheWayIn(pod, tooBig, 8, syn(1002)).stays("icmp-unrelated")},
+	})
 	runCases(t, cases)
 }
