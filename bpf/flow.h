@@ -211,9 +211,13 @@ static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 		s->partner = *shadow;
 		s->partner.last_seen = flow->last_seen;
 	}
+	s->flow = *flow;
+	/* Another CPU may have been faster. */
+	s->partner.flags &= ~FLOW_SHADOW;
+	s->flow.flags &= ~FLOW_SHADOW;
 	if (table_put(TABLE_ESTABLISHED, &partner_key, &s->partner))
 		return 0;
-	if (table_put(TABLE_ESTABLISHED, key, flow)) {
+	if (table_put(TABLE_ESTABLISHED, key, &s->flow)) {
 		table_delete(TABLE_ESTABLISHED, &partner_key);
 		return 0;
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/xfwd/xfwd/internal/ctl"
 	xfwd "github.com/xfwd/xfwd/internal/maps"
 )
 
@@ -57,7 +58,7 @@ func (r *run) together(all ...racing) []output {
 // Two processors have packets of one flow at the same time: it stays one flow, has one
 // backend, and ends when both ends have closed it.
 func TestTwoProcessors(t *testing.T) {
-	const rounds = 300
+	const rounds = 200
 	runCases(t, []testCase{{
 		name:     "open, confirm and close",
 		forwards: []string{"80 30080 30081 30082 --balance round-robin"},
@@ -67,6 +68,12 @@ func TestTwoProcessors(t *testing.T) {
 				r.raceOnce(round)
 				if r.Failed() {
 					return
+				}
+				// The table must not become full.
+				if round%50 == 49 {
+					if _, err := r.instance.DeleteFlows(t.Context(), ctl.FlowFilter{}, ctl.FlowDeletion{}); err != nil {
+						r.Fatal(err)
+					}
 				}
 			}
 		})},
