@@ -71,6 +71,15 @@ struct next_hop {
 	__u8 pad[2];
 };
 
+/* What packets of one direction of a TCP connection have told. Only these change it. Numbers are in host order. */
+struct said {
+	__u32 next;	    /* the sequence number behind what they have carried */
+	__u32 acknowledged; /* that of what they have acknowledged */
+	__u32 fin;	    /* that behind their FIN */
+	__u8 sent; /* FLOW_SENT_*: which of these are known, and what else they have told */
+	__u8 pad[3];
+};
+
 /* What a flow entry knows beside its key, which direction it is included. Lives in flows_established or
  * in flows_transitory; see flow.h.
  */
@@ -82,19 +91,12 @@ struct flow {
 	__u32 backend;	     /* id of the backend; 0 likewise */
 	__u32 generation;    /* of the backend when the flow was made */
 	__u32 opened;	     /* TCP: setup_clock() of the first packet */
-	/* TCP, host order: the sequence numbers behind what packets of this direction have carried, of what they have
-	 * acknowledged, and behind their FIN. FLOW_SENT_* says which of them are known.
-	 */
-	__u32 next;
-	__u32 acknowledged;
-	__u32 fin;
 	__u32 arrives_by; /* ifindex of the device whose IP layer packets of this direction came to; 0: not known, or they leave */
-	__u8 flags;	  /* FLOW_* */
-	__u8 sent; /* FLOW_SENT_*: what packets of this direction have told; only these change it */
+	struct said said;
+	__u8 flags;   /* FLOW_* */
 	__u8 leaving; /* 1: made by a packet that left, of somebody else's conversation: packets like it leave, answers arrive */
 	__u8 mark;    /* that answers have for routing rules: its key in marks; 0: none */
 	__u8 brief;   /* 1: UDP to a well-known port, where a question with its answer is all */
-	__u8 pad[3];
 };
 
 enum flow_flag {
@@ -108,11 +110,11 @@ enum flow_flag {
 	FLOW_COUNTED = 128,   /* it is one of its backend's in backend_connections */
 };
 
-/* What packets of one direction have told, in its own entry. */
+/* What packets of one direction have told. */
 enum flow_sent {
-	FLOW_SENT_SEQUENCE = 1, /* flow.next is known */
-	FLOW_SENT_ACK = 2,	/* flow.acknowledged is known */
-	FLOW_SENT_FIN = 4,	/* flow.fin is known */
+	FLOW_SENT_SEQUENCE = 1, /* said.next is known */
+	FLOW_SENT_ACK = 2,	/* said.acknowledged is known */
+	FLOW_SENT_FIN = 4,	/* said.fin is known */
 	FLOW_SENT_FIN_FIRST =
 		8, /* the other direction had sent none then: so TIME_WAIT is at this end */
 	FLOW_SENT_LAST_ACK = 16, /* it has acknowledged the other direction's FIN */

@@ -290,7 +290,7 @@ static __always_inline struct flow *current_flow(struct __sk_buff *skb, struct s
 		return NULL;
 	}
 	if (unlikely(p->kind == PACKET_ICMP_ERROR)) {
-		if (!flow_may_fail(entry.flow, entry.established))
+		if (!flow_may_fail())
 			return NULL;
 	} else if (unlikely(flow_track(&entry, p, time))) {
 		entry = flow_find(&p->tuple);

@@ -153,7 +153,7 @@ static __always_inline struct flow *flow_begin(struct scratch *s)
 {
 	__builtin_memset(&s->flow, 0, sizeof(s->flow));
 	s->flow.to = s->packet.tuple;
-	sequence_learn(&s->flow, &s->packet);
+	sequence_learn(&s->flow.said, &s->packet);
 	return &s->flow;
 }
 
@@ -166,7 +166,7 @@ static __always_inline void flow_make_partner(const struct tuple *key, const str
 	__builtin_memset(&partner->hop, 0, sizeof(partner->hop));
 	partner->arrives_by = 0;
 	partner->flags ^= FLOW_REVERSE;
-	sequence_turn(partner, flow);
+	sequence_turn(&partner->said, &flow->said);
 }
 
 /* An entry of a flow ends, whose partner has ended or never was. */
@@ -284,7 +284,7 @@ static __noinline int flow_unshadow(const struct tuple *key, struct flow *flow)
 			return 0;
 	}
 	flow->flags &= ~FLOW_SHADOW;
-	flow->sent = 0;
+	flow->said.sent = 0;
 	return 0;
 }
 
@@ -327,49 +327,66 @@ static __always_inline void flow_is_answered(struct flow *flow, struct flow *par
 		partner->flags |= FLOW_ANSWERED;
 }
 
-/* How a direction that has told `sent` has ended, FLOW_*. */
+/* How a direction that has told `sent` has ended, FLOW_*. Without branches, for the verifier would follow each. */
 static __always_inline __u8 flow_endings(__u8 sent, bool reverse)
 {
-	__u8 fin = reverse ? FLOW_FIN_REVERSE : FLOW_FIN_FORWARD;
+	_Static_assert((int)FLOW_SENT_FIN == FLOW_FIN_FORWARD &&
+			       FLOW_FIN_FORWARD << 1 == FLOW_FIN_REVERSE &&
+			       (int)FLOW_SENT_RESET == FLOW_RESET << 1,
+		       "what a direction has told becomes flags by shifts");
 
-	return (sent & FLOW_SENT_FIN ? fin : 0) | (sent & FLOW_SENT_RESET ? FLOW_RESET : 0);
+	return (sent & FLOW_SENT_FIN) << reverse | (sent & FLOW_SENT_RESET) >> 1;
 }
 
 /*
- * Follows the state of a flow of TCP by the packet in scratch, which is of its entry `flow`. Returns whether it has moved
- * from one map to the other.
+ * Follows the state of a flow of TCP by the packet in scratch. Returns whether it has moved from one map to the other. A
+ * global function, which the verifier checks once.
  *
  * Both entries have the endings of both directions in their flags, where two CPUs may overwrite what the other one has
  * written. But each direction's packets note in its own entry what they have told; and after an ending each packet
  * comes here, and makes the flags right again.
  */
-static __noinline int flow_follow(struct flow *flow, bool established, __u64 time)
+__noinline int flow_follow(int established, __u64 time)
 {
 	struct scratch *s = scratch();
 	const struct packet *p;
 	struct flow_entry partner;
-	bool reverse, was_closed;
-	__u8 before, told = 0, flags;
+	bool reverse, was_closed, fits;
+	__u8 before, told, flags;
+	struct flow *flow;
 
-	if (!flow || !s)
+	if (!s)
 		return 0;
 	p = &s->packet;
+	if (established)
+		flow = bpf_map_lookup_elem(&flows_established, &p->tuple);
+	else
+		flow = bpf_map_lookup_elem(&flows_transitory, &p->tuple);
+	if (!flow)
+		return 0;
 	reverse = flow->flags & FLOW_REVERSE;
-	before = flow->sent;
 	was_closed = flow_is_closed(flow);
+	barrier();
 	partner = flow_find_partner(&p->tuple, flow, established);
+	s->own = flow->said;
 	/* A shadow knows how far its flow had come when it was established. */
 	if (partner.flow && (partner.established || !(partner.flow->flags & FLOW_SHADOW)))
-		told = partner.flow->sent;
-	if (!sequence_follow(flow, p, partner.flow ? partner.flow : flow, told, established,
-			     was_closed))
+		s->other = partner.flow->said;
+	else
+		__builtin_memset(&s->other, 0, sizeof(s->other));
+	barrier();
+	told = s->other.sent;
+	fits = sequence_follow(reverse, established, was_closed);
+	before = flow->said.sent;
+	flow->said = s->own;
+	if (!fits)
 		return 0;
-	flags = flow->flags & ~flow_endings(before & ~flow->sent, reverse);
-	if (partner.flow && told) {
-		flags &= ~flow_endings(told & ~partner.flow->sent, !reverse);
-		told = partner.flow->sent;
-	}
-	flags |= flow_endings(flow->sent, reverse) | flow_endings(told, !reverse);
+	if (partner.flow && s->other.sent != told)
+		partner.flow->said = s->other;
+	barrier();
+	flags = flow->flags & ~flow_endings(before & ~s->own.sent, reverse);
+	flags &= ~flow_endings(told & ~s->other.sent, !reverse);
+	flags |= flow_endings(s->own.sent, reverse) | flow_endings(s->other.sent, !reverse);
 	if (unlikely(flags != flow->flags))
 		flow->flags = flags;
 	if (partner.flow && unlikely((partner.flow->flags ^ flags) & FLOW_ENDINGS))
@@ -391,7 +408,7 @@ static __noinline int flow_follow(struct flow *flow, bool established, __u64 tim
 		}
 		return false;
 	}
-	if (!partner.flow || !sequence_confirms(p, partner.flow, told))
+	if (!sequence_confirms(p, &s->other))
 		return false;
 	flow_establish(&p->tuple, flow);
 	return true;
@@ -440,26 +457,31 @@ static __always_inline bool flow_track(const struct flow_entry *entry, const str
 	if (p->tuple.protocol != IPPROTO_TCP)
 		return !entry->established && flow_follow_datagram(&p->tuple, flow);
 	if (likely(entry->established && sequence_is_plain(flow, p))) {
-		sequence_advance(flow, p);
+		sequence_advance(&flow->said, p);
 		return false;
 	}
-	return flow_follow(flow, entry->established, time);
+	return flow_follow(entry->established, time);
 }
 
-/* Whether the ICMP error in scratch, whose answers have the entry `flow`, may be about a packet of that flow. Of UDP
- * there is no telling.
+/* Whether the ICMP error in scratch may be about a packet of the flow that its tuple finds. Of UDP there is no telling. A
+ * global function, which the verifier checks once.
  */
-static __noinline bool flow_may_fail(const struct flow *flow, bool established)
+__noinline int flow_may_fail(void)
 {
 	struct scratch *s = scratch();
 	const struct flow *sender;
+	struct flow_entry entry;
 
-	if (!s || !flow)
+	if (!s)
 		return false;
 	if (s->packet.tuple.protocol != IPPROTO_TCP)
 		return true;
-	sender = flow_find_partner(&s->packet.tuple, flow, established).flow;
-	return sender && sequence_is_on_its_way(s->packet.sequence, sender, flow);
+	entry = flow_find(&s->packet.tuple);
+	if (!entry.flow)
+		return false;
+	sender = flow_find_partner(&s->packet.tuple, entry.flow, entry.established).flow;
+	return sender &&
+	       sequence_is_on_its_way(s->packet.sequence, &sender->said, &entry.flow->said);
 }
 
 /*
@@ -499,12 +521,13 @@ static __always_inline bool flow_yields(const struct flow_entry *holder, bool sa
 	if (flow_is_closed(flow)) {
 		bool reverse = flow->flags & FLOW_REVERSE;
 
-		if ((flow->flags & FLOW_RESET) && !(reverse && (flow->sent & FLOW_SENT_RESET)))
+		if ((flow->flags & FLOW_RESET) && !(reverse && (flow->said.sent & FLOW_SENT_RESET)))
 			return false;
 		if (silent > tcp_time_wait)
 			return true;
-		return reverse && (same_client || (pressing && (flow->sent & FLOW_SENT_LAST_ACK) &&
-						   !(flow->sent & FLOW_SENT_FIN_FIRST)));
+		return reverse &&
+		       (same_client || (pressing && (flow->said.sent & FLOW_SENT_LAST_ACK) &&
+					!(flow->said.sent & FLOW_SENT_FIN_FIRST)));
 	}
 	if (holder->established || (flow->flags & FLOW_SHADOW))
 		return false;

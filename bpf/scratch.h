@@ -31,6 +31,8 @@ struct scratch {
 	struct verdict verdict;
 	struct flow flow;    /* to be made */
 	struct flow partner; /* its entry for the other direction, or that of another flow */
+	struct said own;     /* of the packet's direction of its flow, while that is followed */
+	struct said other;   /* of the other one; what nobody knows is zero */
 	struct tuple route;  /* of what a route is asked for */
 	__u32 route_mark;    /* that it has for rules: its key in marks; 0: none */
 	struct next_hop hop; /* the answer */

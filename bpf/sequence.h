@@ -12,7 +12,7 @@
 #define XFWD_SEQUENCE_H
 
 #include "abi.h"
-#include "parse.h"
+#include "scratch.h"
 
 /* How far a packet may be from the numbers that are known, in bytes: more than the windows that hosts open by themselves. */
 #define SEQUENCE_WINDOW (1 << 24)
@@ -46,84 +46,79 @@ static __always_inline __u32 sequence_end(const struct packet *p)
 	return p->sequence + p->sequence_length;
 }
 
-/* What the first packet of a direction tells. */
-static __always_inline void sequence_learn(struct flow *flow, const struct packet *p)
+/* What the first packet of a direction tells; a datagram, which has no flags, tells nothing. Without branches, each of which
+ * would be two cases for the verifier wherever a flow is made.
+ */
+static __always_inline void sequence_learn(struct said *own, const struct packet *p)
 {
-	flow->sent = 0;
-	if (p->tuple.protocol != IPPROTO_TCP || (p->tcp_flags & TCP_FLAG_RST))
-		return;
-	if (p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) {
-		flow->next = sequence_end(p);
-		flow->sent |= FLOW_SENT_SEQUENCE;
-	}
-	if (p->tcp_flags & TCP_FLAG_ACK) {
-		flow->acknowledged = p->acknowledged;
-		flow->sent |= FLOW_SENT_ACK;
-	}
+	bool syn = p->tcp_flags & TCP_FLAG_SYN, rst = p->tcp_flags & TCP_FLAG_RST,
+	     ack = p->tcp_flags & TCP_FLAG_ACK;
+
+	own->next = sequence_end(p);
+	own->acknowledged = p->acknowledged;
+	own->sent = ((syn | ack) * FLOW_SENT_SEQUENCE | ack * FLOW_SENT_ACK) * !rst;
 }
 
 /* What one direction has told, as far as the other one may be supposed to know it. */
-static __always_inline void sequence_turn(struct flow *flow, const struct flow *other)
+static __always_inline void sequence_turn(struct said *own, const struct said *other)
 {
-	flow->next = other->acknowledged;
-	flow->acknowledged = other->next;
-	flow->sent = (other->sent & FLOW_SENT_ACK ? FLOW_SENT_SEQUENCE : 0) |
-		     (other->sent & FLOW_SENT_SEQUENCE ? FLOW_SENT_ACK : 0);
+	own->next = other->acknowledged;
+	own->acknowledged = other->next;
+	own->sent = !!(other->sent & FLOW_SENT_ACK) * FLOW_SENT_SEQUENCE |
+		    !!(other->sent & FLOW_SENT_SEQUENCE) * FLOW_SENT_ACK;
 }
 
 /* Whether a packet of an established flow is what most are: one that changes nothing but the numbers. */
 static __always_inline bool sequence_is_plain(const struct flow *flow, const struct packet *p)
 {
+	const struct said *own = &flow->said;
 	const __u8 flags = TCP_FLAG_FIN | TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK;
 
-	return (p->tcp_flags & flags) == TCP_FLAG_ACK && flow->sent == FLOW_SENT_NUMBERS &&
-	       !(flow->flags & FLOW_ENDINGS) && flow->next - p->sequence <= SEQUENCE_WINDOW &&
-	       sequence_is_near(p->acknowledged, flow->acknowledged);
+	return (p->tcp_flags & flags) == TCP_FLAG_ACK && own->sent == FLOW_SENT_NUMBERS &&
+	       !(flow->flags & FLOW_ENDINGS) && own->next - p->sequence <= SEQUENCE_WINDOW &&
+	       sequence_is_near(p->acknowledged, own->acknowledged);
 }
 
-static __always_inline void sequence_advance(struct flow *flow, const struct packet *p)
+static __always_inline void sequence_advance(struct said *own, const struct packet *p)
 {
 	__u32 end = sequence_end(p);
 
-	if (!sequence_is_after(p->sequence, flow->next) && sequence_is_after(end, flow->next))
-		flow->next = end;
-	if (sequence_is_after(p->acknowledged, flow->acknowledged))
-		flow->acknowledged = p->acknowledged;
+	if (!sequence_is_after(p->sequence, own->next) && sequence_is_after(end, own->next))
+		own->next = end;
+	if (sequence_is_after(p->acknowledged, own->acknowledged))
+		own->acknowledged = p->acknowledged;
 }
 
-/* Whether numbers of a packet are such as the other direction knows; what it does not know cannot be wrong. `told` is
- * what it has told, FLOW_SENT_*.
- */
-static __always_inline bool sequence_is_plausible(const struct packet *p, const struct flow *other,
-						  __u8 told)
+/* Whether numbers of a packet are such as the other direction knows; what it does not know cannot be wrong. */
+static __always_inline bool sequence_is_plausible(const struct packet *p, const struct said *other)
 {
-	if ((told & FLOW_SENT_ACK) && !sequence_is_near(p->sequence, other->acknowledged))
+	if ((other->sent & FLOW_SENT_ACK) && !sequence_is_near(p->sequence, other->acknowledged))
 		return false;
-	return !(told & FLOW_SENT_SEQUENCE) || other->next - p->acknowledged <= CONFIRM_WINDOW;
+	return !(other->sent & FLOW_SENT_SEQUENCE) ||
+	       other->next - p->acknowledged <= CONFIRM_WINDOW;
 }
 
 /* Whether a packet from the client shows that it received what the target sent. */
-static __always_inline bool sequence_confirms(const struct packet *p, const struct flow *other,
-					      __u8 told)
+static __always_inline bool sequence_confirms(const struct packet *p, const struct said *other)
 {
 	const __u8 flags = TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK;
 
-	return (p->tcp_flags & flags) == TCP_FLAG_ACK && (told & FLOW_SENT_SEQUENCE) &&
-	       sequence_is_plausible(p, other, told);
+	return (p->tcp_flags & flags) == TCP_FLAG_ACK && (other->sent & FLOW_SENT_SEQUENCE) &&
+	       sequence_is_plausible(p, other);
 }
 
 /*
  * Whether a RST fits: it has the very number that its receiver expects, as far as that has told (RFC 5961 3.2), or its sender
  * has come to. A SYN is refused by a RST that acknowledges it (RFC 9293 3.5.2).
  */
-static __always_inline bool sequence_resets(const struct flow *flow, const struct packet *p,
-					    const struct flow *other, __u8 told)
+static __always_inline bool sequence_resets(const struct said *own, const struct packet *p,
+					    const struct said *other)
 {
-	if ((told & FLOW_SENT_ACK) && p->sequence == other->acknowledged)
+	if ((other->sent & FLOW_SENT_ACK) && p->sequence == other->acknowledged)
 		return true;
-	if (flow->sent & FLOW_SENT_SEQUENCE)
-		return p->sequence == flow->next;
-	return (p->tcp_flags & TCP_FLAG_ACK) && (told & FLOW_SENT_SEQUENCE) &&
+	if (own->sent & FLOW_SENT_SEQUENCE)
+		return p->sequence == own->next;
+	return (p->tcp_flags & TCP_FLAG_ACK) && (other->sent & FLOW_SENT_SEQUENCE) &&
 	       p->acknowledged == other->next;
 }
 
@@ -131,88 +126,101 @@ static __always_inline bool sequence_resets(const struct flow *flow, const struc
  * A SYN, and a SYN that acknowledges one, begin a connection. Where there is one already, the target knows whether it
  * still is: only if it answers with a SYN of its own, the numbers begin anew.
  */
-static __always_inline bool sequence_opens(struct flow *flow, const struct packet *p,
-					   struct flow *other, __u8 told, bool established)
+static __always_inline bool sequence_opens(struct said *own, const struct packet *p,
+					   struct said *other, bool reverse, bool established)
 {
-	bool reverse = flow->flags & FLOW_REVERSE;
-
 	if (reverse != !!(p->tcp_flags & TCP_FLAG_ACK))
 		return false;
 	if (!reverse) {
 		if (established)
-			flow->sent |= FLOW_SENT_SYN;
+			own->sent |= FLOW_SENT_SYN;
 		else
-			sequence_learn(flow, p);
+			sequence_learn(own, p);
 		return true;
 	}
 	if (!established) {
-		if (!(told & FLOW_SENT_SEQUENCE) || other->next - p->acknowledged > CONFIRM_WINDOW)
+		if (!(other->sent & FLOW_SENT_SEQUENCE) ||
+		    other->next - p->acknowledged > CONFIRM_WINDOW)
 			return false;
-		sequence_learn(flow, p);
+		sequence_learn(own, p);
 		return true;
 	}
-	if (!(told & FLOW_SENT_SYN))
+	if (!(other->sent & FLOW_SENT_SYN))
 		return false;
-	sequence_learn(flow, p);
-	sequence_turn(other, flow);
+	sequence_learn(own, p);
+	sequence_turn(other, own);
 	return true;
 }
 
 /*
- * Follows a segment of a flow that is no plain one, of which `other` is the other direction's entry and has told `told`.
- * Returns whether the segment fits. If not, nothing has changed.
+ * Follows the segment in scratch, which is no plain one: what its direction has told is there, and what the other one has.
+ * Returns whether the segment fits. If not, nothing has changed but what others have told of it. A global function, which
+ * the verifier checks once.
  */
-static __always_inline bool sequence_follow(struct flow *flow, const struct packet *p,
-					    struct flow *other, __u8 told, bool established,
-					    bool closed)
+__noinline int sequence_follow(int reverse, int established, int closed)
 {
-	bool news, fin;
+	struct scratch *s = scratch();
+	struct said *own, *other;
+	const struct packet *p;
+	bool news;
 	__u32 end;
 
-	if ((flow->sent & FLOW_SENT_SEQUENCE) && (told & FLOW_SENT_ACK) &&
-	    sequence_is_after(other->acknowledged, flow->next))
-		flow->next = other->acknowledged;
+	if (!s)
+		return false;
+	p = &s->packet;
+	own = &s->own;
+	other = &s->other;
+	if ((own->sent & FLOW_SENT_SEQUENCE) && (other->sent & FLOW_SENT_ACK) &&
+	    sequence_is_after(other->acknowledged, own->next))
+		own->next = other->acknowledged;
+	barrier();
 	if (p->tcp_flags & TCP_FLAG_RST) {
-		if (!sequence_resets(flow, p, other, told))
+		if (!sequence_resets(own, p, other))
 			return false;
-		flow->sent |= FLOW_SENT_RESET;
+		own->sent |= FLOW_SENT_RESET;
 		return true;
 	}
 	if (p->tcp_flags & TCP_FLAG_SYN)
-		return !closed && sequence_opens(flow, p, other, told, established);
+		return !closed && sequence_opens(own, p, other, reverse, established);
 	if (!(p->tcp_flags & TCP_FLAG_ACK))
 		return false;
-	if ((flow->sent & FLOW_SENT_NUMBERS) != FLOW_SENT_NUMBERS) {
+	if ((own->sent & FLOW_SENT_NUMBERS) != FLOW_SENT_NUMBERS) {
 		/* What the other direction has not sent cannot be acknowledged. */
-		if ((flow->sent && !(told & FLOW_SENT_SEQUENCE)) ||
-		    !sequence_is_plausible(p, other, told))
+		if ((own->sent && !(other->sent & FLOW_SENT_SEQUENCE)) ||
+		    !sequence_is_plausible(p, other))
 			return false;
-		flow->next = p->sequence;
-		flow->acknowledged = p->acknowledged;
-		flow->sent |= FLOW_SENT_NUMBERS;
-	} else if (!sequence_is_near(p->sequence, flow->next) ||
-		   (!sequence_is_near(p->acknowledged, flow->acknowledged) &&
-		    !((told & FLOW_SENT_SEQUENCE) &&
+		own->next = p->sequence;
+		own->acknowledged = p->acknowledged;
+		own->sent |= FLOW_SENT_NUMBERS;
+	} else if (!sequence_is_near(p->sequence, own->next) ||
+		   (!sequence_is_near(p->acknowledged, own->acknowledged) &&
+		    !((other->sent & FLOW_SENT_SEQUENCE) &&
 		      other->next - p->acknowledged <= SEQUENCE_WINDOW))) {
 		return false;
 	}
-	flow->sent &= ~FLOW_SENT_SYN;
+	/* Read again, the numbers are any of their values at once and not a case of its own for each comparison. */
+	barrier();
+	own->sent &= ~FLOW_SENT_SYN;
 	end = sequence_end(p);
-	fin = p->tcp_flags & TCP_FLAG_FIN;
-	news = !sequence_is_after(p->sequence, flow->next) && sequence_is_after(end, flow->next);
+	news = !sequence_is_after(p->sequence, own->next) && sequence_is_after(end, own->next);
 	/* Who has closed sends nothing more: so it was somebody else. */
-	if ((flow->sent & FLOW_SENT_FIN) && news && sequence_is_after(end, flow->fin))
-		flow->sent &= ~(FLOW_SENT_FIN | FLOW_SENT_FIN_FIRST);
+	if ((own->sent & FLOW_SENT_FIN) && news && sequence_is_after(end, own->fin))
+		own->sent &= ~(FLOW_SENT_FIN | FLOW_SENT_FIN_FIRST);
+	barrier();
 	/* Likewise who has reset. What is only late tells no news. */
-	if (news || sequence_is_after(p->acknowledged, flow->acknowledged))
-		flow->sent &= ~FLOW_SENT_RESET;
-	if (fin && !(flow->sent & FLOW_SENT_FIN)) {
-		flow->fin = end;
-		flow->sent |= FLOW_SENT_FIN | (told & FLOW_SENT_FIN ? 0 : FLOW_SENT_FIN_FIRST);
+	if (news || sequence_is_after(p->acknowledged, own->acknowledged))
+		own->sent &= ~FLOW_SENT_RESET;
+	barrier();
+	if ((p->tcp_flags & TCP_FLAG_FIN) && !(own->sent & FLOW_SENT_FIN)) {
+		own->fin = sequence_end(p);
+		own->sent |=
+			FLOW_SENT_FIN | (other->sent & FLOW_SENT_FIN ? 0 : FLOW_SENT_FIN_FIRST);
 	}
-	if ((told & FLOW_SENT_FIN) && !sequence_is_after(other->fin, p->acknowledged))
-		flow->sent |= FLOW_SENT_LAST_ACK;
-	sequence_advance(flow, p);
+	barrier();
+	if ((other->sent & FLOW_SENT_FIN) && !sequence_is_after(other->fin, p->acknowledged))
+		own->sent |= FLOW_SENT_LAST_ACK;
+	barrier();
+	sequence_advance(own, p);
 	return true;
 }
 
@@ -220,8 +228,8 @@ static __always_inline bool sequence_follow(struct flow *flow, const struct pack
  * Whether a segment with a number may be on its way, so that an error can be about it (RFC 5927 4): it is of the direction
  * that `sender` knows, and what `receiver` knows are the answers.
  */
-static __always_inline bool sequence_is_on_its_way(__u32 number, const struct flow *sender,
-						   const struct flow *receiver)
+static __always_inline bool sequence_is_on_its_way(__u32 number, const struct said *sender,
+						   const struct said *receiver)
 {
 	__u32 behind = sender->next, unacknowledged = 0;
 

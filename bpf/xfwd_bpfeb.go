@@ -162,21 +162,24 @@ type XfwdFlow struct {
 		ReceivedAt         [6]uint8
 		Pad                [2]uint8
 	}
-	LastSeen     uint64
-	Forward      uint32
-	Backend      uint32
-	Generation   uint32
-	Opened       uint32
-	Next         uint32
-	Acknowledged uint32
-	Fin          uint32
-	ArrivesBy    uint32
-	Flags        uint8
-	Sent         uint8
-	Leaving      uint8
-	Mark         uint8
-	Brief        uint8
-	Pad          [3]uint8
+	LastSeen   uint64
+	Forward    uint32
+	Backend    uint32
+	Generation uint32
+	Opened     uint32
+	ArrivesBy  uint32
+	Said       struct {
+		_            structs.HostLayout
+		Next         uint32
+		Acknowledged uint32
+		Fin          uint32
+		Sent         uint8
+		Pad          [3]uint8
+	}
+	Flags   uint8
+	Leaving uint8
+	Mark    uint8
+	Brief   uint8
 }
 
 type XfwdFlowFlag uint32
@@ -454,8 +457,24 @@ type XfwdScratch struct {
 		ReopenedPort uint16
 		_            [2]byte
 	}
-	Flow      XfwdFlow
-	Partner   XfwdFlow
+	Flow    XfwdFlow
+	Partner XfwdFlow
+	Own     struct {
+		_            structs.HostLayout
+		Next         uint32
+		Acknowledged uint32
+		Fin          uint32
+		Sent         uint8
+		Pad          [3]uint8
+	}
+	Other struct {
+		_            structs.HostLayout
+		Next         uint32
+		Acknowledged uint32
+		Fin          uint32
+		Sent         uint8
+		Pad          [3]uint8
+	}
 	Route     XfwdTuple
 	RouteMark uint32
 	_         [4]byte

@@ -197,6 +197,7 @@ func TestTimeouts(t *testing.T) {
 		"tcp_established_timeout": {xfwd.Flow{Client: xfwd.Tuple{Protocol: tcp}, Established: true, Answered: true}, 124 * time.Minute},
 		"tcp_transitory_timeout":  {xfwd.Flow{Client: xfwd.Tuple{Protocol: tcp}, Answered: true}, 4 * time.Minute},
 		"udp_answered_timeout":    {xfwd.Flow{Client: xfwd.Tuple{Protocol: udp}, Answered: true}, 5 * time.Minute},
+		"udp_brief_timeout":       {xfwd.Flow{Client: xfwd.Tuple{Protocol: udp}, Answered: true, Brief: true}, 5 * time.Second},
 		"udp_one_way_timeout":     {xfwd.Flow{Client: xfwd.Tuple{Protocol: udp}}, 2 * time.Minute},
 	} {
 		limit := timeout(name)

@@ -174,6 +174,7 @@ func TestCollisions(t *testing.T) {
 				later.asks(syn(1000)).opening(),
 				later.ofTheTarget(portUnreachable, 8, syn(1000)),
 				later.onTheWayIn(pod, tooBig, 0, syn(1000)),
+				later.answers(synAck(5000, 1001)),
 				later.onTheWayOut(router, tooBig, 18, synAck(5000, 1001)),
 			),
 		},

@@ -463,11 +463,11 @@ func known(s model.Said) model.Said {
 
 // saidBy is what a flow entry knows of the numbers of its packets.
 func saidBy(entry bpf.XfwdFlow) model.Said {
-	has := func(what bpf.XfwdFlowSent) bool { return entry.Sent&uint8(what) != 0 }
+	has := func(what bpf.XfwdFlowSent) bool { return entry.Said.Sent&uint8(what) != 0 }
 	return model.Said{
-		Next: entry.Next, HasNext: has(bpf.XfwdFlowSentFLOW_SENT_SEQUENCE),
-		Acknowledged: entry.Acknowledged, HasAcknowledged: has(bpf.XfwdFlowSentFLOW_SENT_ACK),
-		FIN: entry.Fin, HasFIN: has(bpf.XfwdFlowSentFLOW_SENT_FIN), FINFirst: has(bpf.XfwdFlowSentFLOW_SENT_FIN_FIRST),
+		Next: entry.Said.Next, HasNext: has(bpf.XfwdFlowSentFLOW_SENT_SEQUENCE),
+		Acknowledged: entry.Said.Acknowledged, HasAcknowledged: has(bpf.XfwdFlowSentFLOW_SENT_ACK),
+		FIN: entry.Said.Fin, HasFIN: has(bpf.XfwdFlowSentFLOW_SENT_FIN), FINFirst: has(bpf.XfwdFlowSentFLOW_SENT_FIN_FIRST),
 		LastAck: has(bpf.XfwdFlowSentFLOW_SENT_LAST_ACK), Reset: has(bpf.XfwdFlowSentFLOW_SENT_RESET), SYN: has(bpf.XfwdFlowSentFLOW_SENT_SYN),
 	}
 }
