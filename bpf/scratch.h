@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Room for one packet's way through us, one per CPU: the tc programs run with bottom halves off and do not
- * nest. It is not on the stack because the verifier follows every value that a stack slot may have, and
- * forgets what is in a map: without this each branch of the parser would double all that comes behind.
+ * nest; commands refuse kernels where that keeps no packets apart (CheckKernel). It is not on the stack because
+ * the verifier follows every value that a stack slot may have, and forgets what is in a map: without this each branch
+ * of the parser would double all that comes behind.
  */
 #ifndef XFWD_SCRATCH_H
 #define XFWD_SCRATCH_H

@@ -66,7 +66,8 @@ follows a device that is renamed. A name beats a pattern, and any device none.
 
 XDP serves what leaves this host again, where a device can. --xdp eth0=off sets
 the mode of a device, --xdp off that of all others; it is native, generic, off
-or auto, and remembered until ` + "`xfwd unload`" + `.`,
+or auto, and remembered until ` + "`xfwd unload`" + `. A veth whose other end leaves checksums
+to it has no XDP: ` + "`xfwd status`" + ` shows the command that ends that.`,
 		Example: `  xfwd add 80 30080                      # to a port of this host
   xfwd add 53/tcp+udp 5353 --name dns
   xfwd add 192.0.2.7:443 30443 --device eth0

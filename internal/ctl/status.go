@@ -62,6 +62,9 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return status, err
 	}
+	if err := loader.CheckKernel(); err != nil {
+		status.Warnings = append(status.Warnings, err.Error())
+	}
 	strays, err := i.loader.Strays()
 	if len(strays) > 0 {
 		status.Warnings = append(status.Warnings, i.loader.StrayRemedy(strays))

@@ -41,6 +41,10 @@ func (i *Instance) update(ctx context.Context, change Change, o UpdateOptions) (
 		defer func() { d.Close() }()
 	}
 	p, err := i.plan(d, change)
+	if err == nil && d == nil && len(p.report.Added) > 0 {
+		// What is loaded was refused if it had to be: the kernel is the same since.
+		err = classify(loader.CheckKernel())
+	}
 	if err != nil || o.DryRun {
 		return p.report, nil, err
 	}

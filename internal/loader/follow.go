@@ -246,7 +246,7 @@ func (s *Session) OpenPart(devices bool) (*Dataplane, error) {
 func (d *Dataplane) FollowTo(before, after *Host, c Change) (map[int][]Hook, error) {
 	hooks := make(map[int][]Hook)
 	err := d.namespace.Do(func() error {
-		policy, err := d.xdpPolicy()
+		policy, err := d.xdpPolicy(after.devices)
 		if err != nil {
 			return err
 		}

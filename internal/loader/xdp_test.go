@@ -14,7 +14,6 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/xfwd/xfwd/bpf"
-	"github.com/xfwd/xfwd/test/lab"
 )
 
 // xdpRow attaches and returns the XDP hook of a device, which must be the same
@@ -135,6 +134,7 @@ func setXDPModes(t *testing.T, d *Dataplane, words ...string) {
 
 func TestXDPWaitsForABackendElsewhere(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
+		finishChecksums(t, d)
 		must(t, d.SetXDP(map[string]XDPMode{"a0": XDPNative}))
 		if row := xdpRow(t, d, "a0"); row.Mode != ModeNone || row.Missing {
 			t.Errorf("before it is needed: %+v", row)
@@ -171,7 +171,7 @@ func TestXDPModesAreRememberedAndMerged(t *testing.T) {
 		}
 		p := xdpPolicy{modes: got, used: true}
 		for name, want := range map[string]string{"a=b.1": ModeNative, "other": ModeNone} {
-			if decision := p.decide(&device{name: name, kind: "veth"}); decision.mode != want {
+			if decision := p.decide(&device{name: name, kind: "macvlan"}); decision.mode != want {
 				t.Errorf("%s gets %+v, want %s", name, decision, want)
 			}
 		}
@@ -181,6 +181,7 @@ func TestXDPModesAreRememberedAndMerged(t *testing.T) {
 // Each step changes what is attached and what the programs know of it.
 func TestXDPModesTakeEffect(t *testing.T) {
 	loaded(t, func(s *Session, d *Dataplane) {
+		finishChecksums(t, d)
 		for _, mode := range []string{"native", "generic", "native", "off", "native", "auto", "generic", "off"} {
 			setXDPModes(t, d, "a0="+mode, "a1=native")
 			want := mode
@@ -203,6 +204,7 @@ func TestXDPModesTakeEffect(t *testing.T) {
 // program goes.
 func TestNextHopsEndBeforeAnXDPProgramGoes(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
+		finishChecksums(t, d)
 		setXDPModes(t, d, "a0=native", "a1=native")
 		xdpRow(t, d, "a0")
 		must(t, d.Tell(hostOf(t, d)))
@@ -227,19 +229,9 @@ func TestXDPIsSentToAVethWhoseOtherEndTakesIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			loaded(t, func(_ *Session, d *Dataplane) {
 				other := d.namespace
+				finishChecksums(t, d)
 				if elsewhere {
-					n := lab.New(t).Namespace("other")
-					var err error
-					other, err = OpenNamespace(n.Name)
-					must(t, err)
-					defer other.Close()
-					inNamespace(t, d, func() error {
-						l, err := netlink.LinkByName("a1")
-						if err != nil {
-							return err
-						}
-						return netlink.LinkSetNsFd(l, int(other.file.Fd()))
-					})
+					other = moveToAnother(t, d, "a1")
 				}
 				setXDPModes(t, d, "a0=native")
 				if row := xdpRow(t, d, "a0"); row.Mode != ModeNative || !strings.Contains(row.Why, "nothing is sent by it") {
@@ -275,6 +267,7 @@ func TestXDPIsSentToAVethWhoseOtherEndTakesIt(t *testing.T) {
 
 func TestAnOccupiedXDPHookIsLeftToItsOwner(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
+		finishChecksums(t, d)
 		owner, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 			Name:         "someone_else",
 			Type:         ebpf.XDP,
@@ -326,6 +319,7 @@ func TestADriverWithoutXDPSaysSo(t *testing.T) {
 // Frames that need more than one buffer take a program that knows of that.
 func TestXDPOnLargeFrames(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
+		finishChecksums(t, d)
 		inNamespace(t, d, func() error {
 			for _, name := range []string{"a0", "a1"} {
 				l, err := netlink.LinkByName(name)
@@ -354,6 +348,7 @@ func TestXDPOnLargeFrames(t *testing.T) {
 
 func TestAnUpgradeReplacesTheXDPProgramUnderItsLink(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
+		finishChecksums(t, d)
 		setXDPModes(t, d, "a0=native")
 		xdpRow(t, d, "a0")
 		_, before := xdpOf(t, d, "a0")
@@ -387,6 +382,7 @@ func linkID(t *testing.T, d *Dataplane, name string) link.ID {
 // attached anew.
 func TestXDPOfADeviceThatIsMadeAgain(t *testing.T) {
 	loaded(t, func(_ *Session, d *Dataplane) {
+		finishChecksums(t, d)
 		setXDPModes(t, d, "a0=native", "a1=native")
 		xdpRow(t, d, "a0")
 		must(t, d.Tell(hostOf(t, d)))
@@ -401,6 +397,7 @@ func TestXDPOfADeviceThatIsMadeAgain(t *testing.T) {
 			}
 			return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "a0", Index: ifindex}, PeerName: "a1"})
 		})
+		finishChecksums(t, d)
 		hooks, err := d.Hooks()
 		must(t, err)
 		if row := rowOf(t, hooks, "a0", xdpHookName); row.Mode != ModeNone || row.Why != whyNotAttached {
@@ -419,6 +416,7 @@ func TestXDPOfADeviceThatIsMadeAgain(t *testing.T) {
 
 func TestUnloadTakesXDPOutOfTheDrivers(t *testing.T) {
 	loaded(t, func(s *Session, d *Dataplane) {
+		finishChecksums(t, d)
 		setXDPModes(t, d, "a0=native", "a1=native")
 		xdpRow(t, d, "a0")
 		mustRun(t, d, "a1", ModeNative)

@@ -15,15 +15,25 @@ func xdpNote(device *device) string { return fmt.Sprintf("%d-xdp", device.ifinde
 
 // decideXDP returns what the user's policy means for each device, by ifindex.
 func (d *Dataplane) decideXDP(devices []*device) (map[int]xdpDecision, error) {
-	policy, err := d.xdpPolicy()
+	policy, err := d.xdpPolicy(devices)
 	if err != nil {
 		return nil, err
 	}
 	decisions := make(map[int]xdpDecision, len(devices))
 	for _, device := range devices {
-		decisions[device.ifindex] = policy.decide(device)
+		decisions[device.ifindex] = d.decideFor(policy, device)
 	}
 	return decisions, nil
+}
+
+// decideFor returns what a policy means for a device. What a command has attached, which had
+// seen that it may, stays where we see less: a daemon has fewer capabilities.
+func (d *Dataplane) decideFor(policy xdpPolicy, device *device) xdpDecision {
+	decision := policy.decide(device)
+	if decision.unseen && d.xdpAttached(xdpLink(device.ifindex)) {
+		return nativeAsAsked
+	}
+	return decision
 }
 
 // attachXDPHooks brings the XDP programs of all devices to where the decisions want them,
@@ -112,15 +122,19 @@ func whyXDPLost(device *device) string {
 
 // xdpHooks tells what attachXDPHooks has done and changes nothing.
 func (d *Dataplane) xdpHooks(devices []*device) (map[int]Hook, error) {
-	policy, err := d.xdpPolicy()
+	policy, err := d.xdpPolicy(devices)
 	if err != nil {
 		return nil, err
 	}
 	hooks := make(map[int]Hook, len(devices))
 	for _, device := range devices {
-		decision := policy.decide(device)
+		decision := d.decideFor(policy, device)
+		attached := d.xdpAttached(xdpLink(device.ifindex))
 		refused, lost := "", false
-		if decision.mode == ModeNative && !d.xdpAttached(xdpLink(device.ifindex)) {
+		if attached && decision.mode == ModeNone {
+			lost, refused = true, decision.why+", and XDP serves it still; any `xfwd add` ends that"
+		}
+		if !attached && decision.mode == ModeNative {
 			var noted bool
 			if refused, noted, err = d.notes().read(xdpNote(device)); err != nil {
 				return nil, err

@@ -6,13 +6,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // XDPMode says how XDP shall be used on a device.
 type XDPMode string
 
 // XDPAuto is native XDP on the devices of hardware and none on the others; on
-// those tc is as fast or faster. Where it is refused, tc serves the device alone.
+// those tc is as fast or faster. Where it is refused, or packets come by the device whose
+// checksums nobody has finished, tc serves the device alone, whatever the mode.
 const (
 	XDPAuto    XDPMode = "auto"
 	XDPNative  XDPMode = "native"
@@ -67,12 +69,14 @@ func (d *Dataplane) XDP() (map[string]XDPMode, error) {
 
 // xdpPolicy says what shall be on which device.
 type xdpPolicy struct {
-	used  bool
-	modes map[string]XDPMode
+	used      bool
+	modes     map[string]XDPMode
+	checksums checksums
 }
 
-func (d *Dataplane) xdpPolicy() (xdpPolicy, error) {
-	var p xdpPolicy
+// xdpPolicy returns the policy for the current namespace, which has these devices.
+func (d *Dataplane) xdpPolicy(devices []*device) (xdpPolicy, error) {
+	p := xdpPolicy{checksums: checksums{devices, sync.OnceValue(namespaceFiles)}}
 	var err error
 	if _, p.used, err = d.notes().read(xdpUsedNote); err != nil {
 		return p, err
@@ -88,7 +92,13 @@ type xdpDecision struct {
 	// explicit is set if the user has asked for a program on this device, so that
 	// it is worth a warning if there is none.
 	explicit bool
+	// unseen is set if the device is without a program because it could not be found out
+	// whether it may have one.
+	unseen bool
 }
+
+// nativeAsAsked is the decision for a program because the user has asked for it.
+var nativeAsAsked = xdpDecision{mode: ModeNative, why: "--xdp native", explicit: true}
 
 func (p xdpPolicy) decide(d *device) xdpDecision {
 	asked, named := p.modes[d.name]
@@ -96,10 +106,10 @@ func (p xdpPolicy) decide(d *device) xdpDecision {
 		asked = p.modes[""]
 	}
 	wanted := asked == XDPNative || asked == XDPGeneric
-	without := func(why string) xdpDecision { return xdpDecision{ModeNone, why, wanted && named} }
+	without := func(why string) xdpDecision { return xdpDecision{mode: ModeNone, why: why, explicit: wanted && named} }
 	switch {
 	case !p.used:
-		return xdpDecision{ModeNone, "not needed while every backend is on this host", false}
+		return xdpDecision{mode: ModeNone, why: "not needed while every backend is on this host"}
 	case d.skip != "":
 		return without(d.skip)
 	case d.master != nil:
@@ -110,14 +120,18 @@ func (p xdpPolicy) decide(d *device) xdpDecision {
 		return without("tc alone: --xdp off")
 	case asked == XDPGeneric:
 		return without("tc alone: it is faster than XDP outside of a driver, and sees nothing of what that passes on since Linux 6.9")
-	case wanted:
-		return xdpDecision{ModeNative, "--xdp native", true}
-	case d.kind != hardwareKind:
+	case !wanted && d.kind != hardwareKind:
 		return without("tc alone: as fast or faster on a " + d.kind + " device")
+	}
+	if why, unseen := p.checksums.whyUnfinished(d); why != "" {
+		return xdpDecision{ModeNone, "tc alone: " + why, wanted, unseen}
+	}
+	if wanted {
+		return nativeAsAsked
 	}
 	h := readHardware(d.name)
 	if h.bus == "" {
 		return without("tc alone: there is no hardware behind it")
 	}
-	return xdpDecision{ModeNative, "in the driver " + h.driver + ", for what leaves this host again", false}
+	return xdpDecision{mode: ModeNative, why: "in the driver " + h.driver + ", for what leaves this host again"}
 }

@@ -90,8 +90,12 @@ func newProgramBench(tb lab.TB, o options, flows int) *programBench {
 	b := &programBench{tb: tb, host: l.Namespace("host"), variant: o.variant, placement: o.placement}
 	b.host.Forwarding()
 	for device, s := range map[string]subnet{"front": frontSubnet, "back": backSubnet} {
-		// Its other end, in the same namespace, is what lets XDP send by it.
+		// Its other end, in the same namespace, is what lets XDP send by it. Neither end has XDP
+		// where the other leaves checksums to it.
 		l.Veth(b.host, device, b.host, device+"-end", 1500)
+		for _, end := range []string{device, device + "-end"} {
+			b.host.FinishChecksums(end)
+		}
 		own, neighbour := o.variant.machine(s, 1), o.variant.machine(s, 2)
 		b.host.Address(device, netip.PrefixFrom(own, subnetBits(own)))
 		err := b.host.Links().NeighSet(&netlink.Neigh{

@@ -16,10 +16,7 @@ func TestFaultXDPTakenAway(t *testing.T) {
 	t.Parallel()
 	site := lab.New(t).TwoArmed(1)
 	server := site.Servers[0]
-	site.Offloads(false)
-	// What XDP sends by a veth arrives only where another XDP program takes it.
-	site.Switch.PassXDP("port0")
-	site.Client.PassXDP("eth0")
+	finishChecksums(xdpSite(site))
 	for _, network := range networks {
 		server.Echo(network, ":30080")
 	}

@@ -37,3 +37,13 @@ func (n *Namespace) Offloads(device string, on bool) {
 		return nil
 	})
 }
+
+// FinishChecksums has packets leave a device with finished checksums. It changes no other
+// offload, but what the kernel ties to this one (segmentation).
+func (n *Namespace) FinishChecksums(device string) {
+	n.lab.tb.Helper()
+	n.ethtool(device, func(fd int) error {
+		argument := struct{ command, value uint32 }{command: unix.ETHTOOL_STXCSUM}
+		return ethtool(fd, device, unsafe.Pointer(&argument))
+	})
+}
