@@ -22,6 +22,7 @@
 #ifndef XFWD_FLOW_H
 #define XFWD_FLOW_H
 
+#include "affinity.h"
 #include "config.h"
 #include "scratch.h"
 #include "setup.h"
@@ -380,6 +381,7 @@ static __always_inline bool flow_track(const struct flow_entry *entry, const str
 		return false;
 	if (!reverse && flow_is_confirmed(flow, p)) {
 		flow_establish(&p->tuple, flow);
+		affinity_confirm(flow->forward, flow->backend, flow->generation);
 		return true;
 	}
 	if (reverse && !(flow->flags & FLOW_ANSWERED))

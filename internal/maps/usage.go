@@ -43,6 +43,7 @@ func (s *Set) Usage(yield func(Flow) bool) ([]Use, error) {
 		{"frontends", s.maps.Frontends, count[bpf.XfwdFrontendKey, bpf.XfwdFrontend]},
 		{"more_backend_counters", s.maps.MoreBackendCounters, countKeys},
 		{"group_backends", s.maps.GroupBackends, count[bpf.XfwdGroupBackendKey, bpf.XfwdGroupBackend]},
+		{"new_affinities", s.maps.NewAffinities, count[bpf.XfwdAffinityKey, bpf.XfwdAffinity]},
 		{"known_addresses", s.maps.KnownAddresses, count[bpf.XfwdAddress, bpf.XfwdKnownAddress]},
 		{"local_prefixes", s.maps.LocalPrefixes, countPrefixes},
 		{"loopback_listeners", s.maps.LoopbackListeners, count[bpf.XfwdListener, uint8]},

@@ -200,6 +200,7 @@ func (m *Model) track(s side, p packet) (moved bool) {
 	if s.direction == forward && s.confirmedBy(p) {
 		s.Established = true
 		s.opening = s.hops
+		m.confirm(s.Flow)
 		return true
 	}
 	if s.direction == reverse && (isTCP || !s.Answered) {

@@ -64,8 +64,10 @@ func (c *contest) wait(passed time.Duration) error {
 	if err := revise(c.maps.Fragments, func(_ bpf.XfwdFragmentKey, f *bpf.XfwdFragment) { f.Seen = older(f.Seen) }); err != nil {
 		return err
 	}
-	if err := revise(c.maps.Affinities, func(_ bpf.XfwdAffinityKey, a *bpf.XfwdAffinity) { a.LastUsed = older(a.LastUsed) }); err != nil {
-		return err
+	for _, m := range []*ebpf.Map{c.maps.Affinities, c.maps.NewAffinities} {
+		if err := revise(m, func(_ bpf.XfwdAffinityKey, a *bpf.XfwdAffinity) { a.LastUsed = older(a.LastUsed) }); err != nil {
+			return err
+		}
 	}
 	if err := c.allowAnswers(); err != nil {
 		return err
