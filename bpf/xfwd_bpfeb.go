@@ -568,6 +568,7 @@ const (
 	XfwdMapLoopbackListeners     = "loopback_listeners"
 	XfwdMapMarks                 = "marks"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
+	XfwdMapNewAffinities         = "new_affinities"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
 	XfwdMapScratches             = "scratches"
@@ -699,6 +700,7 @@ type XfwdMapSpecs struct {
 	LoopbackListeners   *ebpf.MapSpec `ebpf:"loopback_listeners"`
 	Marks               *ebpf.MapSpec `ebpf:"marks"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
+	NewAffinities       *ebpf.MapSpec `ebpf:"new_affinities"`
 	Ports               *ebpf.MapSpec `ebpf:"ports"`
 	Reasons             *ebpf.MapSpec `ebpf:"reasons"`
 	Scratches           *ebpf.MapSpec `ebpf:"scratches"`
@@ -774,6 +776,7 @@ type XfwdMaps struct {
 	LoopbackListeners   *ebpf.Map `ebpf:"loopback_listeners"`
 	Marks               *ebpf.Map `ebpf:"marks"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
+	NewAffinities       *ebpf.Map `ebpf:"new_affinities"`
 	Ports               *ebpf.Map `ebpf:"ports"`
 	Reasons             *ebpf.Map `ebpf:"reasons"`
 	Scratches           *ebpf.Map `ebpf:"scratches"`
@@ -812,6 +815,7 @@ func (m *XfwdMaps) Close() error {
 		m.LoopbackListeners,
 		m.Marks,
 		m.MoreBackendCounters,
+		m.NewAffinities,
 		m.Ports,
 		m.Reasons,
 		m.Scratches,
