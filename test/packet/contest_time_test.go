@@ -112,15 +112,19 @@ func dump[K comparable, V any](m *ebpf.Map) (map[K]V, error) {
 }
 
 // allowAnswers lets the programs answer as if they had not for long.
-func (c *contest) allowAnswers() error {
+func (w *world) allowAnswers() error {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return err
 	}
-	// Its value begins with the time when all may be sent again.
+	// Its value begins with the times when all may be sent again.
 	room := make([][]byte, cpus)
 	for i := range room {
-		room[i] = make([]byte, c.maps.Answers.ValueSize())
+		room[i] = make([]byte, w.maps.Answers.ValueSize())
 	}
-	return c.maps.Answers.Put(uint32(0), room)
+	clients, err := dump[bpf.XfwdAddress, [8]uint64](w.maps.AnsweredClients)
+	for client := range clients {
+		err = errors.Join(err, w.maps.AnsweredClients.Delete(client))
+	}
+	return errors.Join(err, w.maps.Answers.Put(uint32(0), room))
 }

@@ -170,6 +170,7 @@ func (w *world) openMaps(tb lab.TB) {
 		"reasons":             &w.maps.Reasons,
 		"forward_drops":       &w.maps.ForwardDrops,
 		"answers":             &w.maps.Answers,
+		"answered_clients":    &w.maps.AnsweredClients,
 	} {
 		var err error
 		if *m, err = ebpf.LoadPinnedMap(filepath.Join(w.pins, "maps", name), nil); err != nil {
@@ -250,6 +251,9 @@ func (w *world) forget(t testing.TB) {
 	t.Helper()
 	for _, m := range []*ebpf.Map{w.maps.FlowsEstablished, w.maps.FlowsTransitory, w.maps.Fragments, w.maps.Affinities, w.maps.NewAffinities} {
 		empty(t, m)
+	}
+	if err := w.allowAnswers(); err != nil {
+		t.Fatal(err)
 	}
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
