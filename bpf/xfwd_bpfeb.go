@@ -545,6 +545,7 @@ type XfwdTuple struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	XfwdMapAffinities            = "affinities"
+	XfwdMapAnsweredClients       = "answered_clients"
 	XfwdMapAnswers               = "answers"
 	XfwdMapBackendConnections    = "backend_connections"
 	XfwdMapBackendCounters       = "backend_counters"
@@ -677,6 +678,7 @@ type XfwdProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type XfwdMapSpecs struct {
 	Affinities          *ebpf.MapSpec `ebpf:"affinities"`
+	AnsweredClients     *ebpf.MapSpec `ebpf:"answered_clients"`
 	Answers             *ebpf.MapSpec `ebpf:"answers"`
 	BackendConnections  *ebpf.MapSpec `ebpf:"backend_connections"`
 	BackendCounters     *ebpf.MapSpec `ebpf:"backend_counters"`
@@ -753,6 +755,7 @@ func (o *XfwdObjects) Close() error {
 // It can be passed to LoadXfwdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type XfwdMaps struct {
 	Affinities          *ebpf.Map `ebpf:"affinities"`
+	AnsweredClients     *ebpf.Map `ebpf:"answered_clients"`
 	Answers             *ebpf.Map `ebpf:"answers"`
 	BackendConnections  *ebpf.Map `ebpf:"backend_connections"`
 	BackendCounters     *ebpf.Map `ebpf:"backend_counters"`
@@ -792,6 +795,7 @@ type XfwdMaps struct {
 func (m *XfwdMaps) Close() error {
 	return _XfwdClose(
 		m.Affinities,
+		m.AnsweredClients,
 		m.Answers,
 		m.BackendConnections,
 		m.BackendCounters,
