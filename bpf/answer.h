@@ -7,6 +7,7 @@
 #define XFWD_ANSWER_H
 
 #include "config.h"
+#include "flow.h"
 #include "rewrite_skb.h"
 #include "scratch.h"
 
@@ -18,6 +19,8 @@
 #define ICMPV6_PACKET_TOO_BIG 2
 #define ICMPV6_TIME_EXCEEDED 3
 
+#define ETHERNET_GROUP 1 /* in the first byte of an address (IEEE 802 8.2.2) */
+
 #define TOS_INTERNETWORK_CONTROL 0xc0 /* of an error (RFC 1812 4.3.2.5) */
 #define ANSWER_TTL 64
 
@@ -27,8 +30,10 @@
 #define LONGEST_QUOTE (LONGEST_ERROR_IPV6 - sizeof(struct ipv6hdr) - sizeof(struct icmphdr))
 #define QUOTE_MASK 0x7ff /* for the verifier: LONGEST_QUOTE is less */
 
-/* On each CPU. As many at once, too: neither a traceroute nor a crowd of clients need wait. */
+/* Of each kind, on each CPU. As many at once, too: neither a traceroute nor a crowd of clients need wait. */
 #define ANSWERS_PER_SECOND 1000
+/* Of each kind, to one client. Enough for a network behind one address, and nobody uses up what is there for all. */
+#define ANSWERS_PER_CLIENT 100
 
 enum answer {
 	ANSWER_NONE,
@@ -38,9 +43,20 @@ enum answer {
 	ANSWER_TIME_EXCEEDED, /* of the TTL or hop limit */
 };
 
+#define ANSWER_MASK 7 /* for the verifier: all of enum answer are less */
+
+/*
+ * Token buckets of answers (RFC 1812 4.3.2.8, RFC 4443 2.4(f)), one for each kind, so that a flood of packets that are
+ * refused leaves path MTU discovery alone. Each is the now() at which it is full.
+ */
+struct answer_buckets {
+	__u64 full_at[ANSWER_MASK + 1];
+};
+
 /* Room to build an answer in. Either IP header ends where the message begins. */
 struct answering {
-	__u64 full_at; /* now() when ANSWERS_PER_SECOND may be sent at once */
+	struct answer_buckets buckets;	 /* for what anybody can ask for */
+	struct answer_buckets confirmed; /* for packets of confirmed flows */
 	union {
 		struct ipv6hdr ipv6;
 		struct {
@@ -65,6 +81,14 @@ struct {
 	__uint(value_size, sizeof(struct answering));
 } answers SEC(".maps");
 
+/* The buckets of clients, keyed by an address of IPv4 or a /64 of IPv6. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__uint(key_size, sizeof(struct address));
+	__uint(value_size, sizeof(struct answer_buckets));
+} answered_clients SEC(".maps");
+
 static __always_inline enum answer answer_for(enum reason reason)
 {
 	switch (reason) {
@@ -83,15 +107,58 @@ static __always_inline enum answer answer_for(enum reason reason)
 	}
 }
 
-/* A token bucket for each CPU (RFC 1812 4.3.2.8, RFC 4443 2.4(f)). */
-static __always_inline bool may_answer_now(struct answering *a)
+/* When a bucket is full that gives one more token; zero: it has none. */
+static __always_inline __u64 after_token(__u64 full_at, __u64 time, __u64 per_second)
 {
-	__u64 time = now();
-	__u64 full_at = (a->full_at > time ? a->full_at : time) + SECOND / ANSWERS_PER_SECOND;
+	full_at = (full_at > time ? full_at : time) + SECOND / per_second;
+	return full_at - time > SECOND ? 0 : full_at;
+}
 
-	if (full_at - time > SECOND)
+/* The buckets of a client; NULL: the kernel has no room. */
+static __always_inline struct answer_buckets *client_buckets(const struct address *client)
+{
+	struct address key = *client;
+	struct answer_buckets *known, full = {};
+
+	/* Who has one address of a /64 has all. */
+	if (!address_is_ipv4(client))
+		key.word[2] = key.word[3] = 0;
+	known = bpf_map_lookup_elem(&answered_clients, &key);
+	if (known)
+		return known;
+	bpf_map_update_elem(&answered_clients, &key, &full, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&answered_clients, &key);
+}
+
+/*
+ * Takes a token for an answer to the packet in scratch, from the buckets of all and of its client. The packets of confirmed
+ * flows have buckets of their own, for a flood that anybody can send must not keep their senders from learning the path
+ * MTU. A global function, which the verifier checks once.
+ */
+__noinline int may_answer_now(__u32 answer)
+{
+	__u32 zero = 0;
+	struct answering *a = bpf_map_lookup_elem(&answers, &zero);
+	struct scratch *s = scratch();
+	struct answer_buckets *all, *own;
+	__u64 time = now(), all_full_at, own_full_at;
+
+	if (!a || !s)
 		return false;
-	a->full_at = full_at;
+	answer &= ANSWER_MASK;
+	all = flow_find(&s->packet.tuple).established ? &a->confirmed : &a->buckets;
+	all_full_at = after_token(all->full_at[answer], time, ANSWERS_PER_SECOND);
+	/* Before the client's is made: a flood of forged clients shall cost little. */
+	if (!all_full_at)
+		return false;
+	own = client_buckets(&s->packet.tuple.source);
+	if (!own)
+		return false;
+	own_full_at = after_token(own->full_at[answer], time, ANSWERS_PER_CLIENT);
+	if (!own_full_at)
+		return false;
+	all->full_at[answer] = all_full_at;
+	own->full_at[answer] = own_full_at;
 	return true;
 }
 
@@ -215,11 +282,13 @@ static __always_inline __u32 build_error(struct __sk_buff *skb, struct answering
 	return length;
 }
 
+/* No answer goes to a group: one frame could ask for an answer to all stations. */
 static __always_inline long swap_link_layer(struct __sk_buff *skb)
 {
 	__u8 addresses[2][6];
 
 	return bpf_skb_load_bytes(skb, 0, addresses, sizeof(addresses)) ||
+	       (addresses[1][0] & ETHERNET_GROUP) ||
 	       bpf_skb_store_bytes(skb, 0, addresses[1], sizeof(addresses[1]), 0) ||
 	       bpf_skb_store_bytes(skb, sizeof(addresses[1]), addresses[0], sizeof(addresses[0]),
 				   0);
@@ -244,7 +313,7 @@ __noinline int answer_skb(struct __sk_buff *skb, __u32 answer, __u32 mtu, int ra
 		return TCX_DROP;
 	p = &s->packet;
 	reset = answer == ANSWER_REFUSED && p->tuple.protocol == IPPROTO_TCP;
-	if (!may_answer(p, reset) || !may_answer_now(a))
+	if (!may_answer(p, reset) || !may_answer_now(answer))
 		return TCX_DROP;
 	message = reset ? build_reset(a, p) : build_error(skb, a, p, answer, mtu);
 	header = p->ipv6 ? sizeof(a->ipv6) : sizeof(a->ipv4);

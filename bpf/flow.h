@@ -22,6 +22,7 @@
 #ifndef XFWD_FLOW_H
 #define XFWD_FLOW_H
 
+#include "affinity.h"
 #include "config.h"
 #include "scratch.h"
 #include "sequence.h"
@@ -411,6 +412,7 @@ __noinline int flow_follow(int established, __u64 time)
 	if (!sequence_confirms(p, &s->other))
 		return false;
 	flow_establish(&p->tuple, flow);
+	affinity_confirm(flow->forward, flow->backend, flow->generation);
 	return true;
 }
 
@@ -425,6 +427,7 @@ static __noinline int flow_follow_datagram(const struct tuple *key, struct flow 
 		if (!(flow->flags & FLOW_ANSWERED))
 			return false;
 		flow_establish(key, flow);
+		affinity_confirm(flow->forward, flow->backend, flow->generation);
 		return true;
 	}
 	if (!(flow->flags & FLOW_ANSWERED))

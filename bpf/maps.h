@@ -109,12 +109,21 @@ struct {
 	__type(value, __u64);
 } turns SEC(".maps");
 
+/* What clients stay with that have confirmed a flow. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct affinity_key);
 	__type(value, struct affinity);
 } affinities SEC(".maps");
+
+/* And all others; forged packets fill only this one. See affinity.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct affinity_key);
+	__type(value, struct affinity);
+} new_affinities SEC(".maps");
 
 /* The backends of the forwards that are in a group, one for each machine. */
 struct {

@@ -7,6 +7,7 @@
 #ifndef XFWD_SELECT_H
 #define XFWD_SELECT_H
 
+#include "affinity.h"
 #include "config.h"
 #include "lookup.h"
 
@@ -63,11 +64,6 @@ static __always_inline __u32 hash_of_tuple(const struct tuple *t)
 	hash = hash_add(hash,
 			(__u32)bpf_ntohs(t->source_port) << 16 | bpf_ntohs(t->destination_port));
 	return hash_end(hash_add(hash, t->protocol));
-}
-
-static __always_inline struct backend *backend_find(__u32 id)
-{
-	return bpf_map_lookup_elem(&backends, &id);
 }
 
 static __always_inline __u32 table_entry(void *table, __u32 index)
@@ -155,78 +151,6 @@ static __always_inline __u32 choose_backend(__u32 forward, const struct forward 
 				 by_client ? hash_of_source(t) : hash_of_tuple(t));
 }
 
-/* Whether a backend is still the one of this generation, and takes new flows. */
-static __always_inline bool backend_takes(__u32 id, __u32 generation)
-{
-	struct backend *b = backend_find(id);
-
-	return b && b->state == BACKEND_ACTIVE && b->generation == generation;
-}
-
-/* What a client stays with, if it has come within `duration`. */
-static __always_inline struct affinity *recall(const struct affinity_key *key, __u64 duration,
-					       __u64 time)
-{
-	struct affinity *a = bpf_map_lookup_elem(&affinities, key);
-
-	return a && elapsed(time, a->last_used) <= duration ? a : NULL;
-}
-
-/* The backend that a client stays with, if that still takes new flows; 0: none. */
-static __always_inline __u32 recall_backend(const struct affinity_key *key, __u64 duration,
-					    __u64 time)
-{
-	struct affinity *a = recall(key, duration, time);
-
-	if (!a || !backend_takes(a->backend, a->generation))
-		return 0;
-	a->last_used = time;
-	return a->backend;
-}
-
-/* The backend of `forward` at the machine that a client of its group stays with; 0: it has none there. No part of its
- * caller, whose stack is short.
- */
-static __noinline __u32 recall_machine(const struct affinity_key *key, __u32 forward,
-				       __u64 duration, __u64 time)
-{
-	struct group_backend_key there = { .forward = forward };
-	struct group_backend *b;
-	struct affinity *a;
-
-	if (!key)
-		return 0;
-	a = recall(key, duration, time);
-	if (!a)
-		return 0;
-	/* Of several backends at one machine the forward that chose it keeps its own. */
-	if (a->forward == forward && backend_takes(a->backend, a->generation)) {
-		a->last_used = time;
-		return a->backend;
-	}
-	there.machine = a->machine;
-	b = bpf_map_lookup_elem(&group_backends, &there);
-	if (!b || !backend_takes(b->backend, b->generation))
-		return 0;
-	a->last_used = time;
-	return b->backend;
-}
-
-/* The client stays with a backend of `forward` from now on. No part of its caller either. */
-static __noinline int stay_with(const struct affinity_key *key, __u32 forward, __u32 backend,
-				__u64 time)
-{
-	struct backend *b = backend_find(backend);
-	struct affinity fresh = { .last_used = time, .backend = backend, .forward = forward };
-
-	if (!key || !b)
-		return 0;
-	fresh.generation = b->generation;
-	fresh.machine = b->address;
-	bpf_map_update_elem(&affinities, key, &fresh, BPF_ANY);
-	return 0;
-}
-
 /*
  * The backend that a client stays with, or one that it stays with from now on. In a group the machine decides that some
  * forward of the group has chosen. Where `forward` has no backend at it, the client stays with what it has had by this
@@ -237,28 +161,30 @@ static __always_inline __u32 choose_with_affinity(__u32 forward, const struct fo
 						  bool by_hash)
 {
 	struct affinity_key key = { .client = t->source };
-	__u32 group = f->affinity_group ? f->affinity_group | AFFINITY_OF_GROUP : 0;
 	__u64 duration = f->affinity * SECOND;
 	__u64 time = now();
+	bool confirmed;
 	__u32 backend;
 
-	if (group) {
-		key.owner = group;
-		backend = recall_machine(&key, forward, duration, time);
+	if (f->affinity_group) {
+		key.owner = affinity_group(f);
+		backend = recall(&key, forward, duration, time);
 		if (backend)
 			return backend;
 	}
 	key.owner = forward;
-	backend = recall_backend(&key, duration, time);
+	/* The host's own connections have no flow that could be confirmed, and nobody else can ask in its name. */
+	confirmed = address_is_zero(&t->source);
+	backend = recall(&key, forward, duration, time);
 	if (!backend) {
 		backend = choose_backend(forward, f, pool, t, by_hash);
 		if (!backend)
 			return 0;
-		stay_with(&key, forward, backend, time);
+		stay_with(&key, forward, backend, time, confirmed);
 	}
-	if (group) {
-		key.owner = group;
-		stay_with(&key, forward, backend, time);
+	if (f->affinity_group) {
+		key.owner = affinity_group(f);
+		stay_with(&key, forward, backend, time, confirmed);
 	}
 	return backend;
 }

@@ -577,6 +577,7 @@ type XfwdTuple struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	XfwdMapAffinities            = "affinities"
+	XfwdMapAnsweredClients       = "answered_clients"
 	XfwdMapAnswers               = "answers"
 	XfwdMapBackendConnections    = "backend_connections"
 	XfwdMapBackendCounters       = "backend_counters"
@@ -600,6 +601,7 @@ const (
 	XfwdMapLoopbackListeners     = "loopback_listeners"
 	XfwdMapMarks                 = "marks"
 	XfwdMapMoreBackendCounters   = "more_backend_counters"
+	XfwdMapNewAffinities         = "new_affinities"
 	XfwdMapPorts                 = "ports"
 	XfwdMapReasons               = "reasons"
 	XfwdMapScratches             = "scratches"
@@ -710,6 +712,7 @@ type XfwdProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type XfwdMapSpecs struct {
 	Affinities          *ebpf.MapSpec `ebpf:"affinities"`
+	AnsweredClients     *ebpf.MapSpec `ebpf:"answered_clients"`
 	Answers             *ebpf.MapSpec `ebpf:"answers"`
 	BackendConnections  *ebpf.MapSpec `ebpf:"backend_connections"`
 	BackendCounters     *ebpf.MapSpec `ebpf:"backend_counters"`
@@ -733,6 +736,7 @@ type XfwdMapSpecs struct {
 	LoopbackListeners   *ebpf.MapSpec `ebpf:"loopback_listeners"`
 	Marks               *ebpf.MapSpec `ebpf:"marks"`
 	MoreBackendCounters *ebpf.MapSpec `ebpf:"more_backend_counters"`
+	NewAffinities       *ebpf.MapSpec `ebpf:"new_affinities"`
 	Ports               *ebpf.MapSpec `ebpf:"ports"`
 	Reasons             *ebpf.MapSpec `ebpf:"reasons"`
 	Scratches           *ebpf.MapSpec `ebpf:"scratches"`
@@ -787,6 +791,7 @@ func (o *XfwdObjects) Close() error {
 // It can be passed to LoadXfwdObjects or ebpf.CollectionSpec.LoadAndAssign.
 type XfwdMaps struct {
 	Affinities          *ebpf.Map `ebpf:"affinities"`
+	AnsweredClients     *ebpf.Map `ebpf:"answered_clients"`
 	Answers             *ebpf.Map `ebpf:"answers"`
 	BackendConnections  *ebpf.Map `ebpf:"backend_connections"`
 	BackendCounters     *ebpf.Map `ebpf:"backend_counters"`
@@ -810,6 +815,7 @@ type XfwdMaps struct {
 	LoopbackListeners   *ebpf.Map `ebpf:"loopback_listeners"`
 	Marks               *ebpf.Map `ebpf:"marks"`
 	MoreBackendCounters *ebpf.Map `ebpf:"more_backend_counters"`
+	NewAffinities       *ebpf.Map `ebpf:"new_affinities"`
 	Ports               *ebpf.Map `ebpf:"ports"`
 	Reasons             *ebpf.Map `ebpf:"reasons"`
 	Scratches           *ebpf.Map `ebpf:"scratches"`
@@ -825,6 +831,7 @@ type XfwdMaps struct {
 func (m *XfwdMaps) Close() error {
 	return _XfwdClose(
 		m.Affinities,
+		m.AnsweredClients,
 		m.Answers,
 		m.BackendConnections,
 		m.BackendCounters,
@@ -848,6 +855,7 @@ func (m *XfwdMaps) Close() error {
 		m.LoopbackListeners,
 		m.Marks,
 		m.MoreBackendCounters,
+		m.NewAffinities,
 		m.Ports,
 		m.Reasons,
 		m.Scratches,

@@ -32,6 +32,7 @@ func (s *Set) Usage(yield func(Flow) bool) ([]Use, error) {
 		m     *ebpf.Map
 		count func(*ebpf.Map) (uint64, error)
 	}{
+		{"answered_clients", s.maps.AnsweredClients, count[bpf.XfwdAddress, [8]uint64]},
 		{"affinities", s.maps.Affinities, count[bpf.XfwdAffinityKey, bpf.XfwdAffinity]},
 		{"backend_infos", s.maps.BackendInfos, count[uint32, bpf.XfwdBackendInfo]},
 		{"backend_tables", s.maps.BackendTables, countKeys},
@@ -43,6 +44,7 @@ func (s *Set) Usage(yield func(Flow) bool) ([]Use, error) {
 		{"frontends", s.maps.Frontends, count[bpf.XfwdFrontendKey, bpf.XfwdFrontend]},
 		{"more_backend_counters", s.maps.MoreBackendCounters, countKeys},
 		{"group_backends", s.maps.GroupBackends, count[bpf.XfwdGroupBackendKey, bpf.XfwdGroupBackend]},
+		{"new_affinities", s.maps.NewAffinities, count[bpf.XfwdAffinityKey, bpf.XfwdAffinity]},
 		{"known_addresses", s.maps.KnownAddresses, count[bpf.XfwdAddress, bpf.XfwdKnownAddress]},
 		{"local_prefixes", s.maps.LocalPrefixes, countPrefixes},
 		{"loopback_listeners", s.maps.LoopbackListeners, count[bpf.XfwdListener, uint8]},

@@ -27,6 +27,10 @@ func answer(frame []byte, p packet, reason string, mtu int, raw bool) []byte {
 		isMulticast(from) || isMulticast(p.tuple.Destination.Addr()) {
 		return nil
 	}
+	const group = 1
+	if !raw && frame[6]&group != 0 {
+		return nil
+	}
 	var body []byte
 	protocol := byte(protocolICMP)
 	if p.ipv6 {

@@ -36,18 +36,13 @@ func (m *Model) choose(f *Forward, t Tuple) []*Backend {
 	if f.Affinity == 0 {
 		return m.balance(f, t)
 	}
-	own := affinityKey{client: t.Source.Addr(), forward: f}
-	group := affinityKey{client: t.Source.Addr(), group: f.AffinityGroup}
-	if a, found := m.recall(group, f); found && f.AffinityGroup != "" {
-		if b := f.atMachine(a); b != nil {
-			m.stay(group, a)
-			return []*Backend{b}
-		}
+	own, group := f.affinityKeys(t.Source.Addr())
+	if b := m.recall(group, f); b != nil {
+		return []*Backend{b}
 	}
-	chosen := []*Backend{}
-	if a, found := m.recall(own, f); found && a.stands() {
-		chosen = append(chosen, a.backend)
-	} else {
+	known := m.recall(own, f)
+	chosen := []*Backend{known}
+	if known == nil {
 		chosen = m.balance(f, t)
 	}
 	if len(chosen) > 1 {
@@ -55,25 +50,72 @@ func (m *Model) choose(f *Forward, t Tuple) []*Backend {
 		id := m.chance.Affinity(f.ID, t.Source.Addr())
 		chosen = slices.DeleteFunc(slices.Clone(chosen), func(b *Backend) bool { return b.ID != id })
 	}
+	all := m.newAffinities
+	if t.Source.Addr() == netip.IPv6Unspecified() {
+		all = m.affinities // as the host's own connections
+	}
 	for _, b := range chosen {
-		a := affinity{forward: f, backend: b, generation: b.generation}
-		m.stay(own, a)
-		if f.AffinityGroup != "" {
-			m.stay(group, a)
+		a := affinity{used: m.now, forward: f, backend: b, generation: b.generation}
+		if known == nil {
+			all[own] = a
+		}
+		if !group.isNone() {
+			all[group] = a
 		}
 	}
 	return chosen
 }
 
-// recall returns what a client stays with, if it has come in time.
-func (m *Model) recall(key affinityKey, f *Forward) (affinity, bool) {
-	a, found := m.affinities[key]
-	return a, found && m.now-a.used <= f.Affinity
+// affinityKeys are those of a forward's client, and of that as a client of the group.
+func (f *Forward) affinityKeys(client netip.Addr) (own, group affinityKey) {
+	return affinityKey{client: client, forward: f}, affinityKey{client: client, group: f.AffinityGroup}
 }
 
-func (m *Model) stay(key affinityKey, a affinity) {
-	a.used = m.now
-	m.affinities[key] = a
+// confirm is to be called when a client has confirmed a flow: it stays with the flow's
+// backend, unless it has another one to stay with.
+func (m *Model) confirm(f *Flow) {
+	a := affinity{used: m.now, forward: f.Forward, backend: f.Backend, generation: f.generation}
+	if f.Forward == nil || f.Forward.Affinity == 0 || !a.stands() {
+		return
+	}
+	own, group := f.Forward.affinityKeys(f.Client.Source.Addr())
+	for _, key := range []affinityKey{own, group} {
+		if key.isNone() || m.recallFrom(m.affinities, key, f.Forward) != nil {
+			continue
+		}
+		m.affinities[key] = a
+		delete(m.newAffinities, key)
+	}
+}
+
+// isNone says of the key of a group that there is none.
+func (k affinityKey) isNone() bool { return k.forward == nil && k.group == "" }
+
+// recall returns the backend of a forward that a client stays with, if it has come in
+// time, or nil.
+func (m *Model) recall(key affinityKey, f *Forward) *Backend {
+	if b := m.recallFrom(m.affinities, key, f); b != nil {
+		return b
+	}
+	return m.recallFrom(m.newAffinities, key, f)
+}
+
+func (m *Model) recallFrom(all map[affinityKey]affinity, key affinityKey, f *Forward) *Backend {
+	a, found := all[key]
+	if !found || m.now-a.used > f.Affinity {
+		return nil
+	}
+	var b *Backend
+	if key.group != "" {
+		b = f.atMachine(a)
+	} else if a.stands() {
+		b = a.backend
+	}
+	if b != nil {
+		a.used = m.now
+		all[key] = a
+	}
+	return b
 }
 
 // atMachine is the backend of the forward that a client of its group gets: the very one,
@@ -89,10 +131,31 @@ func (f *Forward) atMachine(a affinity) *Backend {
 	return f.Backends[i]
 }
 
+// Flood is to be called when forged packets have pushed out what was not confirmed.
+func (m *Model) Flood() { clear(m.newAffinities) }
+
+// Affinities are the backends that clients of a forward stay with: of those that have
+// confirmed a flow, and of all others.
+func (m *Model) Affinities(f *Forward) [2]map[netip.Addr]*Backend {
+	var both [2]map[netip.Addr]*Backend
+	for i, all := range []map[affinityKey]affinity{m.affinities, m.newAffinities} {
+		both[i] = make(map[netip.Addr]*Backend)
+		for key, a := range all {
+			if key.forward == f && !a.backend.gone && a.backend.generation == a.generation {
+				both[i][key.client] = a.backend
+			}
+		}
+	}
+	return both
+}
+
 // ForgetClient ends the affinity of a forward's client.
 func (m *Model) ForgetClient(f *Forward, client netip.Addr) {
-	delete(m.affinities, affinityKey{client: client, forward: f})
-	delete(m.affinities, affinityKey{client: client, group: f.AffinityGroup})
+	own, group := f.affinityKeys(client)
+	for _, all := range []map[affinityKey]affinity{m.affinities, m.newAffinities} {
+		delete(all, own)
+		delete(all, group)
+	}
 }
 
 // balance returns the backends that may get a new flow, by the forward's balance.

@@ -187,7 +187,7 @@ func (m *Model) track(s side, p packet) (moved bool) {
 		s.LastSeen = m.now
 	}
 	if !isTCP {
-		return s.trackDatagram()
+		return m.trackDatagram(s)
 	}
 	if !s.hear(p) {
 		return false
@@ -206,11 +206,12 @@ func (m *Model) track(s side, p packet) (moved bool) {
 		return false
 	}
 	s.Established = true
+	m.confirm(s.Flow)
 	return true
 }
 
 // trackDatagram: UDP is established when the client speaks after the target.
-func (s side) trackDatagram() (moved bool) {
+func (m *Model) trackDatagram(s side) (moved bool) {
 	if s.direction == reverse {
 		s.Answered = true
 		return false
@@ -219,6 +220,7 @@ func (s side) trackDatagram() (moved bool) {
 		return false
 	}
 	s.Established = true
+	m.confirm(s.Flow)
 	return true
 }
 

@@ -26,12 +26,14 @@ type Model struct {
 	// UDP, as packets that they receive bear them.
 	Sockets map[Tuple]bool
 
-	now        time.Duration
-	chance     Chance
-	flows      map[Tuple]side
-	order      []*Flow
-	fragments  map[datagram]fragmentSeen
-	affinities map[affinityKey]affinity
+	now       time.Duration
+	chance    Chance
+	flows     map[Tuple]side
+	order     []*Flow
+	fragments map[datagram]fragmentSeen
+	// affinities are those of clients that have confirmed a flow, newAffinities all
+	// others.
+	affinities, newAffinities map[affinityKey]affinity
 }
 
 // Chance tells what the programs have left to chance.
@@ -64,8 +66,8 @@ func New(host *Host, timeouts, command Timeouts, chance Chance) *Model {
 		Host: host, Timeouts: timeouts, Command: command, chance: chance,
 		flows:      make(map[Tuple]side),
 		fragments:  make(map[datagram]fragmentSeen),
-		affinities: make(map[affinityKey]affinity),
-		Sockets:    make(map[Tuple]bool),
+		affinities: make(map[affinityKey]affinity), newAffinities: make(map[affinityKey]affinity),
+		Sockets: make(map[Tuple]bool),
 	}
 }
 

@@ -3,6 +3,7 @@
 package packet
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/xfwd/xfwd/bpf"
 	xfwd "github.com/xfwd/xfwd/internal/maps"
+	"github.com/xfwd/xfwd/test/lab"
 )
 
 // affinityOfGroup is AFFINITY_OF_GROUP of abi.h.
@@ -19,19 +21,9 @@ const affinityOfGroup = 1 << 31
 func unasked(d time.Duration) step {
 	return does(func(r *run) {
 		r.Helper()
-		var key bpf.XfwdAffinityKey
-		var value bpf.XfwdAffinity
-		all := make(map[bpf.XfwdAffinityKey]bpf.XfwdAffinity)
-		affinities := r.maps.Affinities.Iterate()
-		for affinities.Next(&key, &value) {
-			value.LastUsed = idle(d).before(r, value.LastUsed)
-			all[key] = value
-		}
-		if err := affinities.Err(); err != nil {
-			r.Fatal(err)
-		}
-		for key, value := range all {
-			if err := r.maps.Affinities.Update(key, value, ebpf.UpdateExist); err != nil {
+		for _, m := range []*ebpf.Map{r.maps.Affinities, r.maps.NewAffinities} {
+			err := revise(m, func(_ bpf.XfwdAffinityKey, a *bpf.XfwdAffinity) { a.LastUsed = idle(d).before(r, a.LastUsed) })
+			if err != nil {
 				r.Fatal(err)
 			}
 		}
@@ -242,4 +234,138 @@ func TestAffinityGroups(t *testing.T) {
 			}
 		}),
 	})
+}
+
+// Forged packets push out only what other forged packets have left. A client is remembered once it has confirmed a
+// flow, whatever the flood has done to what was noted before.
+func TestAffinityUnderAttack(t *testing.T) {
+	// More than either map has room for; a client of a group takes two places.
+	const forged = 70000
+	port := 50000
+	// confirms has a client make a flow and confirm it. Between the two something happens.
+	confirms := func(r *run, m machine, frontend int, meanwhile func()) int {
+		r.Helper()
+		port++
+		from := m.at(port)
+		target := r.sends(from, frontend, udp("?"))
+		meanwhile()
+		c := through(from, host.at(frontend), host.at(target))
+		c.answers(udp("!")).take(r)
+		c.asks(udp("?")).take(r)
+		return target
+	}
+	asks := func(r *run, m machine, frontend int) int {
+		port++
+		return r.sends(m.at(port), frontend, udp("?"))
+	}
+	mustComeTo := func(r *run, m machine, frontend, want int) {
+		r.Helper()
+		for range 3 {
+			if got := asks(r, m, frontend); got != want {
+				r.Fatalf("%v comes to %d, want %d", m, got, want)
+			}
+		}
+	}
+	const words = "80/udp 30001 30002 30003 --balance random --affinity 1h"
+	clients := []machine{client, router, neighbour}
+	runCases(t, []testCase{
+		spreading("a flood", words+" --affinity-group a", does(func(r *run) {
+			targets := make(map[machine]int)
+			for _, m := range clients {
+				targets[m] = confirms(r, m, 80, func() {})
+			}
+			r.flood(forged, host.at(80), udp("?"))
+			for _, m := range clients {
+				mustComeTo(r, m, 80, targets[m])
+			}
+		})),
+		spreading("what was noted is gone when the client confirms", words, does(func(r *run) {
+			for _, m := range clients {
+				target := confirms(r, m, 80, func() { empty(r, r.maps.NewAffinities) })
+				empty(r, r.maps.NewAffinities)
+				mustComeTo(r, m, 80, target)
+			}
+		})),
+		spreading("a flow is not confirmed by its second packet", words, does(func(r *run) {
+			from := client.at(40000)
+			for range 2 {
+				r.sends(from, 80, udp("?"))
+			}
+			if all, err := dump[bpf.XfwdAffinityKey, bpf.XfwdAffinity](r.maps.Affinities); err != nil || len(all) != 0 {
+				r.Errorf("what anybody could have sent is remembered: %v, %v", all, err)
+			}
+		})),
+		spreading("confirmed, it is new no longer", words, does(func(r *run) {
+			confirms(r, client, 80, func() {})
+			if all, err := dump[bpf.XfwdAffinityKey, bpf.XfwdAffinity](r.maps.NewAffinities); err != nil || len(all) != 0 {
+				r.Errorf("it is remembered twice: %v, %v", all, err)
+			}
+		})),
+		spreading("a flow to a backend that drains by then", words, does(func(r *run) {
+			confirms(r, client, 80, func() {
+				r.changeBackends(func(b *bpf.XfwdBackend) { b.State = uint8(bpf.XfwdBackendStateBACKEND_DRAINING) })
+			})
+			if all, err := dump[bpf.XfwdAffinityKey, bpf.XfwdAffinity](r.maps.Affinities); err != nil || len(all) != 0 {
+				r.Errorf("clients stay where they may not come to: %v, %v", all, err)
+			}
+		})),
+		spreading("an old flow, confirmed late, does not take the client back", "80/udp 30001 30002 30003 --balance round-robin --affinity 1h", does(func(r *run) {
+			var now int
+			old := confirms(r, client, 80, func() {
+				// The backend takes no new flows for a while.
+				state := func(state bpf.XfwdBackendState, target int) {
+					r.changeBackends(func(b *bpf.XfwdBackend) {
+						if int(b.PortFirst) == target {
+							b.State = uint8(state)
+						}
+					})
+				}
+				first := asks(r, client, 80)
+				state(bpf.XfwdBackendStateBACKEND_DRAINING, first)
+				now = confirms(r, client, 80, func() {})
+				state(bpf.XfwdBackendStateBACKEND_ACTIVE, first)
+			})
+			if old == now {
+				r.Fatal("the client has not moved")
+			}
+			mustComeTo(r, client, 80, now)
+		})),
+		{
+			name: "a group",
+			forwards: []string{
+				"80/udp host:30001 second:30002 gateway:30003 --balance random --affinity 1h --affinity-group a",
+				"81/udp host:30011 second:30012 gateway:30013 --balance random --affinity 1h --affinity-group a",
+			},
+			links: onlyEthernet,
+			steps: []step{does(func(r *run) {
+				for _, m := range clients {
+					port++
+					from := m.at(port)
+					target := r.sends(from, 80, udp("?"))
+					to := map[int]machine{30001: host, 30002: second, 30003: gateway}[target]
+					c := through(from, host.at(80), to.at(target))
+					c.answers(udp("!")).take(r)
+					c.asks(udp("?")).take(r)
+					empty(r, r.maps.NewAffinities)
+					mustComeTo(r, m, 81, target+10)
+				}
+			})},
+		},
+	})
+}
+
+// The host's own connections are nothing that anybody could forge, and have no flow to confirm.
+func TestAffinityOfOwnConnections(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start(t, 4, []string{"80 30001 30002 --balance random --affinity 1h"})
+	lab.Eventually(t, lab.Patience, func() error { return w.isLocal(host.address(4)) })
+	if conn, err := w.host.Connect("tcp", netip.AddrPortFrom(host.address(4), 80), netip.AddrPort{}); err == nil {
+		conn.Close()
+		t.Fatal("somebody listens")
+	}
+	all, err := dump[bpf.XfwdAffinityKey, bpf.XfwdAffinity](w.maps.Affinities)
+	if err != nil || len(all) != 1 {
+		t.Errorf("remembered are %v, %v, and not one client", all, err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/cilium/ebpf"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 
@@ -61,9 +62,13 @@ func refusalIn(frame []byte, reason string) model.Refusal {
 
 // Affinity is the id of the backend that a client of a forward stays with.
 func (c *contest) Affinity(forward uint32, client netip.Addr) uint32 {
-	var a bpf.XfwdAffinity
-	if c.maps.Affinities.Lookup(bpf.XfwdAffinityKey{Client: kernelAddress(client), Owner: forward}, &a) != nil {
-		return 0
+	key := bpf.XfwdAffinityKey{Client: kernelAddress(client), Owner: forward}
+	// What has just been chosen is new, but for the host's own connections.
+	for _, m := range []*ebpf.Map{c.maps.NewAffinities, c.maps.Affinities} {
+		var a bpf.XfwdAffinity
+		if m.Lookup(key, &a) == nil {
+			return a.Backend
+		}
 	}
-	return a.Backend
+	return 0
 }

@@ -281,6 +281,17 @@ func (c *contest) forgetOwnFlows() error {
 	return errors.Join(err, c.set.DeleteFlows(own))
 }
 
+// flood does to affinities what a flood of forged packets does.
+func (c *contest) flood() error {
+	c.note(noted("a flood"))
+	c.model.Flood()
+	all, err := dump[bpf.XfwdAffinityKey, bpf.XfwdAffinity](c.maps.NewAffinities)
+	for key := range all {
+		err = errors.Join(err, c.maps.NewAffinities.Delete(key))
+	}
+	return err
+}
+
 // forgetOwnConnections: the command has asked whether somebody answers at a new
 // target, which another forward may have sent to a backend of its own. The model
 // knows nothing of the host's own connections; their client is no address, and so

@@ -373,10 +373,43 @@ func (c *contest) compareAll() error {
 	if err := c.compareBalances(); err != nil {
 		return err
 	}
+	if err := c.compareAffinities(); err != nil {
+		return err
+	}
 	if err := c.accountFor(xfwd.Entries{}); err != nil {
 		return err
 	}
 	return c.compareEntries()
+}
+
+// compareAffinities compares which backends the clients of a forward stay with, those that have confirmed a flow and all
+// others. What a forward or a backend before has left behind is nothing to the model.
+func (c *contest) compareAffinities() error {
+	for i, m := range []*ebpf.Map{c.maps.Affinities, c.maps.NewAffinities} {
+		all, err := dump[bpf.XfwdAffinityKey, bpf.XfwdAffinity](m)
+		if err != nil {
+			return err
+		}
+		for _, f := range c.model.Forwards {
+			want, got := make(map[bpf.XfwdAddress]uint32), make(map[bpf.XfwdAddress]uint32)
+			for client, b := range c.model.Affinities(f)[i] {
+				want[kernelAddress(client)] = b.ID
+			}
+			for key, a := range all {
+				var b bpf.XfwdBackend
+				if err := c.maps.Backends.Lookup(a.Backend, &b); err != nil {
+					return err
+				}
+				if key.Owner == f.ID && b.Generation == a.Generation && b.State != uint8(xfwd.BackendGone) {
+					got[key.Client] = a.Backend
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				return fmt.Errorf("affinities of forward %d in %v (-model +programs):\n%s", f.ID, m, diff)
+			}
+		}
+	}
+	return nil
 }
 
 // compareBalances compares whose turn it is, and how many connections backends

@@ -186,6 +186,8 @@ func (c *contest) step(n int) error {
 		return c.changeRoutes()
 	case roll < 30:
 		return c.waitSome()
+	case roll < 36:
+		return c.flood()
 	}
 	return c.send(c.frame())
 }

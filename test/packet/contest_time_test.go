@@ -64,8 +64,10 @@ func (c *contest) wait(passed time.Duration) error {
 	if err := revise(c.maps.Fragments, func(_ bpf.XfwdFragmentKey, f *bpf.XfwdFragment) { f.Seen = older(f.Seen) }); err != nil {
 		return err
 	}
-	if err := revise(c.maps.Affinities, func(_ bpf.XfwdAffinityKey, a *bpf.XfwdAffinity) { a.LastUsed = older(a.LastUsed) }); err != nil {
-		return err
+	for _, m := range []*ebpf.Map{c.maps.Affinities, c.maps.NewAffinities} {
+		if err := revise(m, func(_ bpf.XfwdAffinityKey, a *bpf.XfwdAffinity) { a.LastUsed = older(a.LastUsed) }); err != nil {
+			return err
+		}
 	}
 	if err := c.allowAnswers(); err != nil {
 		return err
@@ -110,15 +112,19 @@ func dump[K comparable, V any](m *ebpf.Map) (map[K]V, error) {
 }
 
 // allowAnswers lets the programs answer as if they had not for long.
-func (c *contest) allowAnswers() error {
+func (w *world) allowAnswers() error {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return err
 	}
-	// Its value begins with the time when all may be sent again.
+	// Its value begins with the times when all may be sent again.
 	room := make([][]byte, cpus)
 	for i := range room {
-		room[i] = make([]byte, c.maps.Answers.ValueSize())
+		room[i] = make([]byte, w.maps.Answers.ValueSize())
 	}
-	return c.maps.Answers.Put(uint32(0), room)
+	clients, err := dump[bpf.XfwdAddress, [8]uint64](w.maps.AnsweredClients)
+	for client := range clients {
+		err = errors.Join(err, w.maps.AnsweredClients.Delete(client))
+	}
+	return errors.Join(err, w.maps.Answers.Put(uint32(0), room))
 }

@@ -60,8 +60,8 @@ func (r *run) flood(packets int, to endpoint, b body) {
 	r.Helper()
 	r.crowded = true
 	for i := range packets {
-		from := machineOf([4]byte{100, 64, byte(i >> 8), byte(i)}, [16]byte{0x20, 0x01, 0x0d, 0xb8, 14: byte(i >> 8), 15: byte(i)})
-		frame := r.link.frame(between(from.at(1024+i), to, b), r.family, r.mac("eth0"))
+		from := machineOf([4]byte{100, 64 + byte(i>>16), byte(i >> 8), byte(i)}, [16]byte{0x20, 0x01, 0x0d, 0xb8, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})
+		frame := r.link.frame(between(from.at(1024+i%60000), to, b), r.family, r.mac("eth0"))
 		out, err := r.process(input{program: r.programs[place{ingress, r.link}], frame: frame, device: "eth0"})
 		if err != nil || out.verdict != next {
 			r.Fatalf("packet %d: verdict %v, %v", i, out.verdict, err)

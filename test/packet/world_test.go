@@ -151,6 +151,7 @@ func (w *world) openMaps(tb lab.TB) {
 		"flows_transitory":    &w.maps.FlowsTransitory,
 		"fragments":           &w.maps.Fragments,
 		"affinities":          &w.maps.Affinities,
+		"new_affinities":      &w.maps.NewAffinities,
 		"settings":            &w.maps.Settings,
 		"devices":             &w.maps.Devices,
 		"xdp_devices":         &w.maps.XdpDevices,
@@ -169,6 +170,7 @@ func (w *world) openMaps(tb lab.TB) {
 		"reasons":             &w.maps.Reasons,
 		"forward_drops":       &w.maps.ForwardDrops,
 		"answers":             &w.maps.Answers,
+		"answered_clients":    &w.maps.AnsweredClients,
 	} {
 		var err error
 		if *m, err = ebpf.LoadPinnedMap(filepath.Join(w.pins, "maps", name), nil); err != nil {
@@ -247,8 +249,11 @@ func (w *world) start(t testing.TB, f family, lines []string) {
 // forget forgets what packets have left.
 func (w *world) forget(t testing.TB) {
 	t.Helper()
-	for _, m := range []*ebpf.Map{w.maps.FlowsEstablished, w.maps.FlowsTransitory, w.maps.Fragments, w.maps.Affinities} {
+	for _, m := range []*ebpf.Map{w.maps.FlowsEstablished, w.maps.FlowsTransitory, w.maps.Fragments, w.maps.Affinities, w.maps.NewAffinities} {
 		empty(t, m)
+	}
+	if err := w.allowAnswers(); err != nil {
+		t.Fatal(err)
 	}
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
