@@ -316,6 +316,7 @@ enum port_flag {
 	PORT_TARGET = 16,	   /* a backend on this host has it, or had, and flows live on */
 	PORT_LINGERING = 32,	   /* a frontend of a deleted forward whose flows live on */
 	PORT_ELSEWHERE = 64,	   /* like PORT_TARGET, of a backend that is not this host */
+	PORT_FRONTENDS = 128,	   /* of port 0 only, which is nobody's: some port has a frontend */
 };
 
 /* A device on which packets arrive or leave. */
@@ -545,6 +546,7 @@ enum reason {
 	REASON_NO_SOURCE_PORT = 39, /* the client's port is taken, and so are all tried instead */
 	REASON_FLOW_INSERT = 40,    /* the kernel refused a flow entry */
 	REASON_REWRITE = 41,	    /* the kernel refused to change the packet */
+	REASON_UNREADABLE = 42,	    /* its headers hide what it is for, which may be a frontend */
 	REASON_COUNT = 64,	    /* room for reasons, not how many there are */
 };
 

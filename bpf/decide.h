@@ -322,7 +322,7 @@ static __always_inline struct flow *decide_transport(struct __sk_buff *skb, stru
 		return decide_new(skb, s, ifindex, to);
 	if (to & PORT_ANY_TARGET)
 		return decide_direct(skb, s, to);
-	return leave(&s->verdict, to ? REASON_NO_FRONTEND : REASON_NO_FLOW);
+	return leave(&s->verdict, to & PORT_LINGERING ? REASON_NO_FRONTEND : REASON_NO_FLOW);
 }
 
 /* A later fragment of a datagram has no ports: it goes where its first fragment went. */

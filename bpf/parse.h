@@ -14,6 +14,7 @@
 #define ETH_P_8021AD 0x88a8
 
 #define IPPROTO_HOPOPTS 0
+#define PROTOCOL_UNKNOWN IPPROTO_HOPOPTS /* of a packet whose extension headers go on */
 #define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44
 #define IPPROTO_ICMPV6 58
@@ -153,6 +154,13 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 	return REASON_NONE;
 }
 
+/* Whether the parser follows the headers of IPv6 behind this one. */
+static __always_inline bool is_extension(__u8 protocol)
+{
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
+	       protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_DSTOPTS;
+}
+
 static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, __u32 length,
 				      struct address *source, struct address *destination,
 				      struct network *n)
@@ -223,6 +231,9 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 			break;
 		}
 	}
+	/* The kernel would go on. */
+	if (!n->later_fragment && is_extension(protocol))
+		return REASON_MALFORMED;
 	n->protocol = protocol;
 	n->transport = next;
 	return REASON_NONE;
@@ -395,6 +406,9 @@ static __always_inline int parse(void *data, void *data_end, __u32 length, bool 
 
 	p->tcp_flags = 0;
 	p->unchecked = false;
+	/* For may_be_for_frontend, which sees what was found until something is malformed. */
+	p->tuple.destination = (struct address){};
+	p->tuple.protocol = PROTOCOL_UNKNOWN;
 	verdict = raw ? parse_raw(data, data_end, length, p) :
 			parse_ethernet(data, data_end, length, p);
 	if (verdict != REASON_NONE)

@@ -39,6 +39,7 @@ var reasonNames = [reasonCount]string{
 	bpf.XfwdReasonREASON_NO_SOURCE_PORT:   "no-source-port",
 	bpf.XfwdReasonREASON_FLOW_INSERT:      "flow-insert",
 	bpf.XfwdReasonREASON_REWRITE:          "rewrite",
+	bpf.XfwdReasonREASON_UNREADABLE:       "unreadable",
 }
 
 // reasonName also names reasons of programs newer than this package.

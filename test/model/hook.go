@@ -81,6 +81,11 @@ func passed(in Input, reason string) Output {
 
 func (m *Model) serve(in Input, arriving bool) Output {
 	p, reason := parse(in.Frame, in.Raw)
+	if reason == "malformed" && arriving {
+		if f, hides := m.hidesFrontend(in, p); hides {
+			return Output{Verdict: Drop, Frame: in.Frame, Counted: Counted{Forward: f, Reason: "unreadable", Drop: true}}
+		}
+	}
 	if reason != "" {
 		return passed(in, reason)
 	}

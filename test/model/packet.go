@@ -59,6 +59,7 @@ func parse(frame []byte, raw bool) (p packet, reason string) {
 		return p, reason
 	}
 	n, reason := parseNetwork(frame, p.network, len(frame), p.ipv6)
+	p.tuple = Tuple{netip.AddrPortFrom(n.source, 0), netip.AddrPortFrom(n.destination, 0), unknown}
 	if reason != "" {
 		return p, reason
 	}
@@ -68,7 +69,7 @@ func parse(frame []byte, raw bool) (p packet, reason string) {
 	if n.end > len(frame) {
 		return p, "malformed"
 	}
-	p.tuple = Tuple{netip.AddrPortFrom(n.source, 0), netip.AddrPortFrom(n.destination, 0), n.protocol}
+	p.tuple.Protocol = n.protocol
 	p.transport, p.end, p.size, p.ttl = n.transport, n.end, n.end-p.network, n.ttl
 	p.fragmentID, p.first, p.mayFragment = n.id, n.first, n.mayFragment
 	switch {
@@ -162,6 +163,9 @@ func parseIPv4(frame []byte, offset, end int) (n network, reason string) {
 // mostExtensions is how many extension headers are followed.
 const mostExtensions = 6
 
+// unknown is the protocol of a packet that is found malformed before its protocol.
+const unknown = protocolHopByHop
+
 func parseIPv6(frame []byte, offset int) (n network, reason string) {
 	if len(frame) < offset+40 || frame[offset]>>4 != 6 {
 		return n, "malformed"
@@ -177,7 +181,7 @@ func parseIPv6(frame []byte, offset int) (n network, reason string) {
 	}
 	n.ttl, n.end = int(ip[7]), offset+40+payload
 	n.protocol, n.transport = ip[6], offset+40
-	for range mostExtensions {
+	for i := 0; ; i++ {
 		length := 0
 		switch n.protocol {
 		case protocolFragment:
@@ -189,7 +193,7 @@ func parseIPv6(frame []byte, offset int) (n network, reason string) {
 		default:
 			return n, ""
 		}
-		if len(frame) < n.transport+length {
+		if i == mostExtensions || len(frame) < n.transport+length {
 			return n, "malformed"
 		}
 		header := frame[n.transport:]
@@ -214,7 +218,6 @@ func parseIPv6(frame []byte, offset int) (n network, reason string) {
 			n.transport += 8 * (int(header[1]) + 1)
 		}
 	}
-	return n, ""
 }
 
 func (p *packet) parseTCP(frame []byte) (reason string) {
