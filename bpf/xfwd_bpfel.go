@@ -368,6 +368,7 @@ const (
 	XfwdPortFlagPORT_TARGET           XfwdPortFlag = 16
 	XfwdPortFlagPORT_LINGERING        XfwdPortFlag = 32
 	XfwdPortFlagPORT_ELSEWHERE        XfwdPortFlag = 64
+	XfwdPortFlagPORT_FRONTENDS        XfwdPortFlag = 128
 )
 
 type XfwdPortSet struct {
@@ -401,6 +402,7 @@ const (
 	XfwdReasonREASON_NO_SOURCE_PORT   XfwdReason = 39
 	XfwdReasonREASON_FLOW_INSERT      XfwdReason = 40
 	XfwdReasonREASON_REWRITE          XfwdReason = 41
+	XfwdReasonREASON_UNREADABLE       XfwdReason = 42
 	XfwdReasonREASON_COUNT            XfwdReason = 64
 )
 
