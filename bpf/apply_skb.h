@@ -143,7 +143,7 @@ __noinline int parse_linear(struct __sk_buff *skb, int raw)
 	if (!s)
 		return REASON_MALFORMED;
 	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, raw,
-		     &s->packet);
+		     skb->gso_size, &s->packet);
 }
 
 /*

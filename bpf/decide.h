@@ -9,6 +9,7 @@
 #ifndef XFWD_DECIDE_H
 #define XFWD_DECIDE_H
 
+#include "arrival.h"
 #include "flow.h"
 #include "fragment.h"
 #include "here.h"
@@ -34,8 +35,11 @@ static __always_inline struct flow *follow(struct __sk_buff *skb, struct scratch
 	s->verdict.backend = flow->backend;
 	s->verdict.reverse = flow->flags & FLOW_REVERSE;
 	if (arriving && (flow->flags & FLOW_ELSEWHERE)) {
-		int reason = prepare_to_leave(skb, s, flow, ifindex, time);
+		int reason;
 
+		if (unlikely(s->packet.options) && is_source_routed(skb))
+			return leave(&s->verdict, REASON_SOURCE_ROUTED);
+		reason = prepare_to_leave(skb, s, flow, ifindex, time);
 		if (unlikely(reason != REASON_NONE))
 			return leave(&s->verdict, reason);
 	}
@@ -147,12 +151,15 @@ static __always_inline int plan_elsewhere(struct __sk_buff *skb, struct scratch 
 	struct flow *flow = &s->flow;
 	int reason;
 
-	if (address_is_loopback(&t->source) || address_is_unspecified(&t->source) ||
-	    address_is_multicast(&t->source) || address_is_link_local(&t->source) ||
-	    address_is_known_local(&t->source))
-		return REASON_MARTIAN;
+	if (!address_may_send(&t->source))
+		return REASON_SPOOFED;
+	if (s->packet.options && is_source_routed(skb))
+		return REASON_SOURCE_ROUTED;
 	flow->flags |= FLOW_ELSEWHERE;
 	reason = prepare_to_leave(skb, s, flow, ifindex, now());
+	/* As in the kernel, before a sender is told of what keeps its packet from leaving. */
+	if (flow->hop.ifindex && !comes_from_its_source(skb, ifindex, flow->hop.ifindex))
+		return REASON_SPOOFED;
 	if (reason == REASON_NONE && must_masquerade(target, flow, t, ifindex))
 		flow->to.source = masquerade_address(target, flow->hop.ifindex);
 	if (address_is_zero(&flow->to.source))
@@ -168,23 +175,23 @@ __noinline int plan_flow(struct __sk_buff *skb, __u32 ifindex, __u32 flags)
 {
 	struct scratch *s = scratch();
 	const struct tuple *t;
-	struct destination destination = {};
 	struct target target = {};
-	bool with_address = false;
 	struct flow *flow;
+	bool with_address;
+	__u32 found;
 	int reason;
 
 	if (!s)
 		return REASON_NO_FRONTEND;
 	t = &s->packet.tuple;
-	destination.address = t->destination;
-	destination.ifindex = ifindex;
-	destination.port = t->destination_port;
-	destination.protocol = t->protocol;
 	flow = flow_begin(s);
-	flow->forward = forward_find(&destination, flags, &with_address);
-	if (!flow->forward)
+	flow->arrives_by = ifindex;
+	s->asked = *t;
+	found = frontend_of_asked(ifindex, flags);
+	if (!found)
 		return REASON_NO_FRONTEND;
+	flow->forward = found >> FRONTEND_ID_SHIFT;
+	with_address = found & FRONTEND_WITH_ADDRESS;
 	if (address_is_loopback(&t->destination))
 		return REASON_LOOPBACK;
 	if (!with_address && !destination_is_here(skb, t, ifindex))
@@ -266,10 +273,11 @@ static __always_inline bool ended_unseen(struct __sk_buff *skb, const struct flo
  * come from this host.
  */
 static __always_inline struct flow *current_flow(struct __sk_buff *skb, struct scratch *s,
-						 bool arriving, __u64 time)
+						 __u32 ifindex, bool arriving, __u64 time)
 {
 	const struct packet *p = &s->packet;
 	struct flow_entry entry = flow_find(&p->tuple);
+	bool current;
 
 	if (unlikely(!entry.flow))
 		return NULL;
@@ -277,8 +285,15 @@ static __always_inline struct flow *current_flow(struct __sk_buff *skb, struct s
 		return NULL;
 	if (unlikely(!entry.established && (entry.flow->flags & FLOW_SHADOW)))
 		flow_unshadow(&p->tuple, entry.flow);
-	if (unlikely(!flow_is_current(&entry, time) || reopens(entry.flow, p) ||
-		     ended_unseen(skb, &entry, p, time))) {
+	current = flow_is_current(&entry, time);
+	/* An error may come from any router. */
+	if (arriving && current && p->kind == PACKET_TRANSPORT &&
+	    unlikely(!flow_comes_by(skb, s, &p->tuple, entry.flow, ifindex))) {
+		s->verdict.forward = entry.flow->forward;
+		s->verdict.wrong_device = true;
+		return NULL;
+	}
+	if (unlikely(!current || reopens(entry.flow, p) || ended_unseen(skb, &entry, p, time))) {
 		s->verdict.reopened_port = entry.flow->to.source_port;
 		flow_delete(&p->tuple, entry.flow);
 		return NULL;
@@ -311,9 +326,11 @@ static __always_inline struct flow *decide_transport(struct __sk_buff *skb, stru
 	if (!(from & from_ours) && !(to & to_ours))
 		return leave(&s->verdict, REASON_NO_FRONTEND);
 	time = now();
-	flow = current_flow(skb, s, arriving, time);
+	flow = current_flow(skb, s, ifindex, arriving, time);
 	if (likely(flow))
 		return follow(skb, s, flow, ifindex, arriving, time);
+	if (unlikely(s->verdict.wrong_device))
+		return leave(&s->verdict, REASON_WRONG_DEVICE);
 	if (p->kind == PACKET_ICMP_ERROR)
 		return leave(&s->verdict, REASON_ICMP_UNRELATED);
 	if (!arriving)
@@ -336,6 +353,10 @@ static __always_inline struct flow *decide_fragment(struct __sk_buff *skb, struc
 		entry = flow_find(&f->key);
 	if (!entry.flow)
 		return leave(&s->verdict, REASON_FRAGMENT_EARLY);
+	if (arriving && unlikely(!flow_comes_by(skb, s, &f->key, entry.flow, ifindex))) {
+		s->verdict.forward = entry.flow->forward;
+		return leave(&s->verdict, REASON_WRONG_DEVICE);
+	}
 	return follow(skb, s, entry.flow, ifindex, arriving, now());
 }
 
@@ -353,6 +374,7 @@ static __always_inline struct flow *decide(struct __sk_buff *skb, struct scratch
 	s->verdict.reverse = false;
 	s->verdict.renewed = false;
 	s->verdict.own_source = false;
+	s->verdict.wrong_device = false;
 	s->verdict.reopened_port = 0;
 	if (unlikely(s->packet.kind == PACKET_FRAGMENT))
 		return decide_fragment(skb, s, ifindex, arriving);

@@ -159,13 +159,14 @@ static __always_inline struct flow *flow_begin(struct scratch *s)
 	return &s->flow;
 }
 
-/* The next hop of a new entry is looked up by its first packet. */
+/* The next hop of a new entry, and where its packets come from, is looked up by its first packet. */
 static __always_inline void flow_make_partner(const struct tuple *key, const struct flow *flow,
 					      struct flow *partner)
 {
 	*partner = *flow;
 	partner->to = tuple_reversed(key);
 	__builtin_memset(&partner->hop, 0, sizeof(partner->hop));
+	partner->arrives_by = 0;
 	partner->flags ^= FLOW_REVERSE;
 }
 
@@ -201,8 +202,10 @@ static __noinline int flow_establish(const struct tuple *key, struct flow *flow)
 	/* It has lost its claim, which flow_refresh will find out. */
 	if (shadow && !flow_is_own(shadow, &s->partner.to))
 		return 0;
-	if (shadow)
+	if (shadow) {
 		s->partner.hop = shadow->hop;
+		s->partner.arrives_by = shadow->arrives_by;
+	}
 	if (table_put(TABLE_ESTABLISHED, &partner_key, &s->partner))
 		return 0;
 	if (table_put(TABLE_ESTABLISHED, key, flow)) {

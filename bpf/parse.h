@@ -81,6 +81,7 @@ struct packet {
 	__u8 ttl;	     /* or hop limit */
 	bool first_fragment; /* of several */
 	bool unchecked;	     /* UDP without checksum */
+	bool options;	     /* its IPv4 header has some */
 	bool ipv6;
 };
 
@@ -119,6 +120,8 @@ struct network {
 	__u8 protocol;	 /* of the transport header */
 	bool first_fragment;
 	bool later_fragment;
+	bool options; /* of IPv4 */
+	bool sized;   /* its length field says how long it is */
 };
 
 static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, __u32 length,
@@ -135,8 +138,10 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 		return verdict;
 	header_length = low_nibble(ip) * 4;
 	total_length = bpf_ntohs(ip->tot_len);
+	n->options = header_length > sizeof(*ip);
+	n->sized = total_length;
 	/* A packet over 64 KB made by GRO has no length (BIG TCP, Linux 6.3). */
-	if (!total_length)
+	if (!n->sized)
 		total_length = length - offset;
 	if (high_nibble(ip) != 4 || header_length < sizeof(*ip) || total_length < header_length)
 		return REASON_MALFORMED;
@@ -176,8 +181,10 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 	if (high_nibble(ip) != 6)
 		return REASON_MALFORMED;
 	total_length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	n->options = false;
+	n->sized = ip->payload_len;
 	/* No length: a jumbogram, which is how GRO carries over 64 KB (BIG TCP, Linux 5.19). */
-	if (!ip->payload_len)
+	if (!n->sized)
 		total_length = length - offset;
 	*source = address_from_ipv6(ip->saddr.in6_u.u6_addr32);
 	*destination = address_from_ipv6(ip->daddr.in6_u.u6_addr32);
@@ -396,8 +403,9 @@ static __always_inline int parse_raw(void *data, void *data_end, __u32 length, s
 /*
  * Parses a frame of `length` bytes of which those from data to data_end can be read. Returns REASON_NONE,
  * PARSE_PULL when more of it must be made readable, or the reason why it is none of ours.
+ * `merged`: the kernel has made it of several packets.
  */
-static __always_inline int parse(void *data, void *data_end, __u32 length, bool raw,
+static __always_inline int parse(void *data, void *data_end, __u32 length, bool raw, bool merged,
 				 struct packet *p)
 {
 	struct network n;
@@ -420,7 +428,8 @@ static __always_inline int parse(void *data, void *data_end, __u32 length, bool 
 				&p->tuple.destination, &n);
 	if (verdict != REASON_NONE)
 		return verdict;
-	if (n.end > length)
+	/* Of a packet without a length the kernel takes only what it has merged. */
+	if (n.end > length || (!n.sized && !merged))
 		return REASON_MALFORMED;
 
 	p->tuple.protocol = n.protocol;
@@ -430,6 +439,7 @@ static __always_inline int parse(void *data, void *data_end, __u32 length, bool 
 	p->ttl = n.ttl;
 	p->fragment_id = n.fragment_id;
 	p->first_fragment = n.first_fragment;
+	p->options = n.options;
 	if (n.later_fragment) {
 		p->kind = PACKET_FRAGMENT;
 		p->header_length = n.transport;

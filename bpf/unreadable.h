@@ -7,8 +7,8 @@
 #ifndef XFWD_UNREADABLE_H
 #define XFWD_UNREADABLE_H
 
+#include "frontend.h"
 #include "local.h"
-#include "lookup.h"
 #include "scratch.h"
 
 /* The PORT_* flags of frontends that a packet in scratch, whose ports cannot be read, may be for. */
@@ -33,9 +33,9 @@ __noinline int may_be_for_frontend(struct __sk_buff *skb, __u32 ifindex)
 {
 	struct scratch *s = scratch();
 	struct transport_ports ports = {};
-	struct destination destination = {};
-	bool with_address = false, readable;
 	struct tuple *t;
+	__u32 found = 0;
+	bool readable;
 	__u8 flags;
 
 	if (!s)
@@ -53,16 +53,16 @@ __noinline int may_be_for_frontend(struct __sk_buff *skb, __u32 ifindex)
 	t->destination_port = ports.destination;
 	if (!(flags & PORT_FRONTENDS))
 		return false;
-	if (!readable)
-		return address_is_known_local(&t->destination) ||
-		       destination_is_here(skb, t, ifindex);
-	destination.address = t->destination;
-	destination.ifindex = ifindex;
-	destination.port = ports.destination;
-	destination.protocol = t->protocol;
-	s->verdict.forward = forward_find(&destination, port_flags(t->protocol, ports.destination),
-					  &with_address);
-	return s->verdict.forward && (with_address || destination_is_here(skb, t, ifindex));
+	if (readable) {
+		s->asked = *t;
+		found = frontend_of_asked(ifindex, port_flags(t->protocol, ports.destination));
+		if (!found)
+			return false;
+		s->verdict.forward = found >> FRONTEND_ID_SHIFT;
+	}
+	return (found & FRONTEND_WITH_ADDRESS) ||
+	       (!readable && address_is_known_local(&t->destination)) ||
+	       destination_is_here(skb, t, ifindex);
 }
 
 #endif

@@ -34,6 +34,8 @@ type Flow struct {
 	// LastSeen is when a packet came, to about Timeouts.Refresh.
 	LastSeen time.Duration
 
+	// arrivals are the devices by which packets of both directions come.
+	arrivals arrivals
 	// cameBy is the device by which its first packet came.
 	cameBy string
 	// generation is the backend's when the flow was made.
@@ -142,22 +144,26 @@ func (m *Model) Flows() []*Flow { return m.order }
 // find returns the flow that a packet belongs to, if it still stands. Otherwise
 // reopened is the source port that it had, or 0. Packets that leave belong to flows
 // only that have not served them when they arrived, but for errors that the host
-// itself may send.
-func (m *Model) find(p packet, arriving bool) (found *side, reopened uint16) {
+// itself may send. wrongDevice: it is none of the flow's, whose packets come by another one.
+func (m *Model) find(p packet, device string, arriving bool) (found *side, reopened uint16, wrongDevice bool) {
 	s, exists := m.flows[p.tuple]
 	if !exists || !arriving && p.kind == transport && (s.Elsewhere || !s.leaves()) {
-		return nil, 0
+		return nil, 0, false
 	}
 	opens := p.flags&(flagSYN|flagACK) == flagSYN
 	endedUnseen := s.Established && s.Forward == nil && m.now-s.LastSeen > m.Timeouts.TCPTransitory && !m.Sockets[p.tuple]
-	if !m.current(s.Flow) || opens && (s.closed() || endedUnseen) {
+	current := m.current(s.Flow)
+	if current && arriving && p.kind == transport && !m.comesBy(s, p, device) {
+		return &s, 0, true
+	}
+	if !current || opens && (s.closed() || endedUnseen) {
 		m.delete(s.Flow)
-		return nil, s.to().Source.Port()
+		return nil, s.to().Source.Port(), false
 	}
 	if p.kind == transport {
 		m.track(s, p)
 	}
-	return &s, 0
+	return &s, 0, false
 }
 
 // confirmWindow is how far a client may lag behind in acknowledging what the
@@ -190,6 +196,7 @@ func (m *Model) track(s side, p packet) (moved bool) {
 			s.Established, s.LastSeen = false, m.now
 			other := 1 - s.direction
 			s.hops[other] = s.opening[other]
+			s.arrivals.devices = s.arrivals.opening
 			return true
 		}
 		return false
@@ -200,6 +207,7 @@ func (m *Model) track(s side, p packet) (moved bool) {
 	if s.direction == forward && s.confirmedBy(p) {
 		s.Established = true
 		s.opening = s.hops
+		s.arrivals.opening = s.arrivals.devices
 		return true
 	}
 	if s.direction == reverse && (isTCP || !s.Answered) {

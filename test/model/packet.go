@@ -45,6 +45,8 @@ type packet struct {
 	first      bool
 	// mayFragment: it is of IPv4, which does not forbid that, and has no options.
 	mayFragment bool
+	// options: it is of IPv4 and has some; sourceRouted: they say by which way it goes on.
+	options, sourceRouted bool
 	// TCP: its flags, numbers, and how far it moves the sequence number.
 	flags                        byte
 	sequence, acknowledged, adds uint32
@@ -53,8 +55,8 @@ type packet struct {
 }
 
 // parse reads the headers of a frame; raw ones have no link layer. The reason says
-// why it is none of ours, and is empty if it may be.
-func parse(frame []byte, raw bool) (p packet, reason string) {
+// why it is none of ours, and is empty if it may be. merged: the kernel has made it of several.
+func parse(frame []byte, raw, merged bool) (p packet, reason string) {
 	if p.network, p.ipv6, reason = parseLink(frame, raw); reason != "" {
 		return p, reason
 	}
@@ -66,12 +68,14 @@ func parse(frame []byte, raw bool) (p packet, reason string) {
 	if p.ipv6 {
 		p.class = uint8(binary.BigEndian.Uint16(frame[p.network:]) >> 4)
 	}
-	if n.end > len(frame) {
+	if n.end > len(frame) || !n.sized && !merged {
 		return p, "malformed"
 	}
 	p.tuple.Protocol = n.protocol
 	p.transport, p.end, p.size, p.ttl = n.transport, n.end, n.end-p.network, n.ttl
 	p.fragmentID, p.first, p.mayFragment = n.id, n.first, n.mayFragment
+	p.options = !p.ipv6 && p.transport-p.network > 20
+	p.sourceRouted = p.options && isSourceRouted(frame[p.network+20:p.transport])
 	switch {
 	case n.later:
 		p.kind, p.headers = fragment, n.transport
@@ -127,6 +131,8 @@ type network struct {
 	first, later bool
 	// mayFragment: see packet.
 	mayFragment bool
+	// sized: it says how long it is.
+	sized bool
 }
 
 // parseNetwork reads the IP header at an offset of a packet that ends at another.
@@ -143,7 +149,8 @@ func parseIPv4(frame []byte, offset, end int) (n network, reason string) {
 	}
 	ip := frame[offset:]
 	header, total := int(ip[0]&0x0f)*4, int(binary.BigEndian.Uint16(ip[2:]))
-	if total == 0 { // too long for its field, by GRO
+	n.sized = total != 0
+	if !n.sized { // too long for its field, by GRO
 		total = int(uint32(end - offset))
 	}
 	if ip[0]>>4 != 4 || header < 20 || total < header {
@@ -172,7 +179,8 @@ func parseIPv6(frame []byte, offset int) (n network, reason string) {
 	}
 	ip := frame[offset:]
 	payload := int(binary.BigEndian.Uint16(ip[4:]))
-	if payload == 0 { // a jumbogram, by GRO
+	n.sized = payload != 0
+	if !n.sized { // a jumbogram, by GRO
 		payload = len(frame) - offset - 40
 	}
 	n.source, n.destination = netip.AddrFrom16([16]byte(ip[8:24])), netip.AddrFrom16([16]byte(ip[24:40]))
