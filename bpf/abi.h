@@ -553,7 +553,8 @@ enum reason {
 	REASON_SPOOFED = 43, /* from an address that no packet that comes so is forwarded from */
 	REASON_SOURCE_ROUTED = 44, /* its sender says by which way it goes on */
 	REASON_WRONG_DEVICE = 45,  /* by a device that packets of its flow do not come by */
-	REASON_COUNT = 64,	   /* room for reasons, not how many there are */
+	REASON_IMPOSTOR = 46, /* it leaves with the tuple of a client's flow that it is not of */
+	REASON_COUNT = 64,    /* room for reasons, not how many there are */
 };
 
 /* What a function that gives reasons returns if it has none. */

@@ -114,7 +114,7 @@ static __always_inline int serve_xdp(struct xdp_md *ctx, __u32 length)
 		return leave_to_tc();
 	p = &s->packet;
 	if (p->kind != PACKET_TRANSPORT || p->first_fragment ||
-	    p->network != sizeof(struct ethhdr) || p->options || (p->tcp_flags & TCP_FLAG_SYN))
+	    p->network != sizeof(struct ethhdr) || has_options(p) || (p->tcp_flags & TCP_FLAG_SYN))
 		return leave_to_tc();
 	flow = xdp_flow(ctx, s);
 	if (!flow || !rewrite_frame(ctx, p, flow))

@@ -19,6 +19,11 @@
 #define IP_OPTION_STRICT_ROUTE 0x89
 #define MOST_IP_OPTIONS 40 /* in a header of 15 words */
 
+static __always_inline bool has_options(const struct packet *p)
+{
+	return !p->ipv6 && p->transport - p->network != sizeof(struct iphdr);
+}
+
 /*
  * Whether the sender of the IPv4 packet in scratch says by which way it goes on. Linux takes no such packet unless it is told
  * to (accept_source_route). A global function, which the verifier checks once.

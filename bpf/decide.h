@@ -37,7 +37,7 @@ static __always_inline struct flow *follow(struct __sk_buff *skb, struct scratch
 	if (arriving && (flow->flags & FLOW_ELSEWHERE)) {
 		int reason;
 
-		if (unlikely(s->packet.options) && is_source_routed(skb))
+		if (unlikely(has_options(&s->packet)) && is_source_routed(skb))
 			return leave(&s->verdict, REASON_SOURCE_ROUTED);
 		reason = prepare_to_leave(skb, s, flow, ifindex, time);
 		if (unlikely(reason != REASON_NONE))
@@ -118,22 +118,33 @@ static __always_inline struct flow *decide_leaving(struct __sk_buff *skb, struct
 {
 	struct tuple answer = tuple_reversed(&s->packet.tuple);
 	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
-	struct flow *holder;
+	bool reset = s->packet.tcp_flags & TCP_FLAG_RST;
+	struct flow_entry holder;
+	bool others;
 	int reason;
 
 	/* What leaves by the port of a bridge has met us at the bridge, or is not this host's: it was sent from port to port. */
 	if (device && device->network_ifindex != ifindex)
 		return leave(&s->verdict, REASON_NO_FLOW);
 	if ((to & PORT_ELSEWHERE) && meets_target(s)) {
-		holder = flow_find(&answer).flow;
+		holder = flow_find(&answer);
 		/* What a client's own flow has made of its packet when that came, or has the tuple of such a packet. */
-		if ((holder && !holder->forward) || flow_find(&s->packet.tuple).flow)
+		others = (holder.flow && !holder.flow->forward) || flow_find(&s->packet.tuple).flow;
+		/* Left as it is, the target would take it for that of the client who has the tuple. */
+		if (holder.flow && holder.flow->forward && (others || reset) &&
+		    flow_is_current(&holder, now())) {
+			s->verdict.forward = holder.flow->forward;
+			return leave(&s->verdict, REASON_IMPOSTOR);
+		}
+		if (others && !reset)
 			return leave(&s->verdict, REASON_DIRECT);
-		flow_begin(s)->leaving = true;
-		reason = create_flow(skb, s);
-		if (reason != REASON_NONE)
-			return leave(&s->verdict, reason);
-		return &s->flow;
+		if (!reset) {
+			flow_begin(s)->leaving = true;
+			reason = create_flow(skb, s);
+			if (reason != REASON_NONE)
+				return leave(&s->verdict, reason);
+			return &s->flow;
+		}
 	}
 	if ((from & PORT_ANY_FRONTEND) && answers_meet_frontend(skb, ifindex, from))
 		return decide_other(s, true);
@@ -153,7 +164,7 @@ static __always_inline int plan_elsewhere(struct __sk_buff *skb, struct scratch 
 
 	if (!address_may_send(&t->source))
 		return REASON_SPOOFED;
-	if (s->packet.options && is_source_routed(skb))
+	if (has_options(&s->packet) && is_source_routed(skb))
 		return REASON_SOURCE_ROUTED;
 	flow->flags |= FLOW_ELSEWHERE;
 	reason = prepare_to_leave(skb, s, flow, ifindex, now());

@@ -81,7 +81,6 @@ struct packet {
 	__u8 ttl;	     /* or hop limit */
 	bool first_fragment; /* of several */
 	bool unchecked;	     /* UDP without checksum */
-	bool options;	     /* its IPv4 header has some */
 	bool ipv6;
 };
 
@@ -120,13 +119,11 @@ struct network {
 	__u8 protocol;	 /* of the transport header */
 	bool first_fragment;
 	bool later_fragment;
-	bool options; /* of IPv4 */
-	bool sized;   /* its length field says how long it is */
 };
 
 static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, __u32 length,
-				      struct address *source, struct address *destination,
-				      struct network *n)
+				      bool merged, struct address *source,
+				      struct address *destination, struct network *n)
 {
 	struct iphdr *ip = data + offset;
 	__u32 header_length, total_length;
@@ -138,10 +135,8 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 		return verdict;
 	header_length = low_nibble(ip) * 4;
 	total_length = bpf_ntohs(ip->tot_len);
-	n->options = header_length > sizeof(*ip);
-	n->sized = total_length;
 	/* A packet over 64 KB made by GRO has no length (BIG TCP, Linux 6.3). */
-	if (!n->sized)
+	if (!total_length && merged)
 		total_length = length - offset;
 	if (high_nibble(ip) != 4 || header_length < sizeof(*ip) || total_length < header_length)
 		return REASON_MALFORMED;
@@ -167,8 +162,8 @@ static __always_inline bool is_extension(__u8 protocol)
 }
 
 static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, __u32 length,
-				      struct address *source, struct address *destination,
-				      struct network *n)
+				      bool merged, struct address *source,
+				      struct address *destination, struct network *n)
 {
 	struct ipv6hdr *ip = data + offset;
 	__u32 next, total_length;
@@ -181,16 +176,16 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 	if (high_nibble(ip) != 6)
 		return REASON_MALFORMED;
 	total_length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
-	n->options = false;
-	n->sized = ip->payload_len;
 	/* No length: a jumbogram, which is how GRO carries over 64 KB (BIG TCP, Linux 5.19). */
-	if (!n->sized)
+	if (!ip->payload_len)
 		total_length = length - offset;
 	*source = address_from_ipv6(ip->saddr.in6_u.u6_addr32);
 	*destination = address_from_ipv6(ip->daddr.in6_u.u6_addr32);
 	/* Such are not for packets on a wire (RFC 4291 2.5.5.2), and to us they would be IPv4's. */
 	if (address_is_ipv4(source) || address_is_ipv4(destination))
 		return REASON_MARTIAN;
+	if (!ip->payload_len && !merged)
+		return REASON_MALFORMED;
 	n->ttl = ip->hop_limit;
 	n->end = offset + total_length;
 	n->fragment_id = 0;
@@ -247,11 +242,11 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 }
 
 static __always_inline int parse_network(void *data, void *data_end, __u32 offset, __u32 length,
-					 bool ipv6, struct address *source,
+					 bool ipv6, bool merged, struct address *source,
 					 struct address *destination, struct network *n)
 {
-	return ipv6 ? parse_ipv6(data, data_end, offset, length, source, destination, n) :
-		      parse_ipv4(data, data_end, offset, length, source, destination, n);
+	return ipv6 ? parse_ipv6(data, data_end, offset, length, merged, source, destination, n) :
+		      parse_ipv4(data, data_end, offset, length, merged, source, destination, n);
 }
 
 /* The first four bytes of either header. */
@@ -286,7 +281,7 @@ static __always_inline int parse_icmp(void *data, void *data_end, const struct n
 
 	p->quoted_network = offset + sizeof(*icmp);
 	/* What answers the quoted packet comes from where that went. */
-	verdict = parse_network(data, data_end, p->quoted_network, outer->end, p->ipv6,
+	verdict = parse_network(data, data_end, p->quoted_network, outer->end, p->ipv6, true,
 				&p->tuple.destination, &p->tuple.source, &quoted);
 	if (verdict != REASON_NONE)
 		return verdict;
@@ -424,12 +419,11 @@ static __always_inline int parse(void *data, void *data_end, __u32 length, bool 
 	/* Read back, the offset is any of its values at once and not a case of its own for each. */
 	barrier();
 	network = p->network & LONGEST_LINK_LAYER;
-	verdict = parse_network(data, data_end, network, length, p->ipv6, &p->tuple.source,
+	verdict = parse_network(data, data_end, network, length, p->ipv6, merged, &p->tuple.source,
 				&p->tuple.destination, &n);
 	if (verdict != REASON_NONE)
 		return verdict;
-	/* Of a packet without a length the kernel takes only what it has merged. */
-	if (n.end > length || (!n.sized && !merged))
+	if (n.end > length)
 		return REASON_MALFORMED;
 
 	p->tuple.protocol = n.protocol;
@@ -439,7 +433,6 @@ static __always_inline int parse(void *data, void *data_end, __u32 length, bool 
 	p->ttl = n.ttl;
 	p->fragment_id = n.fragment_id;
 	p->first_fragment = n.first_fragment;
-	p->options = n.options;
 	if (n.later_fragment) {
 		p->kind = PACKET_FRAGMENT;
 		p->header_length = n.transport;

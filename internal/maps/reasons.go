@@ -43,6 +43,7 @@ var reasonNames = [reasonCount]string{
 	bpf.XfwdReasonREASON_SPOOFED:          "spoofed",
 	bpf.XfwdReasonREASON_SOURCE_ROUTED:    "source-routed",
 	bpf.XfwdReasonREASON_WRONG_DEVICE:     "wrong-device",
+	bpf.XfwdReasonREASON_IMPOSTOR:         "impostor",
 }
 
 // reasonName also names reasons of programs newer than this package.

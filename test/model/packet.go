@@ -60,7 +60,7 @@ func parse(frame []byte, raw, merged bool) (p packet, reason string) {
 	if p.network, p.ipv6, reason = parseLink(frame, raw); reason != "" {
 		return p, reason
 	}
-	n, reason := parseNetwork(frame, p.network, len(frame), p.ipv6)
+	n, reason := parseNetwork(frame, p.network, len(frame), p.ipv6, merged)
 	p.tuple = Tuple{netip.AddrPortFrom(n.source, 0), netip.AddrPortFrom(n.destination, 0), unknown}
 	if reason != "" {
 		return p, reason
@@ -68,7 +68,7 @@ func parse(frame []byte, raw, merged bool) (p packet, reason string) {
 	if p.ipv6 {
 		p.class = uint8(binary.BigEndian.Uint16(frame[p.network:]) >> 4)
 	}
-	if n.end > len(frame) || !n.sized && !merged {
+	if n.end > len(frame) {
 		return p, "malformed"
 	}
 	p.tuple.Protocol = n.protocol
@@ -131,26 +131,23 @@ type network struct {
 	first, later bool
 	// mayFragment: see packet.
 	mayFragment bool
-	// sized: it says how long it is.
-	sized bool
 }
 
 // parseNetwork reads the IP header at an offset of a packet that ends at another.
-func parseNetwork(frame []byte, offset, end int, ipv6 bool) (network, string) {
+func parseNetwork(frame []byte, offset, end int, ipv6, merged bool) (network, string) {
 	if ipv6 {
-		return parseIPv6(frame, offset)
+		return parseIPv6(frame, offset, merged)
 	}
-	return parseIPv4(frame, offset, end)
+	return parseIPv4(frame, offset, end, merged)
 }
 
-func parseIPv4(frame []byte, offset, end int) (n network, reason string) {
+func parseIPv4(frame []byte, offset, end int, merged bool) (n network, reason string) {
 	if len(frame) < offset+20 {
 		return n, "malformed"
 	}
 	ip := frame[offset:]
 	header, total := int(ip[0]&0x0f)*4, int(binary.BigEndian.Uint16(ip[2:]))
-	n.sized = total != 0
-	if !n.sized { // too long for its field, by GRO
+	if total == 0 && merged { // too long for its field, by GRO
 		total = int(uint32(end - offset))
 	}
 	if ip[0]>>4 != 4 || header < 20 || total < header {
@@ -173,19 +170,22 @@ const mostExtensions = 6
 // unknown is the protocol of a packet that is found malformed before its protocol.
 const unknown = protocolHopByHop
 
-func parseIPv6(frame []byte, offset int) (n network, reason string) {
+func parseIPv6(frame []byte, offset int, merged bool) (n network, reason string) {
 	if len(frame) < offset+40 || frame[offset]>>4 != 6 {
 		return n, "malformed"
 	}
 	ip := frame[offset:]
 	payload := int(binary.BigEndian.Uint16(ip[4:]))
-	n.sized = payload != 0
-	if !n.sized { // a jumbogram, by GRO
+	sized := payload != 0
+	if !sized { // a jumbogram, by GRO
 		payload = len(frame) - offset - 40
 	}
 	n.source, n.destination = netip.AddrFrom16([16]byte(ip[8:24])), netip.AddrFrom16([16]byte(ip[24:40]))
 	if n.source.Is4In6() || n.destination.Is4In6() {
 		return n, "martian"
+	}
+	if !sized && !merged {
+		return n, "malformed"
 	}
 	n.ttl, n.end = int(ip[7]), offset+40+payload
 	n.protocol, n.transport = ip[6], offset+40
@@ -274,7 +274,7 @@ func (p *packet) parseICMP(frame []byte) (reason string) {
 		return "icmp-unrelated"
 	}
 	p.quotedNetwork = p.transport + 8
-	quoted, reason := parseNetwork(frame, p.quotedNetwork, p.end, p.ipv6)
+	quoted, reason := parseNetwork(frame, p.quotedNetwork, p.end, p.ipv6, true)
 	if reason != "" {
 		return reason
 	}
