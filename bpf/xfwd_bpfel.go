@@ -408,6 +408,7 @@ const (
 	XfwdReasonREASON_SPOOFED          XfwdReason = 43
 	XfwdReasonREASON_SOURCE_ROUTED    XfwdReason = 44
 	XfwdReasonREASON_WRONG_DEVICE     XfwdReason = 45
+	XfwdReasonREASON_IMPOSTOR         XfwdReason = 46
 	XfwdReasonREASON_COUNT            XfwdReason = 64
 )
 
@@ -432,9 +433,8 @@ type XfwdScratch struct {
 		Ttl             uint8
 		FirstFragment   bool
 		Unchecked       bool
-		Options         bool
 		Ipv6            bool
-		_               [4]byte
+		_               [5]byte
 	}
 	Verdict struct {
 		_            structs.HostLayout
