@@ -321,17 +321,18 @@ enum port_flag {
 	PORT_TARGET = 16,	   /* a backend on this host has it, or had, and flows live on */
 	PORT_LINGERING = 32,	   /* a frontend of a deleted forward whose flows live on */
 	PORT_ELSEWHERE = 64,	   /* like PORT_TARGET, of a backend that is not this host */
+	PORT_FRONTENDS = 128,	   /* of port 0 only, which is nobody's: some port has a frontend */
 };
 
 /* A device on which packets arrive or leave. */
 struct device {
 	struct address primary4; /* the first global address, zero if none */
 	struct address primary6;
-	__u32 network_ifindex; /* where its IP layer is: itself, or the bridge that it is a port of */
-	__u32 mtu;	       /* bytes of an IP packet */
-	__u8 address[6];       /* link-layer address of that device, if it has DEVICE_ETHERNET */
-	__u8 flags;	       /* DEVICE_* */
-	__u8 mark; /* its key in marks, if routing rules lead there by a mark; 0: none */
+	__u32 network_ifindex; /* where its IP layer is: itself, or the bridge, bond or team that it is a port of */
+	__u32 mtu;	 /* bytes of an IP packet */
+	__u8 address[6]; /* link-layer address of that device, if it has DEVICE_ETHERNET */
+	__u8 flags;	 /* DEVICE_* */
+	__u8 mark;	 /* its key in marks, if routing rules lead there by a mark; 0: none */
 };
 
 /*
@@ -357,6 +358,9 @@ enum device_flag {
 	 */
 	DEVICE_ROUTES_ALL4 = 16,
 	DEVICE_ROUTES_ALL6 = 32,
+	/* The kernel forwards packets of IPv4 that arrive by it if a route leads to their source by this device; */
+	DEVICE_SOURCE_THERE4 = 64,
+	DEVICE_SOURCE_ROUTED4 = 128, /* or if any route does */
 };
 
 /* What an address is to us. */
@@ -537,7 +541,7 @@ enum reason {
 	REASON_ICMP_TRANSLATED = 8,   /* an ICMP error about a translated packet, translated too */
 	REASON_ICMP_UNRELATED = 9,    /* an ICMP error about no flow of ours, or no error */
 	REASON_NO_LOCAL_ADDRESS = 10, /* to a virtual address, but the device has no own one */
-	REASON_MARTIAN = 11,	      /* from an address that no packet may be forwarded from */
+	REASON_MARTIAN = 11,	      /* of IPv6, with an address of IPv4 */
 	REASON_LEFT_TO_TC = 12,	      /* XDP has no flow with a fresh next hop for it; tc decides */
 	/* 32 to 63: it is dropped, or answered instead. */
 	REASON_LOOPBACK = 32,	    /* from outside to a loopback address (RFC 1122 3.2.1.3) */
@@ -550,7 +554,12 @@ enum reason {
 	REASON_NO_SOURCE_PORT = 39, /* the client's port is taken, and so are all tried instead */
 	REASON_FLOW_INSERT = 40,    /* the kernel refused a flow entry */
 	REASON_REWRITE = 41,	    /* the kernel refused to change the packet */
-	REASON_COUNT = 64,	    /* room for reasons, not how many there are */
+	REASON_UNREADABLE = 42,	    /* its headers hide what it is for, which may be a frontend */
+	REASON_SPOOFED = 43, /* from an address that no packet that comes so is forwarded from */
+	REASON_SOURCE_ROUTED = 44, /* its sender says by which way it goes on */
+	REASON_WRONG_DEVICE = 45,  /* by a device that packets of its flow do not come by */
+	REASON_IMPOSTOR = 46, /* it leaves with the tuple of a client's flow that it is not of */
+	REASON_COUNT = 64,    /* room for reasons, not how many there are */
 };
 
 /* What a function that gives reasons returns if it has none. */

@@ -82,6 +82,14 @@ static __always_inline bool address_is_unspecified(const struct address *a)
 	       (!a->word[2] || a->word[2] == MAPPED_PREFIX);
 }
 
+/* :: and 0.0.0.0/8, "this network" (RFC 1122 3.2.1.3), which no packet is forwarded from. */
+static __always_inline bool address_is_this_network(const struct address *a)
+{
+	if (address_is_ipv4(a))
+		return !(bpf_ntohl(a->word[3]) >> 24);
+	return address_is_zero(a);
+}
+
 /* The tuple of the packets that answer packets with this one. */
 static __always_inline struct tuple tuple_reversed(const struct tuple *t)
 {

@@ -8,6 +8,7 @@
 #include "fragment_skb.h"
 #include "mss.h"
 #include "rewrite_skb.h"
+#include "unreadable.h"
 
 #define PACKET_HOST 0
 #define VLAN_ID 0x0fff /* in the tag control information; 0 is a priority tag (802.1Q 9.6) */
@@ -142,7 +143,7 @@ __noinline int parse_linear(struct __sk_buff *skb, int raw)
 	if (!s)
 		return REASON_MALFORMED;
 	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, raw,
-		     &s->packet);
+		     skb->gso_size, &s->packet);
 }
 
 /*
@@ -200,7 +201,9 @@ static __always_inline int serve_skb(struct __sk_buff *skb, __u32 ifindex, bool 
 		return TCX_NEXT;
 	}
 	parsed = parse_skb(skb, raw);
-	if (parsed != REASON_NONE) {
+	if (unlikely(parsed != REASON_NONE)) {
+		if (parsed == REASON_MALFORMED && arriving && may_be_for_frontend(skb, ifindex))
+			return drop(s->verdict.forward, REASON_UNREADABLE);
 		count_reason(parsed);
 		return TCX_NEXT;
 	}

@@ -36,7 +36,8 @@ static __always_inline struct flow *xdp_flow(const struct xdp_md *ctx, const str
 	    (entry.flow->flags & FLOW_SHADOW) || !flow_is_current(&entry, time) ||
 	    !hop_is_fresh(&entry.flow->hop, time) || !entry.flow->hop.xdp ||
 	    entry.flow->hop.way != WAY_ETHERNET || !frame_is_to_us(ctx, &entry.flow->hop) ||
-	    p->size > entry.flow->hop.mtu || p->ttl <= 1)
+	    p->size > entry.flow->hop.mtu || p->ttl <= 1 ||
+	    !flow_comes_by_driver(entry.flow, ctx->ingress_ifindex))
 		return NULL;
 	return unlikely(flow_track(&entry, p, time)) ? NULL : entry.flow;
 }
@@ -90,7 +91,7 @@ __noinline int parse_frame(struct xdp_md *ctx, __u32 length)
 
 	if (!s)
 		return REASON_MALFORMED;
-	return parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, length, false,
+	return parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, length, false, false,
 		     &s->packet);
 }
 
@@ -113,7 +114,7 @@ static __always_inline int serve_xdp(struct xdp_md *ctx, __u32 length)
 		return leave_to_tc();
 	p = &s->packet;
 	if (p->kind != PACKET_TRANSPORT || p->first_fragment ||
-	    p->network != sizeof(struct ethhdr) || (p->tcp_flags & TCP_FLAG_SYN))
+	    p->network != sizeof(struct ethhdr) || has_options(p) || (p->tcp_flags & TCP_FLAG_SYN))
 		return leave_to_tc();
 	flow = xdp_flow(ctx, s);
 	if (!flow || !rewrite_frame(ctx, p, flow))

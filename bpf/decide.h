@@ -9,6 +9,7 @@
 #ifndef XFWD_DECIDE_H
 #define XFWD_DECIDE_H
 
+#include "arrival.h"
 #include "flow.h"
 #include "fragment.h"
 #include "here.h"
@@ -34,8 +35,11 @@ static __always_inline struct flow *follow(struct __sk_buff *skb, struct scratch
 	s->verdict.backend = flow->backend;
 	s->verdict.reverse = flow->flags & FLOW_REVERSE;
 	if (arriving && (flow->flags & FLOW_ELSEWHERE)) {
-		int reason = prepare_to_leave(skb, s, flow, ifindex, time);
+		int reason;
 
+		if (unlikely(has_options(&s->packet)) && is_source_routed(skb))
+			return leave(&s->verdict, REASON_SOURCE_ROUTED);
+		reason = prepare_to_leave(skb, s, flow, ifindex, time);
 		if (unlikely(reason != REASON_NONE))
 			return leave(&s->verdict, reason);
 	}
@@ -116,22 +120,33 @@ static __always_inline struct flow *decide_leaving(struct __sk_buff *skb, struct
 {
 	struct tuple answer = tuple_reversed(&s->packet.tuple);
 	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
-	struct flow *holder;
+	bool reset = s->packet.tcp_flags & TCP_FLAG_RST;
+	struct flow_entry holder;
+	bool others;
 	int reason;
 
 	/* What leaves by the port of a bridge has met us at the bridge, or is not this host's: it was sent from port to port. */
 	if (device && device->network_ifindex != ifindex)
 		return leave(&s->verdict, REASON_NO_FLOW);
 	if ((to & PORT_ELSEWHERE) && meets_target(s)) {
-		holder = flow_find(&answer).flow;
+		holder = flow_find(&answer);
 		/* What a client's own flow has made of its packet when that came, or has the tuple of such a packet. */
-		if ((holder && !holder->forward) || flow_find(&s->packet.tuple).flow)
+		others = (holder.flow && !holder.flow->forward) || flow_find(&s->packet.tuple).flow;
+		/* Left as it is, the target would take it for that of the client who has the tuple. */
+		if (holder.flow && holder.flow->forward && (others || reset) &&
+		    flow_is_current(&holder, now())) {
+			s->verdict.forward = holder.flow->forward;
+			return leave(&s->verdict, REASON_IMPOSTOR);
+		}
+		if (others && !reset)
 			return leave(&s->verdict, REASON_DIRECT);
-		flow_begin(s)->leaving = true;
-		reason = create_flow(skb, s);
-		if (reason != REASON_NONE)
-			return leave(&s->verdict, reason);
-		return &s->flow;
+		if (!reset) {
+			flow_begin(s)->leaving = true;
+			reason = create_flow(skb, s);
+			if (reason != REASON_NONE)
+				return leave(&s->verdict, reason);
+			return &s->flow;
+		}
 	}
 	if ((from & PORT_ANY_FRONTEND) && answers_meet_frontend(skb, ifindex, from))
 		return decide_other(s, true);
@@ -149,12 +164,15 @@ static __always_inline int plan_elsewhere(struct __sk_buff *skb, struct scratch 
 	struct flow *flow = &s->flow;
 	int reason;
 
-	if (address_is_loopback(&t->source) || address_is_unspecified(&t->source) ||
-	    address_is_multicast(&t->source) || address_is_link_local(&t->source) ||
-	    address_is_known_local(&t->source))
-		return REASON_MARTIAN;
+	if (!address_may_send(&t->source))
+		return REASON_SPOOFED;
+	if (has_options(&s->packet) && is_source_routed(skb))
+		return REASON_SOURCE_ROUTED;
 	flow->flags |= FLOW_ELSEWHERE;
 	reason = prepare_to_leave(skb, s, flow, ifindex, now());
+	/* As in the kernel, before a sender is told of what keeps its packet from leaving. */
+	if (flow->hop.ifindex && !comes_from_its_source(skb, ifindex, flow->hop.ifindex))
+		return REASON_SPOOFED;
 	if (reason == REASON_NONE && must_masquerade(target, flow, t, ifindex))
 		flow->to.source = masquerade_address(target, flow->hop.ifindex);
 	if (address_is_zero(&flow->to.source))
@@ -170,23 +188,23 @@ __noinline int plan_flow(struct __sk_buff *skb, __u32 ifindex, __u32 flags)
 {
 	struct scratch *s = scratch();
 	const struct tuple *t;
-	struct destination destination = {};
 	struct target target = {};
-	bool with_address = false;
 	struct flow *flow;
+	bool with_address;
+	__u32 found;
 	int reason;
 
 	if (!s)
 		return REASON_NO_FRONTEND;
 	t = &s->packet.tuple;
-	destination.address = t->destination;
-	destination.ifindex = ifindex;
-	destination.port = t->destination_port;
-	destination.protocol = t->protocol;
 	flow = flow_begin(s);
-	flow->forward = forward_find(&destination, flags, &with_address);
-	if (!flow->forward)
+	flow->arrives_by = ifindex;
+	s->asked = *t;
+	found = frontend_of_asked(ifindex, flags);
+	if (!found)
 		return REASON_NO_FRONTEND;
+	flow->forward = found >> FRONTEND_ID_SHIFT;
+	with_address = found & FRONTEND_WITH_ADDRESS;
 	if (address_is_loopback(&t->destination))
 		return REASON_LOOPBACK;
 	if (!with_address && !destination_is_here(skb, t, ifindex))
@@ -268,10 +286,11 @@ static __always_inline bool ended_unseen(struct __sk_buff *skb, const struct flo
  * come from this host.
  */
 static __always_inline struct flow *current_flow(struct __sk_buff *skb, struct scratch *s,
-						 bool arriving, __u64 time)
+						 __u32 ifindex, bool arriving, __u64 time)
 {
 	const struct packet *p = &s->packet;
 	struct flow_entry entry = flow_find(&p->tuple);
+	bool current;
 
 	if (unlikely(!entry.flow))
 		return NULL;
@@ -283,8 +302,15 @@ static __always_inline struct flow *current_flow(struct __sk_buff *skb, struct s
 		if (!entry.flow)
 			return NULL;
 	}
-	if (unlikely(!flow_is_current(&entry, time) || reopens(entry.flow, p) ||
-		     ended_unseen(skb, &entry, p, time))) {
+	current = flow_is_current(&entry, time);
+	/* An error may come from any router. */
+	if (arriving && current && p->kind == PACKET_TRANSPORT &&
+	    unlikely(!flow_comes_by(skb, s, &p->tuple, entry.flow, ifindex))) {
+		s->verdict.forward = entry.flow->forward;
+		s->verdict.wrong_device = true;
+		return NULL;
+	}
+	if (unlikely(!current || reopens(entry.flow, p) || ended_unseen(skb, &entry, p, time))) {
 		s->verdict.reopened_port = entry.flow->to.source_port;
 		flow_delete(&p->tuple, entry.flow);
 		return NULL;
@@ -321,9 +347,11 @@ static __always_inline struct flow *decide_transport(struct __sk_buff *skb, stru
 	if (!(from & from_ours) && !(to & to_ours))
 		return leave(&s->verdict, REASON_NO_FRONTEND);
 	time = now();
-	flow = current_flow(skb, s, arriving, time);
+	flow = current_flow(skb, s, ifindex, arriving, time);
 	if (likely(flow))
 		return follow(skb, s, flow, ifindex, arriving, time);
+	if (unlikely(s->verdict.wrong_device))
+		return leave(&s->verdict, REASON_WRONG_DEVICE);
 	if (p->kind == PACKET_ICMP_ERROR)
 		return leave(&s->verdict, REASON_ICMP_UNRELATED);
 	if (!arriving)
@@ -332,7 +360,7 @@ static __always_inline struct flow *decide_transport(struct __sk_buff *skb, stru
 		return decide_new(skb, s, ifindex, to);
 	if (to & PORT_ANY_TARGET)
 		return decide_direct(skb, s, to);
-	return leave(&s->verdict, to ? REASON_NO_FRONTEND : REASON_NO_FLOW);
+	return leave(&s->verdict, to & PORT_LINGERING ? REASON_NO_FRONTEND : REASON_NO_FLOW);
 }
 
 /* A later fragment of a datagram has no ports: it goes where its first fragment went. */
@@ -346,6 +374,10 @@ static __always_inline struct flow *decide_fragment(struct __sk_buff *skb, struc
 		entry = flow_find(&f->key);
 	if (!entry.flow)
 		return leave(&s->verdict, REASON_FRAGMENT_EARLY);
+	if (arriving && unlikely(!flow_comes_by(skb, s, &f->key, entry.flow, ifindex))) {
+		s->verdict.forward = entry.flow->forward;
+		return leave(&s->verdict, REASON_WRONG_DEVICE);
+	}
 	return follow(skb, s, entry.flow, ifindex, arriving, now());
 }
 
@@ -363,6 +395,7 @@ static __always_inline struct flow *decide(struct __sk_buff *skb, struct scratch
 	s->verdict.reverse = false;
 	s->verdict.renewed = false;
 	s->verdict.own_source = false;
+	s->verdict.wrong_device = false;
 	s->verdict.reopened_port = 0;
 	if (unlikely(s->packet.kind == PACKET_FRAGMENT))
 		return decide_fragment(skb, s, ifindex, arriving);

@@ -158,7 +158,7 @@ static __always_inline struct flow *flow_begin(struct scratch *s)
 	return &s->flow;
 }
 
-/* The next hop of a new entry is looked up by its first packet. */
+/* The next hop of a new entry, and where its packets come from, is looked up by its first packet. */
 static __always_inline void flow_make_partner(const struct tuple *key, const struct flow *flow,
 					      struct flow *partner)
 {

@@ -128,7 +128,7 @@ static __always_inline bool meets_target(struct scratch *s)
 	const struct tuple *t = &s->packet.tuple;
 	__u8 target = address_flags(&t->destination);
 
-	if (!(target & ADDRESS_BACKEND) || (s->packet.tcp_flags & TCP_FLAG_RST))
+	if (!(target & ADDRESS_BACKEND))
 		return false;
 	s->verdict.own_source = address_is_known_local(&t->source);
 	if (s->verdict.own_source)

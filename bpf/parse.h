@@ -14,6 +14,7 @@
 #define ETH_P_8021AD 0x88a8
 
 #define IPPROTO_HOPOPTS 0
+#define PROTOCOL_UNKNOWN IPPROTO_HOPOPTS /* of a packet whose extension headers go on */
 #define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44
 #define IPPROTO_ICMPV6 58
@@ -121,8 +122,8 @@ struct network {
 };
 
 static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, __u32 length,
-				      struct address *source, struct address *destination,
-				      struct network *n)
+				      bool merged, struct address *source,
+				      struct address *destination, struct network *n)
 {
 	struct iphdr *ip = data + offset;
 	__u32 header_length, total_length;
@@ -135,7 +136,7 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 	header_length = low_nibble(ip) * 4;
 	total_length = bpf_ntohs(ip->tot_len);
 	/* A packet over 64 KB made by GRO has no length (BIG TCP, Linux 6.3). */
-	if (!total_length)
+	if (!total_length && merged)
 		total_length = length - offset;
 	if (high_nibble(ip) != 4 || header_length < sizeof(*ip) || total_length < header_length)
 		return REASON_MALFORMED;
@@ -153,9 +154,16 @@ static __always_inline int parse_ipv4(void *data, void *data_end, __u32 offset, 
 	return REASON_NONE;
 }
 
+/* Whether the parser follows the headers of IPv6 behind this one. */
+static __always_inline bool is_extension(__u8 protocol)
+{
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
+	       protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_DSTOPTS;
+}
+
 static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, __u32 length,
-				      struct address *source, struct address *destination,
-				      struct network *n)
+				      bool merged, struct address *source,
+				      struct address *destination, struct network *n)
 {
 	struct ipv6hdr *ip = data + offset;
 	__u32 next, total_length;
@@ -176,6 +184,8 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 	/* Such are not for packets on a wire (RFC 4291 2.5.5.2), and to us they would be IPv4's. */
 	if (address_is_ipv4(source) || address_is_ipv4(destination))
 		return REASON_MARTIAN;
+	if (!ip->payload_len && !merged)
+		return REASON_MALFORMED;
 	n->ttl = ip->hop_limit;
 	n->end = offset + total_length;
 	n->fragment_id = 0;
@@ -223,17 +233,20 @@ static __always_inline int parse_ipv6(void *data, void *data_end, __u32 offset, 
 			break;
 		}
 	}
+	/* The kernel would go on. */
+	if (!n->later_fragment && is_extension(protocol))
+		return REASON_MALFORMED;
 	n->protocol = protocol;
 	n->transport = next;
 	return REASON_NONE;
 }
 
 static __always_inline int parse_network(void *data, void *data_end, __u32 offset, __u32 length,
-					 bool ipv6, struct address *source,
+					 bool ipv6, bool merged, struct address *source,
 					 struct address *destination, struct network *n)
 {
-	return ipv6 ? parse_ipv6(data, data_end, offset, length, source, destination, n) :
-		      parse_ipv4(data, data_end, offset, length, source, destination, n);
+	return ipv6 ? parse_ipv6(data, data_end, offset, length, merged, source, destination, n) :
+		      parse_ipv4(data, data_end, offset, length, merged, source, destination, n);
 }
 
 /* The first bytes of either header; of TCP's the first eight, which errors quote (RFC 792). */
@@ -274,7 +287,7 @@ static __always_inline int parse_icmp(void *data, void *data_end, const struct n
 
 	p->quoted_network = offset + sizeof(*icmp);
 	/* What answers the quoted packet comes from where that went. */
-	verdict = parse_network(data, data_end, p->quoted_network, outer->end, p->ipv6,
+	verdict = parse_network(data, data_end, p->quoted_network, outer->end, p->ipv6, true,
 				&p->tuple.destination, &p->tuple.source, &quoted);
 	if (verdict != REASON_NONE)
 		return verdict;
@@ -401,8 +414,9 @@ static __always_inline int parse_raw(void *data, void *data_end, __u32 length, s
 /*
  * Parses a frame of `length` bytes of which those from data to data_end can be read. Returns REASON_NONE,
  * PARSE_PULL when more of it must be made readable, or the reason why it is none of ours.
+ * `merged`: the kernel has made it of several packets.
  */
-static __always_inline int parse(void *data, void *data_end, __u32 length, bool raw,
+static __always_inline int parse(void *data, void *data_end, __u32 length, bool raw, bool merged,
 				 struct packet *p)
 {
 	struct network n;
@@ -411,6 +425,9 @@ static __always_inline int parse(void *data, void *data_end, __u32 length, bool 
 
 	p->tcp_flags = 0;
 	p->unchecked = false;
+	/* For may_be_for_frontend, which sees what was found until something is malformed. */
+	p->tuple.destination = (struct address){};
+	p->tuple.protocol = PROTOCOL_UNKNOWN;
 	verdict = raw ? parse_raw(data, data_end, length, p) :
 			parse_ethernet(data, data_end, length, p);
 	if (verdict != REASON_NONE)
@@ -418,7 +435,7 @@ static __always_inline int parse(void *data, void *data_end, __u32 length, bool 
 	/* Read back, the offset is any of its values at once and not a case of its own for each. */
 	barrier();
 	network = p->network & LONGEST_LINK_LAYER;
-	verdict = parse_network(data, data_end, network, length, p->ipv6, &p->tuple.source,
+	verdict = parse_network(data, data_end, network, length, p->ipv6, merged, &p->tuple.source,
 				&p->tuple.destination, &n);
 	if (verdict != REASON_NONE)
 		return verdict;

@@ -23,6 +23,7 @@ struct verdict {
 	bool reverse;	    /* towards the client */
 	bool renewed;	    /* the next hop was looked up for this packet */
 	bool own_source;    /* it leaves from an address of this host */
+	bool wrong_device;  /* it is of a flow whose packets come by another one */
 	bool followed;	    /* its client's flow was made by another CPU meanwhile */
 	__be16 reopened_port; /* the source port that the flow had which this packet opens again; or 0 */
 };
@@ -35,9 +36,12 @@ struct scratch {
 	struct said own;     /* of the packet's direction of its flow, while that is followed */
 	struct said other;   /* of the other one; what nobody knows is zero */
 	struct tuple route;  /* of what a route is asked for */
+	struct tuple back;   /* of what the way back to a sender is asked for */
+	struct tuple asked;  /* whose flow or frontend is asked for */
 	__u32 route_mark;    /* that it has for rules: its key in marks; 0: none */
 	struct next_hop hop; /* the answer */
 	struct bpf_redir_neigh neighbour; /* whom the kernel is to hand the packet to */
+	__u32 ip_option;		  /* offset in the packet */
 	__u32 tcp_option;		  /* offset in tcp_options */
 	__u8 tcp_options[TCP_OPTIONS_MASK + 1 + sizeof(__u32)];
 };

@@ -138,12 +138,14 @@ type XfwdDevice struct {
 type XfwdDeviceFlag uint32
 
 const (
-	XfwdDeviceFlagDEVICE_ETHERNET    XfwdDeviceFlag = 1
-	XfwdDeviceFlagDEVICE_PEER        XfwdDeviceFlag = 2
-	XfwdDeviceFlagDEVICE_XDP         XfwdDeviceFlag = 4
-	XfwdDeviceFlagDEVICE_STACKED     XfwdDeviceFlag = 8
-	XfwdDeviceFlagDEVICE_ROUTES_ALL4 XfwdDeviceFlag = 16
-	XfwdDeviceFlagDEVICE_ROUTES_ALL6 XfwdDeviceFlag = 32
+	XfwdDeviceFlagDEVICE_ETHERNET       XfwdDeviceFlag = 1
+	XfwdDeviceFlagDEVICE_PEER           XfwdDeviceFlag = 2
+	XfwdDeviceFlagDEVICE_XDP            XfwdDeviceFlag = 4
+	XfwdDeviceFlagDEVICE_STACKED        XfwdDeviceFlag = 8
+	XfwdDeviceFlagDEVICE_ROUTES_ALL4    XfwdDeviceFlag = 16
+	XfwdDeviceFlagDEVICE_ROUTES_ALL6    XfwdDeviceFlag = 32
+	XfwdDeviceFlagDEVICE_SOURCE_THERE4  XfwdDeviceFlag = 64
+	XfwdDeviceFlagDEVICE_SOURCE_ROUTED4 XfwdDeviceFlag = 128
 )
 
 type XfwdFlow struct {
@@ -384,6 +386,7 @@ const (
 	XfwdPortFlagPORT_TARGET           XfwdPortFlag = 16
 	XfwdPortFlagPORT_LINGERING        XfwdPortFlag = 32
 	XfwdPortFlagPORT_ELSEWHERE        XfwdPortFlag = 64
+	XfwdPortFlagPORT_FRONTENDS        XfwdPortFlag = 128
 )
 
 type XfwdPortSet struct {
@@ -417,6 +420,11 @@ const (
 	XfwdReasonREASON_NO_SOURCE_PORT   XfwdReason = 39
 	XfwdReasonREASON_FLOW_INSERT      XfwdReason = 40
 	XfwdReasonREASON_REWRITE          XfwdReason = 41
+	XfwdReasonREASON_UNREADABLE       XfwdReason = 42
+	XfwdReasonREASON_SPOOFED          XfwdReason = 43
+	XfwdReasonREASON_SOURCE_ROUTED    XfwdReason = 44
+	XfwdReasonREASON_WRONG_DEVICE     XfwdReason = 45
+	XfwdReasonREASON_IMPOSTOR         XfwdReason = 46
 	XfwdReasonREASON_COUNT            XfwdReason = 64
 )
 
@@ -453,9 +461,10 @@ type XfwdScratch struct {
 		Reverse      bool
 		Renewed      bool
 		OwnSource    bool
+		WrongDevice  bool
 		Followed     bool
+		_            [1]byte
 		ReopenedPort uint16
-		_            [2]byte
 	}
 	Flow    XfwdFlow
 	Partner XfwdFlow
@@ -476,6 +485,8 @@ type XfwdScratch struct {
 		Pad          [3]uint8
 	}
 	Route     XfwdTuple
+	Back      XfwdTuple
+	Asked     XfwdTuple
 	RouteMark uint32
 	_         [4]byte
 	Hop       struct {
@@ -497,9 +508,9 @@ type XfwdScratch struct {
 		Ipv4Nh   uint32
 		_        [12]byte
 	}
+	IpOption   uint32
 	TcpOption  uint32
 	TcpOptions [68]uint8
-	_          [4]byte
 }
 
 type XfwdSettings struct {

@@ -37,6 +37,8 @@ type device struct {
 	layer   linkLayer
 	mtu     int
 	address net.HardwareAddr
+	// filter is the kernel's of the sources of packets.
+	filter maps.SourceFilter
 	// master is the device that it is a port of, or nil. The ports of a VRF are
 	// none: they keep their own IP layer.
 	master *device
@@ -172,7 +174,7 @@ func (d *device) servesAtPorts() bool {
 
 // network is the device where the IP layer of a device is.
 func (d *device) network() *device {
-	if d.bridgePort() {
+	if d.master != nil {
 		return d.master
 	}
 	return d
@@ -191,6 +193,7 @@ func (d *device) facts() maps.Device {
 		Ethernet: d.layer == ethernet,
 		Peer:     d.peer,
 		Stacked:  slices.Contains(stackedKinds, d.kind),
+		Sources:  d.filter,
 	}
 	if f.Ethernet {
 		copy(f.Address[:], d.network().address)

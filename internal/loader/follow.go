@@ -29,6 +29,7 @@ func (l *Loader) Follow(before *Host, c Change) (*Host, error) {
 		links:     gomaps.Clone(before.facts.links),
 		addresses: gomaps.Clone(before.facts.addresses),
 		peers:     gomaps.Clone(before.facts.peers),
+		filters:   gomaps.Clone(before.facts.filters),
 		routes:    before.routes.clone(),
 		local:     gomaps.Clone(before.facts.local),
 		routing:   before.facts.routing,
@@ -97,6 +98,7 @@ func (f *facts) askDevices(ifindexes map[int]bool) error {
 		for ifindex := range ifindexes {
 			delete(f.links, ifindex)
 			delete(f.peers, ifindex)
+			delete(f.filters, ifindex)
 			if l, found := links[ifindex]; found {
 				f.links[ifindex] = l
 				asked = append(asked, newDevice(l))
@@ -104,6 +106,7 @@ func (f *facts) askDevices(ifindexes map[int]bool) error {
 		}
 		peers, err := a.peersOf(asked)
 		gomaps.Copy(f.peers, peers)
+		gomaps.Copy(f.filters, sourceFilters(asked))
 		return err
 	})
 }

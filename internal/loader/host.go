@@ -43,8 +43,10 @@ type facts struct {
 	addresses map[int][]netlink.Addr
 	// peers says of one of a pair whether its other end, in another namespace, leads to
 	// one host.
-	peers  map[int]bool
-	routes *routes
+	peers map[int]bool
+	// filters say which sources the kernel takes packets from that arrive by a device.
+	filters map[int]maps.SourceFilter
+	routes  *routes
 	// local are the routes of the local table.
 	local localRoutes
 	// routing are the tables that rules name, rules those by marks.
@@ -83,6 +85,7 @@ func readFacts() (facts, error) {
 	if err != nil {
 		return f, err
 	}
+	f.filters = sourceFilters(newDevices(links))
 	addresses, err := listAddresses(0)
 	if err != nil {
 		return f, err
@@ -127,6 +130,7 @@ func newHost(namespace *Namespace, f facts) *Host {
 	var addresses []netlink.Addr
 	for _, d := range h.devices {
 		d.peer = f.peers[d.ifindex]
+		d.filter = f.filters[d.ifindex]
 		addresses = append(addresses, f.addresses[d.ifindex]...)
 	}
 	h.addresses = newHostAddresses(addresses, h.routes, f.local, h.holdsService)

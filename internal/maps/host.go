@@ -13,7 +13,7 @@ type Device struct {
 	// Primary4 and Primary6 are its first global addresses, or the zero Addr.
 	Primary4, Primary6 netip.Addr
 	// Network is the ifindex of the device where its IP layer is: its own, or
-	// that of the bridge that it is a port of.
+	// that of the bridge, bond or team that it is a port of.
 	Network uint32
 	// MTU is how many bytes an IP packet may have that leaves by it.
 	MTU uint32
@@ -30,9 +30,23 @@ type Device struct {
 	RoutesAll4, RoutesAll6 bool
 	// Stacked is set for a device that hands its packets as they are to one below.
 	Stacked bool
+	// Sources says which sources the kernel takes packets of IPv4 from that arrive by it.
+	Sources SourceFilter
 	// Mark is the key of the mark by which routing rules lead there, or 0.
 	Mark uint8
 }
+
+// SourceFilter is rp_filter (RFC 3704), as the kernel has it of a device.
+type SourceFilter int
+
+const (
+	// FilterNothing takes packets from everywhere.
+	FilterNothing SourceFilter = iota
+	// FilterStrictly takes those to whose source a route leads by the device.
+	FilterStrictly
+	// FilterLoosely takes those to whose source any route leads.
+	FilterLoosely
+)
 
 // PutDevices makes the programs know these devices, by ifindex, and no others.
 func (s *Set) PutDevices(devices map[uint32]Device) error {
@@ -102,6 +116,12 @@ func (d Device) flags() uint8 {
 	}
 	if d.Stacked {
 		flags |= bpf.XfwdDeviceFlagDEVICE_STACKED
+	}
+	switch d.Sources {
+	case FilterStrictly:
+		flags |= bpf.XfwdDeviceFlagDEVICE_SOURCE_THERE4
+	case FilterLoosely:
+		flags |= bpf.XfwdDeviceFlagDEVICE_SOURCE_ROUTED4
 	}
 	return uint8(flags)
 }

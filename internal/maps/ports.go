@@ -41,6 +41,7 @@ func (t *PortTable) AddFrontend(protocol uint8, address netip.Addr, deviceBound 
 		flag |= bpf.XfwdPortFlagPORT_FRONTEND_DEVICE
 	}
 	t.mark(protocol, first, last, flag)
+	t.mark(protocol, 0, 0, bpf.XfwdPortFlagPORT_FRONTENDS)
 }
 
 // AddTarget marks the ports of a backend on this host, or elsewhere.

@@ -39,6 +39,11 @@ var reasonNames = [reasonCount]string{
 	bpf.XfwdReasonREASON_NO_SOURCE_PORT:   "no-source-port",
 	bpf.XfwdReasonREASON_FLOW_INSERT:      "flow-insert",
 	bpf.XfwdReasonREASON_REWRITE:          "rewrite",
+	bpf.XfwdReasonREASON_UNREADABLE:       "unreadable",
+	bpf.XfwdReasonREASON_SPOOFED:          "spoofed",
+	bpf.XfwdReasonREASON_SOURCE_ROUTED:    "source-routed",
+	bpf.XfwdReasonREASON_WRONG_DEVICE:     "wrong-device",
+	bpf.XfwdReasonREASON_IMPOSTOR:         "impostor",
 }
 
 // reasonName also names reasons of programs newer than this package.

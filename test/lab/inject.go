@@ -37,21 +37,27 @@ func (n *Namespace) Injector(device string, to *Namespace, toDevice string) *Inj
 // with right lengths and checksums.
 func (i *Injector) Send(from, to netip.Addr, transport gopacket.SerializableLayer, payload []byte) {
 	i.lab.tb.Helper()
-	eth, ip := i.Ethernet, network(from, to, transport.LayerType())
-	eth.EthernetType = layers.EthernetTypeIPv4
-	if from.Is6() {
-		eth.EthernetType = layers.EthernetTypeIPv6
-	}
+	ip := network(from, to, transport.LayerType())
 	switch transport := transport.(type) {
 	case *layers.TCP:
 		transport.SetNetworkLayerForChecksum(ip)
 	case *layers.UDP:
 		transport.SetNetworkLayerForChecksum(ip)
 	}
+	i.SendLayers(ip.(gopacket.SerializableLayer), transport, gopacket.Payload(payload))
+}
+
+// SendLayers sends what the layers are, from IP on, with right lengths and checksums.
+func (i *Injector) SendLayers(above ...gopacket.SerializableLayer) {
+	i.lab.tb.Helper()
+	eth := i.Ethernet
+	eth.EthernetType = layers.EthernetTypeIPv4
+	if above[0].LayerType() == layers.LayerTypeIPv6 {
+		eth.EthernetType = layers.EthernetTypeIPv6
+	}
 	buffer := gopacket.NewSerializeBuffer()
 	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-	err := gopacket.SerializeLayers(buffer, options,
-		&eth, ip.(gopacket.SerializableLayer), transport, gopacket.Payload(payload))
+	err := gopacket.SerializeLayers(buffer, options, append([]gopacket.SerializableLayer{&eth}, above...)...)
 	if err != nil {
 		i.lab.tb.Fatalf("building a frame: %v", err)
 	}

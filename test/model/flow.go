@@ -34,6 +34,9 @@ type Flow struct {
 
 	// said is what the segments of both directions have said, TCP.
 	said [2]Said
+	// arrivals are the devices by which packets of both directions come; "" is not known
+	// yet.
+	arrivals [2]string
 	// cameBy is the device by which its first packet came.
 	cameBy string
 	// generation is the backend's when the flow was made.
@@ -157,25 +160,29 @@ func (m *Model) Flows() []*Flow { return m.order }
 // find returns the flow that a packet belongs to, if it still stands. Otherwise
 // reopened is the source port that it had, or 0. Packets that leave belong to flows
 // only that have not served them when they arrived, but for errors that the host
-// itself may send.
-func (m *Model) find(p packet, arriving bool) (found *side, reopened uint16) {
+// itself may send. wrongDevice: it is none of the flow's, whose packets come by another one.
+func (m *Model) find(p packet, device string, arriving bool) (found *side, reopened uint16, wrongDevice bool) {
 	s, exists := m.flows[p.tuple]
 	if !exists || !arriving && p.kind == transport && (s.Elsewhere || !s.leaves()) {
-		return nil, 0
+		return nil, 0, false
 	}
 	opens := p.flags&(flagSYN|flagACK) == flagSYN
 	endedUnseen := s.Established && s.Forward == nil && m.now-s.LastSeen > m.Timeouts.TCPTransitory && !m.Sockets[p.tuple]
-	if !m.current(s.Flow) || opens && (s.closed() || endedUnseen) {
+	current := m.current(s.Flow)
+	if current && arriving && p.kind == transport && !m.comesBy(s, p, device) {
+		return &s, 0, true
+	}
+	if !current || opens && (s.closed() || endedUnseen) {
 		m.delete(s.Flow)
-		return nil, s.to().Source.Port()
+		return nil, s.to().Source.Port(), false
 	}
 	switch {
 	case p.kind == transport:
 		m.track(s, p)
 	case p.tuple.Protocol == protocolTCP && !s.mayFail(p.sequence):
-		return nil, 0
+		return nil, 0, false
 	}
-	return &s, 0
+	return &s, 0, false
 }
 
 // track follows the state of the flow of a packet. It returns whether the flow

@@ -80,7 +80,12 @@ func passed(in Input, reason string) Output {
 }
 
 func (m *Model) serve(in Input, arriving bool) Output {
-	p, reason := parse(in.Frame, in.Raw)
+	p, reason := parse(in.Frame, in.Raw, in.SegmentSize != 0)
+	if reason == "malformed" && arriving {
+		if f, hides := m.hidesFrontend(in, p); hides {
+			return Output{Verdict: Drop, Frame: in.Frame, Counted: Counted{Forward: f, Reason: "unreadable", Drop: true}}
+		}
+	}
 	if reason != "" {
 		return passed(in, reason)
 	}
@@ -179,8 +184,8 @@ func onWire(in Input, p packet) (packets, bytes uint64) {
 // Ingress as it came.
 func (m *Model) XDP(in Input) Output {
 	const leftToTC = "left-to-tc"
-	p, reason := parse(in.Frame, false)
-	if reason != "" || p.kind != transport || p.first || p.network != ethernetHeader || p.flags&flagSYN != 0 {
+	p, reason := parse(in.Frame, false, false)
+	if reason != "" || p.kind != transport || p.first || p.network != ethernetHeader || p.options || p.flags&flagSYN != 0 {
 		return passed(in, leftToTC)
 	}
 	to := m.use(p.tuple.Protocol, p.tuple.Destination.Port())
@@ -206,6 +211,6 @@ func (m *Model) XDP(in Input) Output {
 func (m *Model) xdpServes(s side, in Input, p packet) bool {
 	h := s.hop()
 	device := m.Host.Devices[h.device]
-	return s.Elsewhere && m.current(s.Flow) && m.fresh(h) && device.XDP && !device.Pair &&
+	return s.Elsewhere && m.current(s.Flow) && s.arrivals[s.direction] == in.Device && m.fresh(h) && device.XDP && !device.Pair &&
 		[6]byte(in.Frame) == h.receivedAt && p.size <= device.MTU && p.ttl > 1
 }

@@ -48,6 +48,8 @@ type Device struct {
 	MAC [6]byte
 	// Primary are its first addresses, of IPv4 and IPv6.
 	Primary [2]netip.Addr
+	// Sources says which sources the kernel takes packets of IPv4 from that arrive by it.
+	Sources maps.SourceFilter
 	// MTU is how many bytes of IP it takes.
 	MTU int
 	// Pair: its other end is in another namespace, and received there at once.
@@ -188,12 +190,6 @@ func isLinkLocal(a netip.Addr) bool { return a.IsLinkLocalUnicast() }
 
 // isLoopback: 127.0.0.0/8 (RFC 1122 3.2.1.3) and ::1 (RFC 4291 2.5.3).
 func isLoopback(a netip.Addr) bool { return a.IsLoopback() }
-
-// isNobodys says whether no single machine has an address: multicast, broadcast and
-// the unspecified address.
-func isNobodys(a netip.Addr) bool {
-	return isMulticast(a) || a.IsUnspecified()
-}
 
 // isMulticast: 224.0.0.0/4, ff00::/8 and the broadcast address. The rest of
 // 240.0.0.0/4 is unicast, as Linux has it.

@@ -131,9 +131,11 @@ func (m *Model) decide(p packet, a arrival) decision {
 	if !fromOurs && !toOurs {
 		return decision{reason: "no-frontend"}
 	}
-	s, reopened := m.find(p, a.arriving)
+	s, reopened, wrongDevice := m.find(p, a.device, a.arriving)
 	var d decision
 	switch {
+	case wrongDevice:
+		return decision{forward: s.Forward, reason: "wrong-device"}
 	case s != nil:
 		d = m.follow(*s, p, a)
 	case p.kind == icmpError:
@@ -165,6 +167,9 @@ func (m *Model) decideFragment(p packet, a arrival) decision {
 	if !found {
 		return decision{reason: "fragment-early"}
 	}
+	if a.arriving && !m.comesBy(s, p, a.device) {
+		return decision{forward: s.Forward, reason: "wrong-device"}
+	}
 	return m.follow(s, p, a)
 }
 
@@ -173,6 +178,9 @@ func (m *Model) follow(s side, p packet, a arrival) decision {
 	d := decision{follows: &s, forward: s.Forward}
 	if !a.arriving || !s.Elsewhere {
 		return d
+	}
+	if p.sourceRouted {
+		return decision{forward: s.Forward, reason: "source-routed"}
 	}
 	d.renewed, d.mtu, d.reason = m.leave(s.hop(), s.question(p), p, a)
 	if d.reason != "" {
@@ -281,17 +289,25 @@ func (m *Model) plan(flow *Flow, f *Forward, b *Backend, p packet, a arrival) de
 	*flow = Flow{
 		Client: client, Target: target, Forward: f, Backend: b, generation: b.generation,
 		Elsewhere: m.isElsewhere(b.Address), counted: f.Balance == maps.BalanceLeastConnections,
+		arrivals: [2]string{forward: a.device},
 	}
 	if !flow.Elsewhere {
 		return d
 	}
 	from := client.Source.Addr()
-	if isLoopback(from) || isNobodys(from) || isLinkLocal(from) || m.Host.Owns(from) {
-		d.reason = "martian"
+	switch {
+	case !m.Host.maySend(from):
+		d.reason = "spoofed"
+		return d
+	case p.sourceRouted:
+		d.reason = "source-routed"
 		return d
 	}
 	flow.cameBy = a.device
 	d.renewed, d.mtu, d.reason = m.leave(&flow.hops[forward], side{flow, forward}.question(p), p, a)
+	if flow.hops[forward].device != "" && !m.comesFromItsSource(client, a.device) {
+		d.reason = "spoofed"
+	}
 	if d.reason != "" {
 		return d
 	}

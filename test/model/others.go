@@ -38,6 +38,8 @@ func (m *Model) decideLeaving(p packet, a arrival, from, to portUse, reopened ui
 		meets = m.isBackend(destination) && m.masqueradingUses(p.tuple.Source.Port())
 	}
 	switch {
+	case to.elsewhere && meets && m.isImpostor(p):
+		return decision{reason: "impostor", forward: m.flows[p.tuple.Reversed()].Forward}
 	case to.elsewhere && meets && p.flags&flagRST == 0:
 		_, taken := m.flows[p.tuple]
 		if holder, found := m.flows[p.tuple.Reversed()]; taken || found && holder.Forward == nil {
@@ -54,6 +56,14 @@ func (m *Model) decideLeaving(p packet, a arrival, from, to portUse, reopened ui
 		return decision{reason: "no-flow"}
 	}
 	return decision{reason: "no-frontend"}
+}
+
+// isImpostor says whether a packet, which leaves for a target and would be left as it is,
+// has the tuple of a client's flow.
+func (m *Model) isImpostor(p packet) bool {
+	_, taken := m.flows[p.tuple]
+	holder, held := m.flows[p.tuple.Reversed()]
+	return held && holder.Forward != nil && (taken || p.flags&flagRST != 0) && m.current(holder.Flow)
 }
 
 // masqueradingUses says whether masqueraded flows may have a source port.

@@ -45,6 +45,8 @@ type packet struct {
 	first      bool
 	// mayFragment: it is of IPv4, which does not forbid that, and has no options.
 	mayFragment bool
+	// options: it is of IPv4 and has some; sourceRouted: they say by which way it goes on.
+	options, sourceRouted bool
 	// TCP: its flags, numbers, and how far it moves the sequence number. Of an ICMP
 	// error, sequence is that of the quoted segment.
 	flags                        byte
@@ -54,12 +56,13 @@ type packet struct {
 }
 
 // parse reads the headers of a frame; raw ones have no link layer. The reason says
-// why it is none of ours, and is empty if it may be.
-func parse(frame []byte, raw bool) (p packet, reason string) {
+// why it is none of ours, and is empty if it may be. merged: the kernel has made it of several.
+func parse(frame []byte, raw, merged bool) (p packet, reason string) {
 	if p.network, p.ipv6, reason = parseLink(frame, raw); reason != "" {
 		return p, reason
 	}
-	n, reason := parseNetwork(frame, p.network, len(frame), p.ipv6)
+	n, reason := parseNetwork(frame, p.network, len(frame), p.ipv6, merged)
+	p.tuple = Tuple{netip.AddrPortFrom(n.source, 0), netip.AddrPortFrom(n.destination, 0), unknown}
 	if reason != "" {
 		return p, reason
 	}
@@ -69,9 +72,11 @@ func parse(frame []byte, raw bool) (p packet, reason string) {
 	if n.end > len(frame) {
 		return p, "malformed"
 	}
-	p.tuple = Tuple{netip.AddrPortFrom(n.source, 0), netip.AddrPortFrom(n.destination, 0), n.protocol}
+	p.tuple.Protocol = n.protocol
 	p.transport, p.end, p.size, p.ttl = n.transport, n.end, n.end-p.network, n.ttl
 	p.fragmentID, p.first, p.mayFragment = n.id, n.first, n.mayFragment
+	p.options = !p.ipv6 && p.transport-p.network > 20
+	p.sourceRouted = p.options && isSourceRouted(frame[p.network+20:p.transport])
 	switch {
 	case n.later:
 		p.kind, p.headers = fragment, n.transport
@@ -130,20 +135,20 @@ type network struct {
 }
 
 // parseNetwork reads the IP header at an offset of a packet that ends at another.
-func parseNetwork(frame []byte, offset, end int, ipv6 bool) (network, string) {
+func parseNetwork(frame []byte, offset, end int, ipv6, merged bool) (network, string) {
 	if ipv6 {
-		return parseIPv6(frame, offset)
+		return parseIPv6(frame, offset, merged)
 	}
-	return parseIPv4(frame, offset, end)
+	return parseIPv4(frame, offset, end, merged)
 }
 
-func parseIPv4(frame []byte, offset, end int) (n network, reason string) {
+func parseIPv4(frame []byte, offset, end int, merged bool) (n network, reason string) {
 	if len(frame) < offset+20 {
 		return n, "malformed"
 	}
 	ip := frame[offset:]
 	header, total := int(ip[0]&0x0f)*4, int(binary.BigEndian.Uint16(ip[2:]))
-	if total == 0 { // too long for its field, by GRO
+	if total == 0 && merged { // too long for its field, by GRO
 		total = int(uint32(end - offset))
 	}
 	if ip[0]>>4 != 4 || header < 20 || total < header {
@@ -163,22 +168,29 @@ func parseIPv4(frame []byte, offset, end int) (n network, reason string) {
 // mostExtensions is how many extension headers are followed.
 const mostExtensions = 6
 
-func parseIPv6(frame []byte, offset int) (n network, reason string) {
+// unknown is the protocol of a packet that is found malformed before its protocol.
+const unknown = protocolHopByHop
+
+func parseIPv6(frame []byte, offset int, merged bool) (n network, reason string) {
 	if len(frame) < offset+40 || frame[offset]>>4 != 6 {
 		return n, "malformed"
 	}
 	ip := frame[offset:]
 	payload := int(binary.BigEndian.Uint16(ip[4:]))
-	if payload == 0 { // a jumbogram, by GRO
+	sized := payload != 0
+	if !sized { // a jumbogram, by GRO
 		payload = len(frame) - offset - 40
 	}
 	n.source, n.destination = netip.AddrFrom16([16]byte(ip[8:24])), netip.AddrFrom16([16]byte(ip[24:40]))
 	if n.source.Is4In6() || n.destination.Is4In6() {
 		return n, "martian"
 	}
+	if !sized && !merged {
+		return n, "malformed"
+	}
 	n.ttl, n.end = int(ip[7]), offset+40+payload
 	n.protocol, n.transport = ip[6], offset+40
-	for range mostExtensions {
+	for i := 0; ; i++ {
 		length := 0
 		switch n.protocol {
 		case protocolFragment:
@@ -190,7 +202,7 @@ func parseIPv6(frame []byte, offset int) (n network, reason string) {
 		default:
 			return n, ""
 		}
-		if len(frame) < n.transport+length {
+		if i == mostExtensions || len(frame) < n.transport+length {
 			return n, "malformed"
 		}
 		header := frame[n.transport:]
@@ -215,7 +227,6 @@ func parseIPv6(frame []byte, offset int) (n network, reason string) {
 			n.transport += 8 * (int(header[1]) + 1)
 		}
 	}
-	return n, ""
 }
 
 func (p *packet) parseTCP(frame []byte) (reason string) {
@@ -264,7 +275,7 @@ func (p *packet) parseICMP(frame []byte) (reason string) {
 		return "icmp-unrelated"
 	}
 	p.quotedNetwork = p.transport + 8
-	quoted, reason := parseNetwork(frame, p.quotedNetwork, p.end, p.ipv6)
+	quoted, reason := parseNetwork(frame, p.quotedNetwork, p.end, p.ipv6, true)
 	if reason != "" {
 		return reason
 	}

@@ -16,7 +16,7 @@ import (
 
 // What packets of a contest are made of: few, so that they meet.
 var (
-	contestSources      = []machine{client, client, client, neighbour, pod, besidePod, remote, besideRemote, host, loopback, linkLocal, everybody, broadcast, classE, unspecified}
+	contestSources      = []machine{client, client, client, neighbour, pod, besidePod, remote, besideRemote, host, loopback, linkLocal, everybody, broadcast, classE, unspecified, thisNetwork, broadcasts}
 	contestDestinations = []machine{host, host, host, host, second, second, gateway, vip, remote, pod, neighbour, besideRemote, loopback, broadcasts, nowhere, service, anycast, everybody, limited}
 	contestClientPorts  = []int{40000, 40000, 40001, 31000, 12000, 8080, 30080, 80, 700, 300, 0}
 	contestServerPorts  = []int{80, 80, 80, 81, 53, 8080, 30080, 30081, 9000, 9002, 9003, 10007, 7}
@@ -228,7 +228,7 @@ func (c *contest) shape(p *packet, f family, s *sending) {
 		p.shape.trailer = "\x00\x00\x00"
 	}
 	if c.dice.roll(12) == 0 && f == 4 {
-		withOptions(&p.shape)
+		one(c.dice, withOptions, sourceRouted(looseRoute), sourceRouted(strictRoute))(&p.shape)
 	}
 	if c.dice.roll(12) == 0 && f == 6 {
 		p.shape.extensions = one(c.dice, []extension{hopByHop}, []extension{destinationOptions, routing}, []extension{unfinishedRouting},
@@ -283,7 +283,11 @@ func (c *contest) mangle(s *sending) {
 			at := link + c.dice.roll(min(len(s.Frame)-link, 80))
 			s.Frame[at] ^= byte(1 << c.dice.roll(8))
 		}
-	case roll < 14 && len(s.Frame) > link:
+	case roll < 13 && len(s.Frame) > link+6:
+		// No length, of IPv4 or of IPv6.
+		at := link + one(c.dice, 2, 4)
+		s.Frame[at], s.Frame[at+1] = 0, 0
+	case roll < 15 && len(s.Frame) > link:
 		s.Frame[link+c.dice.roll(min(len(s.Frame)-link, 80))] = one(c.dice, byte(0), 0xff)
 	}
 }

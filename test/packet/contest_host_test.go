@@ -96,7 +96,7 @@ func (c *contest) host() (*model.Host, error) {
 		h.Local[ip.Unmap()] = netip.Prefix{}
 	}
 	for name, m := range map[string]machine{"eth0": host, "eth1": second, "pod0": gateway} {
-		d := model.Device{MAC: [6]byte(c.mac(name)), Primary: [2]netip.Addr{m.V4, m.V6}, MTU: 1500, XDP: true}
+		d := model.Device{MAC: [6]byte(c.mac(name)), Primary: [2]netip.Addr{m.V4, m.V6}, MTU: 1500, XDP: true, Sources: c.filters[name]}
 		if name == "pod0" {
 			d.MTU, d.Pair, d.XDP = podMTU, true, false
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/xfwd/xfwd/bpf"
 	"github.com/xfwd/xfwd/internal/ctl"
+	xfwd "github.com/xfwd/xfwd/internal/maps"
 	"github.com/xfwd/xfwd/test/lab"
 	"github.com/xfwd/xfwd/test/model"
 )
@@ -133,6 +134,10 @@ func newContest(t testing.TB, w *world, d dice) (*contest, error) {
 		w.route(true)
 	}
 	c.certain = d.roll(3) > 0
+	w.filters = make(map[string]xfwd.SourceFilter)
+	for _, name := range []string{"eth0", "eth1", "pod0"} {
+		w.filters[name] = one(d, xfwd.FilterNothing, xfwd.FilterNothing, xfwd.FilterStrictly, xfwd.FilterLoosely)
+	}
 	if err := w.giveDefault(true); err != nil {
 		return nil, err
 	}

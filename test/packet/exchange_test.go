@@ -99,6 +99,12 @@ func (e exchange) isDropped(reason string) exchange {
 	return e.as(reason)
 }
 
+// ofNobody wants what is dropped ascribed to no forward.
+func (e exchange) ofNobody() exchange {
+	e.isDrop = false
+	return e
+}
+
 // isAnswered wants another packet sent back in its place, for a reason.
 func (e exchange) isAnswered(reason string, b body) exchange {
 	e.verdict, e.isDrop, e.answered = redirected, true, true

@@ -194,7 +194,7 @@ func (e exchange) meetXDP(r *run) bool {
 
 // isForXDP says whether XDP serves the packet.
 func (e exchange) isForXDP() bool {
-	if e.exit == nil || !e.fresh || !e.exit.isForXDP() || string(e.receivedAt[:]) != string(e.mac) {
+	if e.exit == nil || !e.fresh || !e.exit.isForXDP() || len(e.in.options) > 0 || string(e.receivedAt[:]) != string(e.mac) {
 		return false
 	}
 	_, isError := e.in.body.(icmpError)

@@ -118,7 +118,7 @@ func TestFragments(t *testing.T) {
 			name:     "too short for the ports",
 			forwards: []string{"53/udp 30053", "80 30080"},
 			steps: []step{
-				arrives(web.request(data(1, 1, "of twenty-nine bytes"), first(7, 16))).stays("malformed"),
+				arrives(web.request(data(1, 1, "of twenty-nine bytes"), first(7, 16))).isDropped("unreadable"),
 				arrives(web.request(data(1, 1, "of twenty-nine bytes"), last(7, 16))).stays("fragment-early"),
 			},
 		},

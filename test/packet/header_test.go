@@ -72,7 +72,7 @@ func TestExtensionHeaders(t *testing.T) {
 			name:     "seven are too many",
 			forwards: []string{"80 30080"},
 			families: onlyIPv6,
-			steps:    []step{arrives(web.request(syn(1), extended(seven...))).stays("not-ip")},
+			steps:    []step{arrives(web.request(syn(1), extended(seven...))).isDropped("unreadable").ofNobody()},
 		},
 		testCase{
 			// The host is not its destination but a stop on its way (RFC 8200 4.4).

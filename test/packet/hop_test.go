@@ -155,8 +155,8 @@ func TestDevicesWithoutLinkLayer(t *testing.T) {
 	}})
 }
 
-// An answer need not come by the device that leads to the target, nor a request
-// by that of the one before.
+// A request need not come by the device of the one before. An answer comes by one that
+// leads to the target.
 func TestOtherDevices(t *testing.T) {
 	c := toTheRemote
 	runCases(t, []testCase{{
@@ -164,8 +164,9 @@ func TestOtherDevices(t *testing.T) {
 		forwards: []string{"80 remote:8080 --source masquerade"},
 		steps: slices.Concat(c.handshake(), []step{
 			c.asks(data(1001, 5001, "?")).on("eth1"),
-			c.answers(data(5001, 1002, "!")).on("eth0"),
-			c.answers(data(5001, 1002, "!")).on("pod0"),
+			arrives(c.answer(data(5001, 1002, "!"))).isDropped("wrong-device").on("eth0"),
+			arrives(c.answer(data(5001, 1002, "!"))).isDropped("wrong-device").on("pod0"),
+			c.answers(data(5001, 1002, "!")),
 			c.asks(data(1002, 5002, "?")).on("pod0"),
 		}),
 	}})

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -227,6 +228,33 @@ func TestBesideMasqueradedFlows(t *testing.T) {
 			name:     "a reset",
 			forwards: forwards,
 			steps:    []step{leaves(between(second.at(31000), remote.at(8080), rst(1000))).stays("no-frontend").on("eth1"), flows{}},
+		},
+		{
+			name:     "a reset in the name of ours",
+			forwards: forwards,
+			steps: slices.Concat(ours.handshake(), []step{
+				leaves(between(second.at(31000), remote.at(8080), rst(1001))).isDropped("impostor").on("eth1"),
+				ours.asks(data(1001, 5001, "of ours")), ours.answers(data(5001, 1008, "to ours")),
+				flows{Established: 1},
+			}),
+		},
+		{
+			name:     "a reset when ours has ended",
+			forwards: forwards,
+			steps: []step{
+				ours.asks(syn(1000)).opening(), idle(241 * time.Second),
+				leaves(between(second.at(31000), remote.at(8080), rst(1001))).stays("no-frontend").on("eth1"),
+			},
+		},
+		{
+			name:     "what would pass for a direct client's",
+			forwards: append([]string{"81/udp remote:8080 --source preserve"}, forwards...),
+			steps: []step{
+				ours.asks(udp("?")).opening(),
+				arrives(between(second.at(31000), remote.at(8080), udp("??"))).becomes(between(second.at(chosen), remote.at(8080), udp("??"))).as("direct"),
+				leaves(between(second.at(31000), remote.at(8080), udp("??"))).isDropped("impostor").on("eth1"),
+				ours.answers(udp("!")),
+			},
 		},
 		{
 			name:     "another published port of the same client, which netfilter translates",

@@ -72,13 +72,14 @@ func TestDevices(t *testing.T) {
 			},
 		},
 		{
-			name:     "replies may leave by another device, and requests then come by it",
+			name:     "replies may leave by another device, but requests do not come by it",
 			forwards: onlyThere,
 			steps: []step{
 				web.asks(syn(1000)).opening().on("eth1"),
 				web.answers(synAck(5000, 1001)).on("eth0"),
-				web.asks(ack(1001, 5001)).on("eth0"),
-				web.answers(data(5001, 1001, "hello")).on("eth1"),
+				arrives(web.request(ack(1001, 5001))).isDropped("wrong-device").on("eth0"),
+				web.asks(ack(1001, 5001)).on("eth1"),
+				web.answers(data(5001, 1001, "hello")).on("eth0"),
 				flows{Established: 1},
 			},
 		},

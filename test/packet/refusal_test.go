@@ -66,6 +66,7 @@ func TestNoBackend(t *testing.T) {
 // Sources that no packet may be answered to.
 var (
 	unspecified = addresses("0.0.0.0", "::")
+	thisNetwork = addresses("0.1.2.3", "::")
 	everybody   = addresses("224.0.0.1", "ff02::1")
 	broadcast   = addresses("255.255.255.255", "ff0e::1")
 	classE      = addresses("240.1.2.3", "fec0::3")
@@ -100,7 +101,7 @@ func TestWhatCannotLeave(t *testing.T) {
 			steps: []step{
 				fails(request(syn(1000)), c.reason, noRoute),
 				fails(request(udp("?")), c.reason, noRoute),
-				arrives(between(everybody.at(40000), host.at(80), syn(1))).stays("martian"),
+				arrives(between(everybody.at(40000), host.at(80), syn(1))).isDropped("spoofed"),
 				flows{},
 			},
 		})
@@ -191,10 +192,13 @@ func TestClientsOfClassE(t *testing.T) {
 // Packets from addresses that no packet may be forwarded from are not.
 func TestMartians(t *testing.T) {
 	var steps []step
-	for _, m := range []machine{loopback, unspecified, everybody, broadcast, linkLocal, host, second} {
+	for _, m := range []machine{loopback, unspecified, thisNetwork, everybody, broadcast, broadcasts, linkLocal, host, second} {
+		if m == broadcasts {
+			m.V6 = host.V6
+		}
 		steps = append(steps,
-			arrives(between(m.at(40000), host.at(80), syn(1))).stays("martian"),
-			arrives(between(m.at(40000), host.at(80), udp("?"))).stays("martian"),
+			arrives(between(m.at(40000), host.at(80), syn(1))).isDropped("spoofed"),
+			arrives(between(m.at(40000), host.at(80), udp("?"))).isDropped("spoofed"),
 		)
 	}
 	runCases(t, []testCase{

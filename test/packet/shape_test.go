@@ -34,6 +34,21 @@ func withOptions(s *shape) {
 	}
 }
 
+// The numbers of the options of IPv4 by which a sender says the way (RFC 791 3.1).
+const looseRoute, strictRoute = 0x83, 0x89
+
+// sourceRouted gives an IPv4 packet such an option, behind another one. No stop of the way is left, so the
+// packet has arrived.
+func sourceRouted(option uint8) shaping {
+	return func(s *shape) {
+		s.options = []layers.IPv4Option{
+			{OptionType: 1},
+			{OptionType: 148, OptionLength: 4, OptionData: []byte{0, 0}},
+			{OptionType: option, OptionLength: 7, OptionData: []byte{8, 192, 0, 2, 9}},
+		}
+	}
+}
+
 // first makes a packet the fragment of a datagram that ends before a byte.
 func first(id uint16, end int) shaping { return piece(id, 0, end) }
 

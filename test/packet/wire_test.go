@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/bpf"
+	xfwd "github.com/xfwd/xfwd/internal/maps"
 	"github.com/xfwd/xfwd/test/lab"
 )
 
@@ -92,6 +93,12 @@ func (w *world) flag(tb lab.TB, name string, flags uint8) (ifindex uint32) {
 	flags |= d.Flags & routesAll
 	if w.certain {
 		flags |= routesAll
+	}
+	switch w.filters[name] {
+	case xfwd.FilterStrictly:
+		flags |= uint8(bpf.XfwdDeviceFlagDEVICE_SOURCE_THERE4)
+	case xfwd.FilterLoosely:
+		flags |= uint8(bpf.XfwdDeviceFlagDEVICE_SOURCE_ROUTED4)
 	}
 	d.Flags, d.Address = flags, [6]uint8(w.devices[name].mac)
 	if err := w.maps.Devices.Update(ifindex, d, ebpf.UpdateExist); err != nil {

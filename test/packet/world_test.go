@@ -27,12 +27,15 @@ import (
 // world is the host, in a namespace of its own, with a dataplane that nothing
 // but the test's packets passes.
 type world struct {
-	lab      *lab.Lab
-	host     *lab.Namespace
-	far      *lab.Namespace // at the other end of the host's devices
-	devices  map[string]device
-	router   bool // the host forwards packets of others
-	lost     bool // the host has no default routes
+	lab     *lab.Lab
+	host    *lab.Namespace
+	far     *lab.Namespace // at the other end of the host's devices
+	devices map[string]device
+	router  bool // the host forwards packets of others
+	lost    bool // the host has no default routes
+	// filters are those of the sources of packets, as the programs are told, by device.
+	filters map[string]maps.SourceFilter
+
 	certain  bool // the programs are told that every address has a route, whether it is so or not
 	instance *ctl.Instance
 	pins     string
