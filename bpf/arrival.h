@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Where packets come from. The kernel checks that of what it forwards, and of what is for this host itself. What we send
- * elsewhere it does not see, so we check it.
+ * Where packets come from. The kernel checks that of what it forwards, and of what is for this host itself. What
+ * we send elsewhere it does not see, so we check it.
  */
 #ifndef XFWD_ARRIVAL_H
 #define XFWD_ARRIVAL_H
@@ -25,8 +25,8 @@ static __always_inline bool has_options(const struct packet *p)
 }
 
 /*
- * Whether the sender of the IPv4 packet in scratch says by which way it goes on. Linux takes no such packet unless it is told
- * to (accept_source_route). A global function, which the verifier checks once.
+ * Whether the sender of the IPv4 packet in scratch says by which way it goes on. Linux takes no such packet unless
+ * it is told to (accept_source_route). A global function, which the verifier checks once.
  */
 __noinline int is_source_routed(struct __sk_buff *skb)
 {
@@ -56,8 +56,9 @@ __noinline int is_source_routed(struct __sk_buff *skb)
 	return false;
 }
 
-/* Whether packets from an address may be forwarded: it can be that of one other machine (RFC 1812 5.3.7), and of one that
- * is not on the link only.
+/*
+ * Whether packets from an address may be forwarded: it can be that of one other machine (RFC 1812 5.3.7), and of
+ * one that is not on the link only.
  */
 static __always_inline bool address_may_send(const struct address *a)
 {
@@ -76,9 +77,9 @@ enum way_back {
 #define WAYS_TRIED 8
 
 /*
- * Whether a route for packets with the tuple scratch->back leads by the device `ifindex`. They would come by the device `from`; if
- * that is zero or does not forward, by `ifindex` itself. Returns an enum way_back. A global function, which the verifier checks
- * once.
+ * Whether a route for packets with the tuple scratch->back leads by the device `ifindex`. They would come by the
+ * device `from`; if that is zero or does not forward, by `ifindex` itself. Returns an enum way_back. A global
+ * function, which the verifier checks once.
  */
 __noinline int find_way_back(struct __sk_buff *skb, __u32 ifindex, __u32 from)
 {
@@ -113,9 +114,9 @@ __noinline int find_way_back(struct __sk_buff *skb, __u32 ifindex, __u32 from)
 }
 
 /*
- * Whether the kernel would take the packet in scratch, which arrives by a device and leaves by another, for one that comes from
- * where its source is (rp_filter, RFC 3704). It asks for the way back as if the packet's answer came by the device that the
- * packet leaves by. A global function, which the verifier checks once.
+ * Whether the kernel would take the packet in scratch, which arrives by a device and leaves by another, for one
+ * that comes from where its source is (rp_filter, RFC 3704). It asks for the way back as if the packet's answer
+ * came by the device that the packet leaves by. A global function, which the verifier checks once.
  */
 __noinline int comes_from_its_source(struct __sk_buff *skb, __u32 ifindex, __u32 leaving)
 {
@@ -137,8 +138,8 @@ __noinline int comes_from_its_source(struct __sk_buff *skb, __u32 ifindex, __u32
 }
 
 /*
- * Whether a client's packets of a flow with a key, which is scratch->asked, may come by a device: the forward's devices are
- * looked at again, if it is there still.
+ * Whether a client's packets of a flow with a key, which is scratch->asked, may come by a device: the forward's
+ * devices are looked at again, if it is there still.
  */
 static __always_inline bool forward_takes_from(const struct tuple *key, const struct flow *flow,
 					       __u32 ifindex)
@@ -154,8 +155,8 @@ static __always_inline bool forward_takes_from(const struct tuple *key, const st
 }
 
 /*
- * Whether a target's packets of a flow, which bear its key, come by a device where the target is: the client's packets leave by
- * it, or might.
+ * Whether a target's packets of a flow, which bear its key, come by a device where the target is: the client's
+ * packets leave by it, or might.
  */
 static __always_inline bool target_is_there(struct __sk_buff *skb, struct scratch *s,
 					    const struct tuple *key, const struct flow_entry *entry,
@@ -173,8 +174,9 @@ static __always_inline bool target_is_there(struct __sk_buff *skb, struct scratc
 }
 
 /*
- * Whether packets of the flow with the key scratch->asked may come by another device than before, which it then notes. A flow of
- * others may come by any. A global function, which the verifier checks once: most packets of a flow come by one device.
+ * Whether packets of the flow with the key scratch->asked may come by another device than before, which it then
+ * notes. A flow of others may come by any. A global function, which the verifier checks once: most packets of a
+ * flow come by one device.
  */
 __noinline int flow_moves(struct __sk_buff *skb, __u32 ifindex)
 {
@@ -206,8 +208,8 @@ __noinline int flow_moves(struct __sk_buff *skb, __u32 ifindex)
 }
 
 /*
- * Whether a packet of the flow with a key, which arrives by a device, comes from where the flow's packets do. Otherwise somebody
- * else has made it.
+ * Whether a packet of the flow with a key, which arrives by a device, comes from where the flow's packets do.
+ * Otherwise somebody else has made it.
  */
 static __always_inline bool flow_comes_by(struct __sk_buff *skb, struct scratch *s,
 					  const struct tuple *key, const struct flow *flow,

@@ -10,8 +10,8 @@
 #define FRONTEND_ID_SHIFT 1
 
 /*
- * The forward of the destination of the tuple scratch->asked, whose port has `flags`, for packets that arrive by a device:
- * its id, shifted, and FRONTEND_WITH_ADDRESS; 0 if there is none. A global function.
+ * The forward of the destination of the tuple scratch->asked, whose port has `flags`, for packets that arrive by a
+ * device: its id, shifted, and FRONTEND_WITH_ADDRESS; 0 if there is none. A global function.
  */
 __noinline int frontend_of_asked(__u32 ifindex, __u32 flags)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Packets whose headers do not say what they are for: a first fragment ends before its TCP header does, or IPv6 has more
- * extension headers than the parser follows. The kernel puts fragments together and follows any number of headers. So such a
- * packet would reach what this host itself serves behind a frontend's port.
+ * Packets whose headers do not say what they are for: a first fragment ends before its TCP header does, or IPv6
+ * has more extension headers than the parser follows. The kernel puts fragments together and follows any number of
+ * headers. So such a packet would reach what this host itself serves behind a frontend's port.
  */
 #ifndef XFWD_UNREADABLE_H
 #define XFWD_UNREADABLE_H
@@ -26,8 +26,8 @@ static __always_inline __u8 flags_of_any_port(const struct packet *p)
 }
 
 /*
- * Whether the packet in scratch, which arrives by a device and was found malformed, may be for a frontend. If the frontend is
- * known, its forward is in the verdict. A global function, which the verifier checks once.
+ * Whether the packet in scratch, which arrives by a device and was found malformed, may be for a frontend. If the
+ * frontend is known, its forward is in the verdict. A global function, which the verifier checks once.
  */
 __noinline int may_be_for_frontend(struct __sk_buff *skb, __u32 ifindex)
 {
