@@ -26,6 +26,7 @@
 #define MAX_MARKS 256
 #define PATH_SIZE 128
 #define MAX_LOCAL_PREFIXES 4096
+#define MAX_SOURCE_ADDRESSES 16 /* a power of two */
 
 /* An IPv6 address, or an IPv4 address mapped into IPv6 (::ffff:a.b.c.d, RFC 4291 2.5.5.2), in
  * network order. All zero where "none" or "any" is meant.
@@ -247,9 +248,24 @@ struct forward_info {
 	 */
 	__u64 device_identities[MAX_DEVICES];
 	__u32 device_ifindexes[MAX_DEVICES];
+	/* What its user has chosen to masquerade with; filled up by zeroes. Those that this host has are in source_pools. */
+	struct address source_addresses[MAX_SOURCE_ADDRESSES];
 	__u8 protocol;
 	__u8 source; /* SOURCE_* */
 	__u8 pad[6];
+};
+
+/* Key and value of source_pools: our addresses of a family that masqueraded flows of a forward have. Without an entry they
+ * have that of struct backend.
+ */
+struct source_pool_key {
+	__u32 forward;
+	__u32 family; /* POOL_IPV4 or POOL_IPV6 */
+};
+
+struct source_pool {
+	struct address addresses[MAX_SOURCE_ADDRESSES];
+	__u32 count; /* of them; never 0 */
 };
 
 enum source {

@@ -54,7 +54,6 @@ static __always_inline struct flow *follow(struct __sk_buff *skb, struct scratch
 static __always_inline int create_flow(struct __sk_buff *skb, struct scratch *s)
 {
 	struct flow *flow = &s->flow;
-	struct port_range range = source_ports(s);
 	enum claim claim = CLAIM_TAKEN;
 
 	flow->last_seen = now();
@@ -73,10 +72,10 @@ static __always_inline int create_flow(struct __sk_buff *skb, struct scratch *s)
 		flow->to.source_port = s->verdict.reopened_port;
 		claim = flow_claim(false);
 	}
-	for (int i = 0; claim == CLAIM_TAKEN && i < SOURCE_PORT_TRIES; i++) {
-		flow->to.source_port = random_port(range);
-		claim = flow_claim(i >= SOURCE_PORT_TRIES - PRESSING_TRIES);
-	}
+	for (int i = 0; claim == CLAIM_TAKEN && i < SOURCE_PORT_TRIES; i++)
+		claim = claim_random_port(i >= SOURCE_PORT_TRIES - PRESSING_TRIES);
+	if (unlikely(claim == CLAIM_TAKEN) && flow->forward)
+		claim = claim_other_address();
 	if (claim == CLAIM_TAKEN)
 		return REASON_NO_SOURCE_PORT;
 	s->verdict.followed = false;
@@ -174,7 +173,7 @@ static __always_inline int plan_elsewhere(struct __sk_buff *skb, struct scratch 
 	if (flow->hop.ifindex && !comes_from_its_source(skb, ifindex, flow->hop.ifindex))
 		return REASON_SPOOFED;
 	if (reason == REASON_NONE && must_masquerade(target, flow, t, ifindex))
-		flow->to.source = masquerade_address(target, flow->hop.ifindex);
+		flow->to.source = masquerade_address(target, t, flow->hop.ifindex);
 	if (address_is_zero(&flow->to.source))
 		return REASON_NO_LOCAL_ADDRESS;
 	return reason;

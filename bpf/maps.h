@@ -134,6 +134,15 @@ struct {
 	__type(value, struct group_backend);
 } group_backends SEC(".maps");
 
+/* Of the forwards whose user has chosen addresses to masquerade with. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_FORWARDS * POOL_FAMILIES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct source_pool_key);
+	__type(value, struct source_pool);
+} source_pools SEC(".maps");
+
 /* Keyed by the index of the device in its namespace. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

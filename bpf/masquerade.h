@@ -7,7 +7,7 @@
 #include "local.h"
 #include "select.h"
 
-/* How many source ports are tried where the client's own cannot be kept. */
+/* How many source ports are tried where the client's own cannot be kept; as many again at the other addresses of a pool. */
 #define SOURCE_PORT_TRIES 32
 /* The last of these may take the port of a flow that is hardly one. */
 #define PRESSING_TRIES 8
@@ -39,9 +39,33 @@ static __always_inline bool must_masquerade(const struct target *target, const s
 	return target->source == BACKEND_MASQUERADES;
 }
 
-/* Our address for a target that is reached by the device `ifindex`. */
-static __always_inline struct address masquerade_address(const struct target *target, __u32 ifindex)
+/* Our addresses for the targets of a forward that have the family of `address`, if its user has chosen some. */
+static __always_inline const struct source_pool *source_pool_of(__u32 forward,
+								const struct address *address)
 {
+	struct source_pool_key key = {
+		.forward = forward,
+		.family = address_is_ipv4(address) ? POOL_IPV4 : POOL_IPV6,
+	};
+	const struct source_pool *pool = bpf_map_lookup_elem(&source_pools, &key);
+
+	return pool && pool->count ? pool : NULL;
+}
+
+/* Which address of a pool a client has. It keeps that with all its flows (RFC 4787, REQ-2), as long as there are ports. */
+static __always_inline __u32 client_place(const struct source_pool *pool, const struct tuple *t)
+{
+	return hash_of_source(t) % pool->count;
+}
+
+/* Our address for a target that is reached by the device `ifindex`, as the source of what a client sends. */
+static __always_inline struct address masquerade_address(const struct target *target,
+							 const struct tuple *t, __u32 ifindex)
+{
+	const struct source_pool *pool = source_pool_of(target->forward, &target->address);
+
+	if (pool)
+		return pool->addresses[client_place(pool, t) & (MAX_SOURCE_ADDRESSES - 1)];
 	if (!address_is_zero(&target->masquerade))
 		return target->masquerade;
 	return primary_address(ifindex, &target->address);
@@ -87,6 +111,47 @@ static __always_inline __be16 random_port(struct port_range range)
 	__u32 count = (__u32)range.last - range.first + 1;
 
 	return bpf_htons(range.first + bpf_get_prandom_u32() % count);
+}
+
+/*
+ * Claims a tuple for the flow in scratch with one of its source ports, by chance. With `reusing`, one that has closed gives
+ * way. A global function, which the verifier checks once.
+ */
+__noinline int claim_random_port(int pressing)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return CLAIM_FAILED;
+	s->flow.to.source_port = random_port(source_ports(s));
+	return flow_claim(pressing);
+}
+
+/*
+ * Claims a tuple for the flow in scratch at the other addresses of the forward's pool by turns, for no port was found at the
+ * client's own. A global function for the same reason.
+ */
+__noinline int claim_other_address(void)
+{
+	struct scratch *s = scratch();
+	const struct source_pool *pool;
+	int claim = CLAIM_TAKEN;
+	__u32 own, others;
+
+	if (!s || !is_masqueraded(s))
+		return CLAIM_TAKEN;
+	pool = source_pool_of(s->flow.forward, &s->flow.to.destination);
+	if (!pool || pool->count < 2)
+		return CLAIM_TAKEN;
+	own = client_place(pool, &s->packet.tuple);
+	others = pool->count - 1;
+	for (__u32 i = 0; claim == CLAIM_TAKEN && i < SOURCE_PORT_TRIES; i++) {
+		__u32 place = (own + 1 + i % others) % pool->count;
+
+		s->flow.to.source = pool->addresses[place & (MAX_SOURCE_ADDRESSES - 1)];
+		claim = claim_random_port(i >= SOURCE_PORT_TRIES - PRESSING_TRIES);
+	}
+	return claim;
 }
 
 #endif

@@ -252,6 +252,7 @@ type XfwdForwardInfo struct {
 	Devices          [256]uint8
 	DeviceIdentities [8]uint64
 	DeviceIfindexes  [8]uint32
+	SourceAddresses  [16]XfwdAddress
 	Protocol         uint8
 	Source           uint8
 	Pad              [6]uint8
@@ -560,6 +561,18 @@ const (
 	XfwdSourceSOURCE_MASQUERADE XfwdSource = 2
 )
 
+type XfwdSourcePool struct {
+	_         structs.HostLayout
+	Addresses [16]XfwdAddress
+	Count     uint32
+}
+
+type XfwdSourcePoolKey struct {
+	_       structs.HostLayout
+	Forward uint32
+	Family  uint32
+}
+
 type XfwdTableAccount struct {
 	_        structs.HostLayout
 	Deleted  uint64
@@ -619,6 +632,7 @@ const (
 	XfwdMapSettings              = "settings"
 	XfwdMapSetupTimes            = "setup_times"
 	XfwdMapSocketPeers           = "socket_peers"
+	XfwdMapSourcePools           = "source_pools"
 	XfwdMapTableAccounts         = "table_accounts"
 	XfwdMapTableChanges          = "table_changes"
 	XfwdMapTurns                 = "turns"
@@ -754,6 +768,7 @@ type XfwdMapSpecs struct {
 	Settings            *ebpf.MapSpec `ebpf:"settings"`
 	SetupTimes          *ebpf.MapSpec `ebpf:"setup_times"`
 	SocketPeers         *ebpf.MapSpec `ebpf:"socket_peers"`
+	SourcePools         *ebpf.MapSpec `ebpf:"source_pools"`
 	TableAccounts       *ebpf.MapSpec `ebpf:"table_accounts"`
 	TableChanges        *ebpf.MapSpec `ebpf:"table_changes"`
 	Turns               *ebpf.MapSpec `ebpf:"turns"`
@@ -833,6 +848,7 @@ type XfwdMaps struct {
 	Settings            *ebpf.Map `ebpf:"settings"`
 	SetupTimes          *ebpf.Map `ebpf:"setup_times"`
 	SocketPeers         *ebpf.Map `ebpf:"socket_peers"`
+	SourcePools         *ebpf.Map `ebpf:"source_pools"`
 	TableAccounts       *ebpf.Map `ebpf:"table_accounts"`
 	TableChanges        *ebpf.Map `ebpf:"table_changes"`
 	Turns               *ebpf.Map `ebpf:"turns"`
@@ -873,6 +889,7 @@ func (m *XfwdMaps) Close() error {
 		m.Settings,
 		m.SetupTimes,
 		m.SocketPeers,
+		m.SourcePools,
 		m.TableAccounts,
 		m.TableChanges,
 		m.Turns,

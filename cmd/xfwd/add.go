@@ -37,7 +37,9 @@ went by 80, if a backend there has that address.
 
 A backend sees the client's address where its answers must come back through
 this host, and otherwise an address of this host; --source preserve or
-masquerade forces either.
+masquerade forces either. That is the address by which this host reaches the
+backend, or one of those that --source-address gives: a client keeps its address,
+and each has ports for 20,000 flows to one port of a backend at once.
 
 Connections of this host itself are forwarded, too. --own auto leaves those
 alone that are to an address where a process listens by name, such as
@@ -91,6 +93,7 @@ to it has no XDP: ` + "`xfwd status`" + ` shows the command that ends that.`,
 	f.StringVar(&spec.Name, "name", "", "call the forward by this `name`")
 	f.StringArrayVar(&spec.Devices, "device", nil, "only packets that arrive on this `device`, or by a pattern such as ppp+; repeatable")
 	f.StringVar(&spec.Source, "source", "", "the `source` that a backend sees: auto, preserve or masquerade (default auto)")
+	f.StringArrayVar(&spec.SourceAddresses, "source-address", nil, "masquerade as this `address` of the host, or one of several; repeatable")
 	f.StringVar(&spec.Balance, "balance", "", "the `way` a new connection chooses its backend (default maglev)")
 	f.StringVar(&spec.Affinity, "affinity", "", "send a client to the backend that it had within this `duration`")
 	f.StringVar(&spec.AffinityGroup, "affinity-group", "", "share the affinity with the other forwards of the group `name`")
@@ -113,7 +116,7 @@ to it has no XDP: ` + "`xfwd status`" + ` shows the command that ends that.`,
 	complete(cmd, "check", ctl.CheckKinds())
 	complete(cmd, "mss", []string{ctl.MSSAuto.String(), ctl.MSSOff.String()})
 	complete(cmd, "existing", existings())
-	a.completeDevices(cmd)
+	a.completeOfHost(cmd)
 	hideNotYet(cmd)
 	return cmd
 }

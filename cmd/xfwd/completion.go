@@ -101,16 +101,18 @@ func (a *app) liveForwards(cmd *cobra.Command) ([]ctl.Forward, error) {
 	return instance.Forwards(cmd.Context())
 }
 
-// completeDevices makes the shell offer network devices for --device. Those of
-// another namespace are not known.
-func (a *app) completeDevices(cmd *cobra.Command) {
-	offer := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if a.options.NetNS != "" {
-			return nil, cobra.ShellCompDirectiveNoFileComp
+// completeOfHost makes the shell offer network devices for --device, and addresses of this host
+// for --source-address. Those of another namespace are not known.
+func (a *app) completeOfHost(cmd *cobra.Command) {
+	for flag, words := range map[string]func() []string{"device": a.devices, "source-address": a.addresses} {
+		offer := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if a.options.NetNS != "" {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return words(), cobra.ShellCompDirectiveNoFileComp
 		}
-		return a.devices(), cobra.ShellCompDirectiveNoFileComp
-	}
-	if err := cmd.RegisterFlagCompletionFunc("device", offer); err != nil {
-		panic(err) // the flag is not declared, or twice
+		if err := cmd.RegisterFlagCompletionFunc(flag, offer); err != nil {
+			panic(err) // the flag is not declared, or twice
+		}
 	}
 }

@@ -27,6 +27,8 @@ type environment struct {
 	open func(ctl.Options) (dataplane, error)
 	// devices names the network devices of the caller's namespace.
 	devices func() []string
+	// addresses are those of the caller's namespace that other machines can answer to.
+	addresses func() []string
 }
 
 // dataplane is what commands use of a ctl.Instance.
@@ -70,7 +72,8 @@ func system() environment {
 			}
 			return instance, nil
 		},
-		devices: deviceNames,
+		devices:   deviceNames,
+		addresses: ownAddresses,
 	}
 }
 
@@ -79,6 +82,20 @@ func system() environment {
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func ownAddresses() []string {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var words []string
+	for _, a := range all {
+		if prefix, is := a.(*net.IPNet); is && prefix.IP.IsGlobalUnicast() {
+			words = append(words, prefix.IP.String())
+		}
+	}
+	return words
 }
 
 func deviceNames() []string {

@@ -204,6 +204,8 @@ func (f *fake) test(ctx context.Context, adjust func(*environment), args ...stri
 		now:     func() time.Time { return now },
 		open:    func(ctl.Options) (dataplane, error) { return f, nil },
 		devices: func() []string { return []string{"lo", "eth0"} },
+
+		addresses: func() []string { return []string{"192.0.2.1", "2001:db8::1"} },
 	}
 	if adjust != nil {
 		adjust(&e)
@@ -219,6 +221,7 @@ func scripted() {
 	e := system()
 	e.now = func() time.Time { return now }
 	e.devices = func() []string { return []string{"lo", "eth0"} }
+	e.addresses = func() []string { return []string{"192.0.2.1", "2001:db8::1"} }
 	e.open = func(ctl.Options) (dataplane, error) {
 		f := &fake{}
 		if reason := os.Getenv("FAIL"); reason != "" {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ func describe(w io.Writer, f ctl.ForwardCounters, now time.Time) error {
 	line("name", cmp.Or(f.Name, "none"))
 	line("devices", cmp.Or(strings.Join(f.Frontend.Devices, ", "), "any"))
 	line("source", string(f.Source))
+	if len(f.SourceAddresses) > 0 {
+		line("masquerade", "as "+addresses(f.SourceAddresses))
+	}
 	line("balance", string(f.Balance))
 	affinity := "none"
 	if f.Affinity != 0 {
@@ -138,11 +142,22 @@ func backendTable(f ctl.ForwardCounters) *table {
 	return t
 }
 
+// addresses lists addresses of which each flow has one.
+func addresses(all []netip.Addr) string {
+	words := make([]string, len(all))
+	for i, a := range all {
+		words[i] = a.String()
+	}
+	return strings.Join(words, " or ")
+}
+
 // source says whose address a backend sees.
 func source(use ctl.BackendUse) string {
 	switch {
 	case !use.Masqueraded:
 		return "kept"
+	case len(use.SourcePool) > 0:
+		return "masqueraded as " + addresses(use.SourcePool)
 	case !use.MasqueradeAddress.IsValid():
 		return "masqueraded"
 	}

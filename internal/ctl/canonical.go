@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -17,6 +18,8 @@ func (f Forward) Canonical() Forward {
 	for i, b := range f.Backends {
 		f.Backends[i] = b.canonical()
 	}
+	f.SourceAddresses = slices.Clone(f.SourceAddresses)
+	slices.SortFunc(f.SourceAddresses, netip.Addr.Compare)
 	if f.Source == "" {
 		f.Source = SourceAuto
 	}
@@ -53,6 +56,7 @@ func (f Forward) differences(o Forward) []string {
 		{keyBackends, slices.EqualFunc(f.Backends, o.Backends, func(a, b Backend) bool { return a.wished() == b.wished() })},
 		{keyName, f.Name == o.Name},
 		{keySource, f.Source == o.Source},
+		{keySourceAddresses, slices.Equal(f.SourceAddresses, o.SourceAddresses)},
 		{keyBalance, f.Balance == o.Balance},
 		{keyAffinity, f.Affinity == o.Affinity},
 		{keyGroup, f.AffinityGroup == o.AffinityGroup},

@@ -72,6 +72,7 @@ func (c *census) forwards(d *loader.Dataplane, s *state) ([]ForwardCounters, err
 			use.Forward, use.Reverse = traffic(counted)
 			if b.Source == maps.BackendMasquerades {
 				use.Masqueraded, use.MasqueradeAddress = true, b.Masquerade
+				use.SourcePool = ofFamily(k.SourceAddresses, b.Address.Is4())
 			}
 			forward.Uses = append(forward.Uses, use)
 		}

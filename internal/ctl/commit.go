@@ -121,6 +121,9 @@ func (t *transaction) publish(states ...*state) error {
 	if err := t.d.Maps.PutGroupBackends(groupBackends(states)); err != nil {
 		return err
 	}
+	if err := t.d.Maps.PutSourcePools(sourcePools(t.host, states)); err != nil {
+		return err
+	}
 	backends, targets := t.backends(states)
 	known := maps.NewKnownAddresses(t.host.LocalAddresses(), backends, targets)
 	if err := t.d.Maps.PutKnownAddresses(known, t.knownPut); err != nil {

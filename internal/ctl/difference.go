@@ -50,7 +50,7 @@ func (f Forward) identical(o Forward) bool {
 		f.Frontend.Ports == o.Frontend.Ports && slices.Equal(f.Frontend.Devices, o.Frontend.Devices) &&
 		slices.Equal(f.Backends, o.Backends) && f.Source == o.Source && f.Balance == o.Balance && f.Affinity == o.Affinity &&
 		f.Comment == o.Comment && f.ExpiresAt.Equal(o.ExpiresAt) && f.Check == o.Check && f.MSS == o.MSS &&
-		f.AffinityGroup == o.AffinityGroup && f.Own == o.Own
+		f.AffinityGroup == o.AffinityGroup && f.Own == o.Own && slices.Equal(f.SourceAddresses, o.SourceAddresses)
 }
 
 // canonicalKey is key for devices in any order.

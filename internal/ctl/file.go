@@ -187,7 +187,7 @@ func (r *fileReader) lineOf(err error, entry ast.Node, values map[string]ast.Nod
 
 // entryKeys are the keys of a forward, in the order in which they are written.
 var entryKeys = []string{
-	keyName, keyFrontend, keyAddresses, keyDevices, keyBackends, keySource, keyBalance, keyAffinity, keyGroup, keyOwn, keyCheck, keyMSS,
+	keyName, keyFrontend, keyAddresses, keyDevices, keyBackends, keySource, keySourceAddresses, keyBalance, keyAffinity, keyGroup, keyOwn, keyCheck, keyMSS,
 	keyAllow, keyDeny, keyComment, keyExpiresAt,
 }
 
@@ -200,6 +200,7 @@ func (r *fileReader) spec(values map[string]ast.Node) (Spec, error) {
 	}
 	lists := map[string]*[]string{
 		keyAddresses: &s.Addresses, keyDevices: &s.Devices, keyBackends: &s.Backends, keyAllow: &s.Allow, keyDeny: &s.Deny,
+		keySourceAddresses: &s.SourceAddresses,
 	}
 	for _, key := range entryKeys {
 		n, found := values[key]

@@ -4,6 +4,7 @@ package ctl
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -62,10 +63,10 @@ func TestParseFileRefuses(t *testing.T) {
 		{"forwards no list", "apiVersion: xfwd/v1\nforwards: 80\n", "2: forwards is a list; write [a] or lines that begin with a dash"},
 		{"second document", "apiVersion: xfwd/v1\nforwards: []\n---\napiVersion: xfwd/v1\n", "4: a second document begins; put everything into the first"},
 		{"unknown key on top", "apiVersion: xfwd/v1\nkind: x\n", `2: key "kind" is unknown; here can be apiVersion, xdp or forwards`},
-		{"unknown key", head + "  - frontend: 80\n    backend: 30080\n", `4: key "backend" is unknown; here can be name, frontend, addresses, devices, backends, source, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
-		{"key no word", head + "  - 80: 30080\n", `3: key "80" is unknown; here can be name, frontend, addresses, devices, backends, source, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
+		{"unknown key", head + "  - frontend: 80\n    backend: 30080\n", `4: key "backend" is unknown; here can be name, frontend, addresses, devices, backends, source, sourceAddresses, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
+		{"key no word", head + "  - 80: 30080\n", `3: key "80" is unknown; here can be name, frontend, addresses, devices, backends, source, sourceAddresses, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
 		{"duplicate key", head + aForward + "    frontend: 81\n", "5: frontend is given twice; remove one"},
-		{"merge key", head + "  - <<: {frontend: 80}\n    backends: [1]\n", `3: key "<<" is unknown; here can be name, frontend, addresses, devices, backends, source, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
+		{"merge key", head + "  - <<: {frontend: 80}\n    backends: [1]\n", `3: key "<<" is unknown; here can be name, frontend, addresses, devices, backends, source, sourceAddresses, balance, affinity, affinityGroup, own, check, mss, allow, deny, comment or expiresAt`},
 		{"forward no mapping", head + "  - 80\n", "3: a forward is written in keys; begin it with frontend: 80"},
 		{"null forward", head + "  -\n", "3: a forward is written in keys; begin it with frontend: 80"},
 		{"no frontend", head + "  - backends: [30080]\n", "3: the forward has no frontend; add one"},
@@ -244,6 +245,7 @@ func TestFormatFileWritesEveryKey(t *testing.T) {
 		f.Backends = append(f.Backends, b)
 	}
 	f.Source, f.Balance = SourceMasquerade, BalanceSourceHash
+	f.SourceAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")}
 	f.Affinity = 3 * time.Hour
 	f.AffinityGroup = "shop"
 	f.Own = OwnNever
@@ -265,6 +267,7 @@ forwards:
       - "10.0.0.7:80,weight=3,state=draining"
       - "10.0.0.8:80,weight=0"
     source: masquerade
+    sourceAddresses: ["192.0.2.1", "192.0.2.2"]
     balance: source-hash
     affinity: 3h
     affinityGroup: shop

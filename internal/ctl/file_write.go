@@ -127,6 +127,13 @@ func (e fileEntry) write(b *bytes.Buffer) {
 	if f.Source != SourceAuto {
 		key(keySource, string(f.Source))
 	}
+	if len(f.SourceAddresses) > 0 {
+		var addresses []string
+		for _, a := range f.SourceAddresses {
+			addresses = append(addresses, a.String())
+		}
+		writeList(b, key, keySourceAddresses, addresses)
+	}
 	if f.Balance != BalanceMaglev {
 		key(keyBalance, string(f.Balance))
 	}

@@ -32,7 +32,7 @@ type lookout struct {
 	// places are the words for devices that forwards are bound to, with what they meant.
 	places map[deviceWord]deviceMeaning
 	// frontends are the addresses of frontends: who asks a backend of this host whether it
-	// is alive asks there, if they are the host's.
+	// is alive asks there, if they are the host's. Addresses to masquerade with are there, too.
 	frontends map[netip.Addr]bool
 	// backends are the addresses of backends, with what their source was decided to be.
 	backends map[netip.Addr][]sourceDecision
@@ -64,6 +64,9 @@ func newLookout(d *loader.Dataplane, t *transaction, hooks []loader.Hook) (*look
 	}
 	for _, k := range t.after.all {
 		l.frontends[k.Address] = true
+		for _, a := range k.SourceAddresses {
+			l.frontends[a] = true
+		}
 		for i, word := range k.Devices {
 			w := deviceWord{word: word}
 			if i < len(k.Known) {

@@ -114,7 +114,10 @@ type Forward struct {
 	// forward without any refuses its clients.
 	Backends []Backend
 	Source   Source
-	Balance  Balance
+	// SourceAddresses are addresses of this host, of which masqueraded flows have one; without
+	// any, it is that by which this host reaches the backend. Their order means nothing.
+	SourceAddresses []netip.Addr
+	Balance         Balance
 	// Affinity keeps a client with its backend this long; zero is off.
 	Affinity time.Duration
 	// AffinityGroup is the name of the forwards that share the machine of a client, by

@@ -61,7 +61,10 @@ func forwardFromKernel(k maps.Forward, terms maps.Terms) Forward {
 			Ports:    PortRange{k.PortFirst, k.PortLast},
 			Devices:  k.Devices,
 		},
-		Source:   sourceWords[k.Source],
+		Source: sourceWords[k.Source],
+
+		SourceAddresses: k.SourceAddresses,
+
 		Balance:  balanceWords[k.Balance],
 		Affinity: k.Affinity,
 
@@ -92,8 +95,11 @@ func forwardToKernel(f Forward) maps.Forward {
 		Name:      f.Name,
 		Comment:   f.Comment,
 		Source:    sourceNumbers[f.Source],
-		Balance:   balanceNumbers[f.Balance],
-		Affinity:  f.Affinity,
+
+		SourceAddresses: f.SourceAddresses,
+
+		Balance:  balanceNumbers[f.Balance],
+		Affinity: f.Affinity,
 
 		AffinityGroup: f.AffinityGroup,
 

@@ -111,6 +111,8 @@ type BackendUse struct {
 	// MasqueradeAddress is that address, or the zero Addr for that of the device
 	// which leads to the backend.
 	MasqueradeAddress netip.Addr
+	// SourcePool are the addresses of which each flow has one instead, if there are any.
+	SourcePool []netip.Addr
 }
 
 // FlowEndpoint is one end of a flow.

@@ -82,9 +82,12 @@ func sourceNotes(host *loader.Host, targets []target) []string {
 		if t.forward.Source != SourceAuto {
 			asked = ", as you asked"
 		}
+		pool := ownAddresses(host, t.forward.SourceAddresses, t.backend.Address.Is4())
 		switch source, address := sourceOf(host, sourceNumbers[t.forward.Source], t.backend.Address); {
 		case source != maps.BackendMasquerades:
 			notes.add("source kept%s: %s", asked, route.Why)
+		case len(pool) > 0:
+			notes.add("source masqueraded as %s%s: %s", oneOf(pool), asked, route.Why)
 		case address.IsValid():
 			notes.add("source masqueraded as %s%s: %s", address, asked, route.Why)
 		default:
@@ -144,13 +147,17 @@ func (m *messages) addSourceChange(host *loader.Host, f Forward, b backend) {
 	}
 	to := backendFromKernel(b.Backend, maps.BackendRole{}).PlaceLabel()
 	as := "the address of " + route.Device
-	if address.IsValid() {
+	pool := ownAddresses(host, f.SourceAddresses, b.Address.Is4())
+	switch {
+	case len(pool) > 0:
+		as = oneOf(pool)
+	case address.IsValid():
 		as = address.String()
 	}
 	switch masquerades := source == maps.BackendMasquerades; {
 	case masquerades && !masqueraded:
 		m.add("%s to %s now masquerades as %s: %s; --source preserve keeps clients' addresses", f.Frontend, to, as, route.Why)
-	case masquerades && address != b.Masquerade:
+	case masquerades && address != b.Masquerade && len(pool) == 0:
 		m.add("%s to %s now masquerades as another address, %s: that is this host's on the way there", f.Frontend, to, as)
 	case !masquerades && masqueraded:
 		m.add("%s to %s now keeps clients' addresses: %s; --source masquerade hides them", f.Frontend, to, route.Why)

@@ -18,6 +18,9 @@ const (
 	keyDevices   = "devices"
 	keyBackends  = "backends"
 	keySource    = "source"
+
+	keySourceAddresses = "sourceAddresses"
+
 	keyBalance   = "balance"
 	keyAffinity  = "affinity"
 	keyGroup     = "affinityGroup"
@@ -41,7 +44,9 @@ type Spec struct {
 	// Backends may be empty: then clients are refused.
 	Backends []string
 	Source   string
-	Balance  string
+	// SourceAddresses are those of this host that masqueraded flows have.
+	SourceAddresses []string
+	Balance         string
 	// Affinity is a duration such as 3h.
 	Affinity string
 	// AffinityGroup is the name of the forwards that share the affinity of a client.
@@ -79,6 +84,9 @@ func (s Spec) Forwards(now time.Time) ([]Forward, error) {
 		f.Backends = append(f.Backends, b)
 	}
 	if f.Source, err = choose(keySource, Source(s.Source), Sources()); err != nil {
+		return nil, err
+	}
+	if f.SourceAddresses, err = s.sourceAddresses(f); err != nil {
 		return nil, err
 	}
 	if f.Balance, err = choose(keyBalance, Balance(s.Balance), Balances()); err != nil {

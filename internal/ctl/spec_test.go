@@ -58,6 +58,15 @@ func TestSpecRefuses(t *testing.T) {
 		{Spec{Devices: []string{".."}}, "device \"..\" cannot exist; give a name that `ip link` shows"},
 		{Spec{Source: "nat"}, `source "nat" is unknown; choose auto, preserve or masquerade`},
 		{Spec{Balance: "roundrobin"}, `balance "roundrobin" is unknown; choose maglev, round-robin, random, least-connections or source-hash`},
+		{sourced("preserve", "192.0.2.1"), "with source preserve, no source address of 80/tcp is used; leave them out, or choose source masquerade"},
+		{sourced("auto", "192.0.2.1", "192.0.2.1"), "source address 192.0.2.1 is given twice; give it once"},
+		{sourced("auto", "2001:db8::1"), "source address 2001:db8::1 is IPv6, and no backend has an address of that family; leave it out"},
+		{sourced("auto", "127.0.0.1"), "127.0.0.1 is no address that another machine could answer to; give one that reaches this host from there"},
+		{sourced("auto", "fe80::1"), "fe80::1 is no address that another machine could answer to; give one that reaches this host from there"},
+		{sourced("auto", "eth0"), `"eth0" is not an IP address; write one like 192.0.2.7 or [2001:db8::7]`},
+		{sourced("auto", strings.Fields("192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7 192.0.2.8 192.0.2.9 "+
+			"192.0.2.10 192.0.2.11 192.0.2.12 192.0.2.13 192.0.2.14 192.0.2.15 192.0.2.16 192.0.2.17")...), "80/tcp has 17 source addresses; give at most 16"},
+		{Spec{SourceAddresses: []string{"192.0.2.1"}}, "source address 192.0.2.1 is IPv4, and no backend has an address of that family; leave it out"},
 		{Spec{AffinityGroup: "web"}, `the affinity group "web" shares an affinity, and 80/tcp has none; give one, such as --affinity 3h`},
 		{Spec{Affinity: "3"}, `affinity "3" is not a duration; write one like 3h, 10m or 90s`},
 		{Spec{Affinity: "-3h"}, `affinity "-3h" is not a duration; write one like 3h, 10m or 90s`},
@@ -98,6 +107,30 @@ func TestSpecRefuses(t *testing.T) {
 			_, err := spec.Forwards(time.Unix(0, 0))
 			checkError(t, err, ErrSyntax, test.why)
 		})
+	}
+}
+
+// sourced is a forward to another machine with these source addresses.
+func sourced(source string, addresses ...string) Spec {
+	return Spec{Frontend: "80", Backends: []string{"10.0.0.1:80"}, Source: source, SourceAddresses: addresses}
+}
+
+// The order in which source addresses are given means nothing.
+func TestSourceAddressesInAnyOrder(t *testing.T) {
+	var all [2]Forward
+	for i, words := range []string{"192.0.2.2 192.0.2.10 192.0.2.1", "192.0.2.1 192.0.2.2 192.0.2.10"} {
+		fs, err := sourced("", strings.Fields(words)...).Forwards(time.Unix(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i] = fs[0]
+	}
+	if !all[0].Equal(all[1]) || !all[0].identical(all[1]) {
+		t.Errorf("%v and %v differ", all[0].SourceAddresses, all[1].SourceAddresses)
+	}
+	none, err := sourced("").Forwards(time.Unix(0, 0))
+	if err != nil || none[0].Equal(all[0]) || none[0].identical(all[0]) || !none[0].differsOnlyIn(all[0], keySourceAddresses) {
+		t.Errorf("without source addresses it is the same: %v", err)
 	}
 }
 

@@ -52,6 +52,7 @@ func (i *Instance) Status(ctx context.Context) (Status, error) {
 			return classify(err)
 		}
 		status.Warnings = append(status.Warnings, deviceWarnings(host, forwards)...)
+		status.Warnings = append(status.Warnings, sourceAddressWarnings(host, forwards)...)
 		status.Warnings = append(status.Warnings, lostDeviceWarnings(host, s)...)
 		status.Warnings = append(status.Warnings, wayWarnings(host, allTargets(forwards))...)
 		status.Warnings = append(status.Warnings, mssWarnings(host, allTargets(forwards))...)

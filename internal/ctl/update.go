@@ -125,6 +125,11 @@ func (i *Instance) plan(d *loader.Dataplane, change Change) (*plan, error) {
 			}
 		}
 	}
+	for _, f := range r.Added {
+		if err := checkOwnAddresses(p.host, f); err != nil {
+			return p, err
+		}
+	}
 	if err := checkClaims(&p.host.Devices, want, r.Added); err != nil {
 		return p, err
 	}

@@ -54,6 +54,9 @@ func (f Forward) Validate() error {
 		}
 		seen[b.key()] = true
 	}
+	if err := f.checkSourceAddresses(); err != nil {
+		return at(keySourceAddresses, err)
+	}
 	if f.Affinity < 0 || f.Affinity > maxAffinity || f.Affinity%time.Second != 0 {
 		return at(keyAffinity, Errorf(ErrSyntax, "affinity %s is not in whole seconds up to a year; write one like 3h", f.Affinity))
 	}

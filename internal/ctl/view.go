@@ -9,12 +9,14 @@ import (
 
 // ForwardView is a forward as JSON shows it.
 type ForwardView struct {
-	Name            string        `json:"name"`
-	Frontend        FrontendView  `json:"frontend"`
-	Backends        []BackendView `json:"backends"`
-	Source          Source        `json:"source"`
-	Balance         Balance       `json:"balance"`
-	AffinitySeconds int64         `json:"affinitySeconds"`
+	Name     string        `json:"name"`
+	Frontend FrontendView  `json:"frontend"`
+	Backends []BackendView `json:"backends"`
+	Source   Source        `json:"source"`
+	// SourceAddresses are left out where there are none.
+	SourceAddresses []string `json:"sourceAddresses,omitempty"`
+	Balance         Balance  `json:"balance"`
+	AffinitySeconds int64    `json:"affinitySeconds"`
 	// AffinityGroup is left out where there is none.
 	AffinityGroup string `json:"affinityGroup,omitempty"`
 	Own           Own    `json:"own"`
@@ -100,6 +102,9 @@ func (f Forward) View() ForwardView {
 		AffinityGroup:   f.AffinityGroup,
 		Own:             f.Own,
 		Comment:         f.Comment,
+	}
+	for _, a := range f.SourceAddresses {
+		v.SourceAddresses = append(v.SourceAddresses, a.String())
 	}
 	for _, b := range f.Backends {
 		v.Backends = append(v.Backends, BackendView{

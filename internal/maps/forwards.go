@@ -81,7 +81,9 @@ type Forward struct {
 	Name    string
 	Comment string
 	Source  Source
-	Balance Balance
+	// SourceAddresses are what the user has chosen for masqueraded flows; see PutSourcePools.
+	SourceAddresses []netip.Addr
+	Balance         Balance
 	// Affinity is how long a client stays with its backend, in whole seconds;
 	// zero is off.
 	Affinity time.Duration
@@ -166,8 +168,11 @@ func forwardFromKernel(id uint32, k *bpf.XfwdForward, info *bpf.XfwdForwardInfo,
 		Name:      text(info.Name[:]),
 		Comment:   text(info.Comment[:]),
 		Source:    Source(info.Source),
-		Balance:   Balance(k.Balance),
-		Affinity:  time.Duration(k.Affinity) * time.Second,
+
+		SourceAddresses: sourcesFromKernel(info),
+
+		Balance:  Balance(k.Balance),
+		Affinity: time.Duration(k.Affinity) * time.Second,
 
 		AffinityGroup:   text(info.AffinityGroup[:]),
 		AffinityGroupID: k.AffinityGroup,
@@ -224,6 +229,9 @@ func (s *Set) PutForwards(forwards []Forward) error {
 		copy(infos[i].Comment[:], f.Comment)
 		copy(infos[i].AffinityGroup[:], f.AffinityGroup)
 		devicesToKernel(&infos[i], f.Devices, f.Known)
+		for n, a := range f.SourceAddresses {
+			infos[i].SourceAddresses[n] = addressToKernel(a)
+		}
 		packetParts[i] = bpf.XfwdForward{
 			Born:      f.Born,
 			Dies:      f.Dies,

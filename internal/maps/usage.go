@@ -49,6 +49,7 @@ func (s *Set) Usage(yield func(Flow) bool) ([]Use, error) {
 		{"local_prefixes", s.maps.LocalPrefixes, countPrefixes},
 		{"loopback_listeners", s.maps.LoopbackListeners, count[bpf.XfwdListener, uint8]},
 		{"setup_times", s.maps.SetupTimes, countKeys},
+		{"source_pools", s.maps.SourcePools, count[bpf.XfwdSourcePoolKey, bpf.XfwdSourcePool]},
 		{"socket_peers", s.maps.SocketPeers, count[bpf.XfwdSocketPeerKey, bpf.XfwdSocketPeer]},
 		{"xdp_devices", s.maps.XdpDevices, countKeys},
 	} {

@@ -4,6 +4,7 @@ package model
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -290,7 +291,7 @@ func (m *Model) Forget(removed func(*Flow) bool) {
 
 // create makes the flow of a packet, or returns the reason why it cannot. It keeps
 // the client's port if it can, then tries one that it had before, and then chance
-// chooses.
+// chooses, of all addresses that it may have.
 func (m *Model) create(f *Flow, p packet, reopened uint16) (reason string) {
 	f.LastSeen = m.now
 	f.begin(p)
@@ -308,16 +309,35 @@ func (m *Model) create(f *Flow, p packet, reopened uint16) (reason string) {
 	if reopened != 0 && tried(reopened, false) {
 		return ""
 	}
-	port, found := m.chance.SourcePort(f.Client)
+	source, found := m.chance.Source(f.Client)
+	port := source.Port()
 	switch {
 	case !found:
 		return "no-source-port"
+	case source.Addr() != f.Target.Source.Addr() && !(masqueraded && m.inPool(f, source.Addr())):
+		return fmt.Sprintf("source address %s is none to choose", source.Addr())
 	case !has(m.sourcePorts(f.Client.Source.Port(), masqueraded || f.ownSource), port):
 		return fmt.Sprintf("source port %d is none to choose", port)
-	case !tried(port, true):
+	}
+	f.Target.Source = withAddr(f.Target.Source, source.Addr())
+	if !tried(port, true) {
 		return fmt.Sprintf("source port %d is taken", port)
 	}
 	return ""
+}
+
+// inPool says whether an address is one of several that a flow may have: any where the ports of
+// its client's own are taken, which chance finds out.
+func (m *Model) inPool(f *Flow, a netip.Addr) bool {
+	return f.Forward != nil && slices.Contains(m.sourcePool(f.Forward, f.Target.Destination.Addr()), a)
+}
+
+// sourcePool are the host's addresses for the masqueraded clients of a forward, to targets of the
+// family of an address.
+func (m *Model) sourcePool(f *Forward, target netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(f.SourceAddresses), func(a netip.Addr) bool {
+		return a.Is4() != target.Is4() || !m.Host.Owns(a)
+	})
 }
 
 // sourcePorts are those from which a client gets one if not its own. It has one below

@@ -30,6 +30,9 @@ type Forward struct {
 	// Backends are in their user's order; Gone are those that were its own, and
 	// have flows which live on.
 	Backends, Gone []*Backend
+	// SourceAddresses are those of the host that masqueraded clients have, in the order of the
+	// programs; without any, it is that of the backend.
+	SourceAddresses []netip.Addr
 	// Turn counts what was given out in turns.
 	Turn uint32
 

@@ -38,8 +38,8 @@ type Model struct {
 
 // Chance tells what the programs have left to chance.
 type Chance interface {
-	// SourcePort is the one that a client's new flow has got.
-	SourcePort(client Tuple) (port uint16, found bool)
+	// Source is the address and port that a client's new flow has got.
+	Source(client Tuple) (source netip.AddrPort, found bool)
 	// Backend is the id of the one that a client's new flow has got. There is none
 	// if the programs made no flow; the refusal says why.
 	Backend(client Tuple) (id uint32, why Refusal)
@@ -315,6 +315,9 @@ func (m *Model) plan(flow *Flow, f *Forward, b *Backend, p packet, a arrival) de
 	across := b.Source == maps.BackendKeepsSourceAcross && out == a.device
 	if from == address || across || b.Source == maps.BackendMasquerades {
 		ours := b.Masquerade
+		if pool := m.sourcePool(f, address); len(pool) > 0 {
+			ours = pool[maps.HashOfSource(from)%uint32(len(pool))]
+		}
 		if !ours.IsValid() {
 			ours = m.Host.primary(out, address)
 		}

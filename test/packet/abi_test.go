@@ -47,6 +47,8 @@ var shared = map[string]reflect.Type{
 	"affinity":           reflect.TypeFor[bpf.XfwdAffinity](),
 	"group_backend_key":  reflect.TypeFor[bpf.XfwdGroupBackendKey](),
 	"group_backend":      reflect.TypeFor[bpf.XfwdGroupBackend](),
+	"source_pool_key":    reflect.TypeFor[bpf.XfwdSourcePoolKey](),
+	"source_pool":        reflect.TypeFor[bpf.XfwdSourcePool](),
 	"port_set":           reflect.TypeFor[bpf.XfwdPortSet](),
 	"device":             reflect.TypeFor[bpf.XfwdDevice](),
 	"settings":           reflect.TypeFor[bpf.XfwdSettings](),

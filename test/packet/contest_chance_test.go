@@ -29,10 +29,11 @@ func (c *contest) made(client model.Tuple) (f bpf.XfwdFlow, found bool) {
 	return f, err == nil
 }
 
-// SourcePort is the one that a client's new flow has got.
-func (c *contest) SourcePort(client model.Tuple) (port uint16, found bool) {
+// Source is the one that a client's new flow has got.
+func (c *contest) Source(client model.Tuple) (source netip.AddrPort, found bool) {
 	f, found := c.made(client)
-	return binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, f.To.SourcePort)), found
+	port := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, f.To.SourcePort))
+	return netip.AddrPortFrom(addressOf(f.To.Source), port), found
 }
 
 // Backend is the id of the one that a client's new flow has got, or why there is no

@@ -147,6 +147,9 @@ func (c *contest) someAddition() (what string, change ctl.Change) {
 	frontends, err := ctl.ParseFrontend(s.Frontend)
 	must(err)
 	s.Backends = c.someBackends(frontends[0].Ports.Len(), c.dice.roll(4))
+	if c.dice.roll(3) == 0 {
+		s.SourceAddresses = c.someSources(s.Backends)
+	}
 	forwards, err := s.Forwards(time.Now())
 	if err != nil {
 		change = func([]ctl.Forward) ([]ctl.Forward, error) { return nil, err }
@@ -154,6 +157,22 @@ func (c *contest) someAddition() (what string, change ctl.Change) {
 		change = ctl.Add(forwards, c.dice.roll(2) == 0)
 	}
 	return fmt.Sprintf("add %+v", s), change
+}
+
+// someSources are addresses of the host for the masqueraded clients of these backends.
+func (c *contest) someSources(backends []string) []string {
+	var words []string
+	for _, word := range backends {
+		b, err := ctl.ParseBackend(word)
+		must(err)
+		for _, m := range []machine{host, second, gateway} {
+			if b.Address.IsValid() && c.dice.roll(2) == 0 {
+				words = append(words, m.address(familyOfAddr(b.Address)).String())
+			}
+		}
+	}
+	slices.Sort(words)
+	return slices.Compact(words)
 }
 
 // someBackends are those of a frontend with a number of ports.
@@ -207,6 +226,7 @@ func (c *contest) follow(reset, refused bool) error {
 			c.model.Forwards = append(c.model.Forwards, &model.Forward{
 				ID: k.ID, Protocol: k.Protocol, Address: k.Address, Ports: xfwd.PortRange{First: k.PortFirst, Last: k.PortLast},
 				Devices: k.Devices, Balance: k.Balance, Affinity: k.Affinity, AffinityGroup: k.AffinityGroup,
+				SourceAddresses: k.SourceAddresses,
 			})
 		}
 		f := c.model.Forwards[i]

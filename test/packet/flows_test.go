@@ -155,6 +155,15 @@ func kernelAddress(a netip.Addr) bpf.XfwdAddress {
 	return k
 }
 
+// addressOf is the inverse of kernelAddress.
+func addressOf(k bpf.XfwdAddress) netip.Addr {
+	var b [16]byte
+	for i, word := range k.Word {
+		binary.NativeEndian.PutUint32(b[4*i:], word)
+	}
+	return netip.AddrFrom16(b).Unmap()
+}
+
 // kernelPort is a port in network order.
 func kernelPort(port int) uint16 {
 	return binary.NativeEndian.Uint16([]byte{byte(port >> 8), byte(port)})

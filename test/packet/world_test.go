@@ -204,6 +204,10 @@ func forwards(tb lab.TB, f family, lines ...string) []ctl.Forward {
 				spec.Devices = append(spec.Devices, words[i])
 			case "source":
 				spec.Source = words[i]
+			case "source-address":
+				for name := range strings.SplitSeq(words[i], ",") {
+					spec.SourceAddresses = append(spec.SourceAddresses, cast[name].address(f).String())
+				}
 			case "balance":
 				spec.Balance = words[i]
 			case "affinity":

@@ -35,7 +35,8 @@ export class Detail {
 		this.#backends.show(forward.backends);
 		const { drops, connections } = forward.counters;
 		fill(this.#drops, byCount(drops).map(([reason, n]) => [reason, exact(n), short(reasons.rates[reason])]), ["", "number", "number"]);
-		this.#fact("Source", forward.source);
+		const as = forward.sourceAddresses ? `, masqueraded as ${forward.sourceAddresses.join(" or ")}` : "";
+		this.#fact("Source", forward.source + as);
 		this.#fact("Balance", forward.balance);
 		const group = forward.affinityGroup ? `, shared in the group ${forward.affinityGroup}` : "";
 		this.#fact("Affinity", forward.affinitySeconds === 0 ? "none" : duration(forward.affinitySeconds) + group);
