@@ -49,13 +49,18 @@ static __always_inline struct flow *follow(struct __sk_buff *skb, struct scratch
 /*
  * Makes scratch->flow for the packet there. Where the target knows the tuple already, from a client that uses
  * one source port for the frontend and for the target itself, the later of the two gets another source port. So does a
- * masqueraded flow whose client's port is taken, or not one of ours to take.
+ * masqueraded flow whose client's port is taken, or not one of ours to take. Returns REASON_NONE, or the reason why there is
+ * no such flow. A global function, which the verifier checks once.
  */
-static __always_inline int create_flow(struct __sk_buff *skb, struct scratch *s)
+__noinline int create_flow(struct __sk_buff *skb)
 {
-	struct flow *flow = &s->flow;
+	struct scratch *s = scratch();
 	enum claim claim = CLAIM_TAKEN;
+	struct flow *flow;
 
+	if (!s)
+		return REASON_FLOW_INSERT;
+	flow = &s->flow;
 	flow->last_seen = now();
 	flow->opened = setup_clock();
 	flow->brief = flow->forward && s->packet.tuple.protocol == IPPROTO_UDP &&
@@ -98,7 +103,7 @@ static __always_inline struct flow *decide_direct(struct __sk_buff *skb, struct 
 	    !((address & ADDRESS_TARGET) && (flags & PORT_ELSEWHERE)))
 		return leave(&s->verdict, REASON_DIRECT);
 	flow_begin(s);
-	reason = create_flow(skb, s);
+	reason = create_flow(skb);
 	if (reason != REASON_NONE)
 		return leave(&s->verdict, reason);
 	return &s->flow;
@@ -141,7 +146,7 @@ static __always_inline struct flow *decide_leaving(struct __sk_buff *skb, struct
 			return leave(&s->verdict, REASON_DIRECT);
 		if (!reset) {
 			flow_begin(s)->leaving = true;
-			reason = create_flow(skb, s);
+			reason = create_flow(skb);
 			if (reason != REASON_NONE)
 				return leave(&s->verdict, reason);
 			return &s->flow;
@@ -247,7 +252,7 @@ static __always_inline struct flow *decide_new(struct __sk_buff *skb, struct scr
 	s->verdict.forward = s->flow.forward;
 	s->verdict.backend = s->flow.backend;
 	if (reason == REASON_NONE)
-		reason = create_flow(skb, s);
+		reason = create_flow(skb);
 	if (reason != REASON_NONE)
 		return leave(&s->verdict, reason);
 	if (likely(!s->verdict.followed)) {

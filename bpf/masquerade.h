@@ -114,7 +114,7 @@ static __always_inline __be16 random_port(struct port_range range)
 }
 
 /*
- * Claims a tuple for the flow in scratch with one of its source ports, by chance. With `reusing`, one that has closed gives
+ * Claims a tuple for the flow in scratch with one of its source ports, by chance. With `pressing`, one that is hardly one gives
  * way. A global function, which the verifier checks once.
  */
 __noinline int claim_random_port(int pressing)

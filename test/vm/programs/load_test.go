@@ -22,7 +22,7 @@ import (
 // limit is how many instructions a verifier may look at, on its way through
 // every branch of a program. It gives up after a million; what is left is for
 // kernels that we do not test.
-const limit = 200_000
+const limit = 150_000
 
 // growth is by how many per cent a program may surpass its record. Releases of
 // kernels differ by up to 15.
