@@ -352,6 +352,9 @@ enum device_flag {
 	 */
 	DEVICE_ROUTES_ALL4 = 16,
 	DEVICE_ROUTES_ALL6 = 32,
+	/* What the kernel forwards by it heeds the MTU of the route and not just that of the device. */
+	DEVICE_ROUTE_MTU4 = 64,
+	DEVICE_ROUTE_MTU6 = 128,
 };
 
 /* What an address is to us. */
