@@ -144,6 +144,8 @@ const (
 	XfwdDeviceFlagDEVICE_STACKED     XfwdDeviceFlag = 8
 	XfwdDeviceFlagDEVICE_ROUTES_ALL4 XfwdDeviceFlag = 16
 	XfwdDeviceFlagDEVICE_ROUTES_ALL6 XfwdDeviceFlag = 32
+	XfwdDeviceFlagDEVICE_ROUTE_MTU4  XfwdDeviceFlag = 64
+	XfwdDeviceFlagDEVICE_ROUTE_MTU6  XfwdDeviceFlag = 128
 )
 
 type XfwdFlow struct {
@@ -599,6 +601,7 @@ const (
 	XfwdProgXfwdXdpFrags         = "xfwd_xdp_frags"
 	XfwdVarAbiEnums              = "abi_enums"
 	XfwdVarCoarseClock           = "coarse_clock"
+	XfwdVarDeviceMtuHelper       = "device_mtu_helper"
 	XfwdVarFragmentTimeout       = "fragment_timeout"
 	XfwdVarNeighbourPatience     = "neighbour_patience"
 	XfwdVarNetnsCookie           = "netns_cookie"
@@ -721,6 +724,7 @@ type XfwdMapSpecs struct {
 type XfwdVariableSpecs struct {
 	AbiEnums              *ebpf.VariableSpec `ebpf:"abi_enums"`
 	CoarseClock           *ebpf.VariableSpec `ebpf:"coarse_clock"`
+	DeviceMtuHelper       *ebpf.VariableSpec `ebpf:"device_mtu_helper"`
 	FragmentTimeout       *ebpf.VariableSpec `ebpf:"fragment_timeout"`
 	NeighbourPatience     *ebpf.VariableSpec `ebpf:"neighbour_patience"`
 	NetnsCookie           *ebpf.VariableSpec `ebpf:"netns_cookie"`
@@ -839,6 +843,7 @@ func (m *XfwdMaps) Close() error {
 type XfwdVariables struct {
 	AbiEnums              *ebpf.Variable `ebpf:"abi_enums"`
 	CoarseClock           *ebpf.Variable `ebpf:"coarse_clock"`
+	DeviceMtuHelper       *ebpf.Variable `ebpf:"device_mtu_helper"`
 	FragmentTimeout       *ebpf.Variable `ebpf:"fragment_timeout"`
 	NeighbourPatience     *ebpf.Variable `ebpf:"neighbour_patience"`
 	NetnsCookie           *ebpf.Variable `ebpf:"netns_cookie"`
