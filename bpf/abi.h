@@ -377,6 +377,9 @@ enum device_flag {
 	/* The kernel forwards packets of IPv4 that arrive by it if a route leads to their source by this device; */
 	DEVICE_SOURCE_THERE4 = 64,
 	DEVICE_SOURCE_ROUTED4 = 128, /* or if any route does */
+	/* What the kernel forwards by it heeds the MTU of the route and not just that of the device. */
+	DEVICE_ROUTE_MTU4 = 256,
+	DEVICE_ROUTE_MTU6 = 512,
 };
 
 /* What an address is to us. */

@@ -84,6 +84,8 @@ static long (*const bpf_redirect_neigh)(__u32 ifindex, void *params, int length,
 					__u64 flags) = (void *)152;
 static long (*const bpf_redirect_peer)(__u32 ifindex, __u64 flags) = (void *)155;
 static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)160;
+static long (*const bpf_check_mtu)(void *ctx, __u32 ifindex, __u32 *mtu, __s32 change,
+				   __u64 flags) = (void *)163;
 static __u64 (*const bpf_xdp_get_buff_len)(struct xdp_md *ctx) = (void *)188;
 
 #endif

@@ -51,6 +51,8 @@ const volatile __u64 neighbour_patience = 3 * SECOND;
  * before it would reject the unknown helper.
  */
 const volatile bool coarse_clock = false;
+/* Linux 5.12 tells the MTU that a device has now. Likewise. */
+const volatile bool device_mtu_helper = false;
 
 /* The cookie of the network namespace whose sockets the cgroup hooks serve. The root cgroup has the
  * processes of all namespaces.

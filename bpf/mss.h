@@ -22,14 +22,6 @@
 /* A packet that hardly any route takes, so that the kernel says what MTU the route has. */
 #define LONGEST_PACKET 0xffff
 
-/* The MTU of the device `ifindex`, or `otherwise` where it is not known. */
-static __always_inline __u32 device_mtu(__u32 ifindex, __u32 otherwise)
-{
-	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
-
-	return device ? device->mtu : otherwise;
-}
-
 /*
  * The MTU of the route for packets with the tuple `t` and the mark that has the key `mark_key`, that come by the device
  * `ifindex`, or `otherwise` where there is no route. Linux before 5.12 does not tell; then it is the MTU of the device that
@@ -43,6 +35,7 @@ static __noinline __u32 route_mtu(struct __sk_buff *skb, const struct tuple *t, 
 	struct mark *mark = mark_find(mark_key);
 	__u32 marks_as = marked(skb->mark, mark);
 	__u32 flags = marks_as ? BPF_FIB_LOOKUP_MARK : 0;
+	__u32 told = SHORTEST_PACKET;
 	long result;
 
 	if (!t || !s)
@@ -54,20 +47,20 @@ static __noinline __u32 route_mtu(struct __sk_buff *skb, const struct tuple *t, 
 	result = bpf_fib_lookup(skb, &fib, sizeof(fib), flags);
 	if (result == -EINVAL) {
 		if (mark)
-			return device_mtu(mark->ifindex, otherwise);
+			return device_mtu(skb, mark->ifindex, otherwise);
 		flags = 0;
 		result = bpf_fib_lookup(skb, &fib, sizeof(fib), flags);
 	}
-	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED && fib.mtu_result != LONGEST_PACKET)
-		return fib.mtu_result;
-	/* Linux before 5.12 says neither how long it may be nor which device it would leave by. */
+	/* The kernel does not say which device a packet would leave by that is too big. */
 	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+		if (fib.mtu_result != LONGEST_PACKET)
+			told = fib.mtu_result;
 		fib.tot_len = SHORTEST_PACKET;
 		result = bpf_fib_lookup(skb, &fib, sizeof(fib), flags);
 	}
 	if (!leads_out(result))
 		return otherwise;
-	return device_mtu(fib.ifindex, otherwise);
+	return forwarding_mtu(skb, fib.ifindex, told, address_is_ipv4(&t->destination));
 }
 
 /* The most that the settings of the forward let the ends say, MSS_OFF if they may say anything. */
@@ -176,7 +169,8 @@ static __noinline int clamp_mss(struct __sk_buff *skb, const struct flow *flow, 
 	/* Then the MTU is that of the device, for the kernel tells no other (route_find), and the question is the last one. */
 	if (flow->hop.way == WAY_NEIGHBOUR)
 		mtu = route_mtu(skb, &s->route, s->route_mark, ifindex, mtu);
-	mtu_back = route_mtu(skb, &back, mark_back, flow->hop.ifindex, device_mtu(ifindex, mtu));
+	mtu_back =
+		route_mtu(skb, &back, mark_back, flow->hop.ifindex, device_mtu(skb, ifindex, mtu));
 	if (mtu_back < mtu)
 		mtu = mtu_back;
 	headers = TCP_HEADER_LENGTH +

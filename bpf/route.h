@@ -11,6 +11,8 @@
 /* A packet that any route takes, for the length of the real one is compared with the MTU that comes back. */
 #define SHORTEST_PACKET 64
 
+#define MOST_MTU 0xffff /* as much as an IP packet can have */
+
 static __always_inline bool hop_is_fresh(const struct next_hop *hop, __u64 time)
 {
 	struct settings *s = current_settings();
@@ -18,6 +20,36 @@ static __always_inline bool hop_is_fresh(const struct next_hop *hop, __u64 time)
 	return hop->ifindex && hop->way != WAY_NEIGHBOUR && s &&
 	       hop->generation == s->route_generation &&
 	       elapsed(time, hop->resolved) <= next_hop_timeout;
+}
+
+/* The MTU of the device `ifindex`, or `otherwise` where it is not known. */
+static __always_inline __u32 device_mtu(struct __sk_buff *skb, __u32 ifindex, __u32 otherwise)
+{
+	struct device *device;
+	__u32 mtu = 0;
+
+	if (device_mtu_helper && bpf_check_mtu(skb, ifindex, &mtu, 0, 0) >= 0 && mtu)
+		return mtu < MOST_MTU ? mtu : MOST_MTU;
+	device = bpf_map_lookup_elem(&devices, &ifindex);
+	return device ? device->mtu : otherwise;
+}
+
+/*
+ * The MTU of packets that leave by the device `ifindex`. `told` is what bpf_fib_lookup says, or SHORTEST_PACKET: Linux
+ * before 5.12 does not tell, nor does any without a neighbour. It heeds exceptions of routes, which one forged ICMP error
+ * makes for ten minutes. The kernel does not when it forwards, by default: it takes the MTU of the device, or that of a
+ * route that locks it.
+ */
+static __always_inline __u32 forwarding_mtu(struct __sk_buff *skb, __u32 ifindex, __u32 told,
+					    bool ipv4)
+{
+	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
+
+	if (told == SHORTEST_PACKET)
+		told = MOST_MTU;
+	else if (!device || (device->flags & (ipv4 ? DEVICE_ROUTE_MTU4 : DEVICE_ROUTE_MTU6)))
+		return told;
+	return device_mtu(skb, ifindex, told);
 }
 
 /* What the device that a packet leaves by needs to know. */
@@ -28,9 +60,6 @@ static __always_inline void hop_set_way(struct next_hop *hop, const struct bpf_f
 
 	hop->way = WAY_NEIGHBOUR;
 	hop->xdp = 0;
-	/* Linux before 5.12 does not tell, nor does any without a neighbour. */
-	if (hop->mtu == SHORTEST_PACKET)
-		hop->mtu = device ? device->mtu : 0xffff;
 	if (device && !(device->flags & DEVICE_ETHERNET)) {
 		hop->way = WAY_DEVICE;
 	} else if (device && neighbour_known) {
@@ -119,7 +148,8 @@ __noinline int route_find(struct __sk_buff *skb, __u32 ifindex)
 		result == BPF_FIB_LKUP_RET_SUCCESS &&
 		(fib.dmac[0] | fib.dmac[1] | fib.dmac[2] | fib.dmac[3] | fib.dmac[4] | fib.dmac[5]);
 	s->hop.ifindex = fib.ifindex;
-	s->hop.mtu = fib.mtu_result;
+	s->hop.mtu = forwarding_mtu(skb, fib.ifindex, fib.mtu_result,
+				    address_is_ipv4(&s->route.destination));
 	s->hop.resolved = now();
 	hop_set_way(&s->hop, &fib, neighbour_known);
 	set_neighbour(&s->neighbour, &fib);

@@ -146,6 +146,8 @@ const (
 	XfwdDeviceFlagDEVICE_ROUTES_ALL6    XfwdDeviceFlag = 32
 	XfwdDeviceFlagDEVICE_SOURCE_THERE4  XfwdDeviceFlag = 64
 	XfwdDeviceFlagDEVICE_SOURCE_ROUTED4 XfwdDeviceFlag = 128
+	XfwdDeviceFlagDEVICE_ROUTE_MTU4     XfwdDeviceFlag = 256
+	XfwdDeviceFlagDEVICE_ROUTE_MTU6     XfwdDeviceFlag = 512
 )
 
 type XfwdFlow struct {
@@ -656,6 +658,7 @@ const (
 	XfwdProgXfwdXdpFrags         = "xfwd_xdp_frags"
 	XfwdVarAbiEnums              = "abi_enums"
 	XfwdVarCoarseClock           = "coarse_clock"
+	XfwdVarDeviceMtuHelper       = "device_mtu_helper"
 	XfwdVarFragmentTimeout       = "fragment_timeout"
 	XfwdVarNeighbourPatience     = "neighbour_patience"
 	XfwdVarNetnsCookie           = "netns_cookie"
@@ -781,6 +784,7 @@ type XfwdMapSpecs struct {
 type XfwdVariableSpecs struct {
 	AbiEnums              *ebpf.VariableSpec `ebpf:"abi_enums"`
 	CoarseClock           *ebpf.VariableSpec `ebpf:"coarse_clock"`
+	DeviceMtuHelper       *ebpf.VariableSpec `ebpf:"device_mtu_helper"`
 	FragmentTimeout       *ebpf.VariableSpec `ebpf:"fragment_timeout"`
 	NeighbourPatience     *ebpf.VariableSpec `ebpf:"neighbour_patience"`
 	NetnsCookie           *ebpf.VariableSpec `ebpf:"netns_cookie"`
@@ -903,6 +907,7 @@ func (m *XfwdMaps) Close() error {
 type XfwdVariables struct {
 	AbiEnums              *ebpf.Variable `ebpf:"abi_enums"`
 	CoarseClock           *ebpf.Variable `ebpf:"coarse_clock"`
+	DeviceMtuHelper       *ebpf.Variable `ebpf:"device_mtu_helper"`
 	FragmentTimeout       *ebpf.Variable `ebpf:"fragment_timeout"`
 	NeighbourPatience     *ebpf.Variable `ebpf:"neighbour_patience"`
 	NetnsCookie           *ebpf.Variable `ebpf:"netns_cookie"`

@@ -82,6 +82,10 @@ func collection(namespace *Namespace, maxFlows uint32) (*ebpf.CollectionSpec, er
 	if err := spec.Variables["coarse_clock"].Set(coarse); err != nil {
 		return nil, err
 	}
+	tellsMTU := features.HaveProgramHelper(ebpf.SchedCLS, asm.FnCheckMtu) == nil
+	if err := spec.Variables["device_mtu_helper"].Set(tellsMTU); err != nil {
+		return nil, err
+	}
 	if err := spec.Variables["netns_cookie"].Set(namespace.cookie); err != nil {
 		return nil, err
 	}

@@ -53,6 +53,8 @@ type facts struct {
 	routing   routingRules
 	rules     rules
 	ephemeral maps.PortRange
+	// usesPMTU: the kernel forwards IPv4 by what ICMP errors have said of paths.
+	usesPMTU bool
 }
 
 // Host looks at the namespace. What it returns asks for routes until the loader is
@@ -110,7 +112,11 @@ func readFacts() (facts, error) {
 			return f, err
 		}
 	}
-	f.ephemeral, err = readPortRange(ephemeralPorts)
+	if f.ephemeral, err = readPortRange(ephemeralPorts); err != nil {
+		return f, err
+	}
+	value, err := readSysctl("net.ipv4.ip_forward_use_pmtu", shortSysctl)
+	f.usesPMTU = value != "" && value != "0"
 	return f, err
 }
 
@@ -188,6 +194,8 @@ func (d *Dataplane) deviceFacts(h *Host, marks maps.MarkKeys) (map[uint32]maps.D
 		facts.Primary4 = h.addresses.primary4[device.ifindex]
 		facts.Primary6 = h.addresses.primary6[device.ifindex]
 		facts.RoutesAll4, facts.RoutesAll6 = h.routesAll(device, unix.AF_INET), h.routesAll(device, unix.AF_INET6)
+		facts.RouteMTU4 = h.facts.usesPMTU || slices.Contains(h.routes.locked[unix.AF_INET], device.ifindex)
+		facts.RouteMTU6 = slices.Contains(h.routes.locked[unix.AF_INET6], device.ifindex)
 		facts.XDP = slices.Contains(xdp, uint32(device.ifindex))
 		facts.Mark = marks[h.marks.byDevice[device.ifindex]]
 		// What XDP sends to a pair is received at its other end by itself.

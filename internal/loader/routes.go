@@ -17,6 +17,8 @@ type routes struct {
 	// default4 and default6 are the devices of the default routes of the main
 	// table, by ifindex, in their order.
 	default4, default6 []int
+	// locked are those of them, by family, whose route locks its MTU.
+	locked map[uint8][]int
 	// reaches are how far devices lead, by ifindex, at least. Those that nobody has asked for
 	// are missing.
 	reaches map[int]reach
@@ -32,7 +34,7 @@ type routeTable struct {
 }
 
 func newRoutes() *routes {
-	return &routes{reaches: make(map[int]reach), defaults: make(map[routeTable]bool)}
+	return &routes{reaches: make(map[int]reach), defaults: make(map[routeTable]bool), locked: make(map[uint8][]int)}
 }
 
 // reach is how far a device leads this host.
@@ -67,7 +69,7 @@ func listRoutes() (*routes, error) {
 
 // clone returns a copy that knows what r knows.
 func (r *routes) clone() *routes {
-	return &routes{default4: r.default4, default6: r.default6, reaches: maps.Clone(r.reaches), defaults: maps.Clone(r.defaults)}
+	return &routes{default4: r.default4, default6: r.default6, reaches: maps.Clone(r.reaches), defaults: maps.Clone(r.defaults), locked: maps.Clone(r.locked)}
 }
 
 // readDefaults reads the default routes of the main table of a family anew. What was known
@@ -76,7 +78,7 @@ func (r *routes) readDefaults(family uint8) error {
 	maps.DeleteFunc(r.defaults, func(t routeTable, _ bool) bool { return t.family == family })
 	r.defaults[routeTable{family, unix.RT_TABLE_MAIN}] = false
 	found, err := defaultRoutes(family)
-	var defaults []int
+	var defaults, locked []int
 	for _, route := range found {
 		r.noteDefault(family, route)
 		if route.Type != unix.RTN_UNICAST {
@@ -84,8 +86,12 @@ func (r *routes) readDefaults(family uint8) error {
 		}
 		for _, hop := range hopsOf(route) {
 			defaults = append(defaults, hop.LinkIndex)
+			if route.MTULock {
+				locked = append(locked, hop.LinkIndex)
+			}
 		}
 	}
+	r.locked[family] = locked
 	if family == unix.AF_INET6 {
 		r.default6 = defaults
 	} else {

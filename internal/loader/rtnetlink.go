@@ -341,6 +341,16 @@ func parseRoute(data []byte) (netlink.Route, error) {
 			r.Table = int(native.Uint32(value))
 		case unix.RTA_MULTIPATH:
 			r.MultiPath = parseHops(value)
+		case unix.RTA_METRICS:
+			attributes(value, func(kind uint16, value []byte) {
+				switch {
+				case len(value) < 4:
+				case kind == unix.RTAX_MTU:
+					r.MTU = int(native.Uint32(value))
+				case kind == unix.RTAX_LOCK:
+					r.MTULock = native.Uint32(value)&(1<<unix.RTAX_MTU) != 0
+				}
+			})
 		}
 	})
 	return r, nil

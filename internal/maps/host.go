@@ -28,6 +28,9 @@ type Device struct {
 	// RoutesAll4 and RoutesAll6 say of packets that arrive by it that an address
 	// to which the routing table does not forward is the host's.
 	RoutesAll4, RoutesAll6 bool
+	// RouteMTU4 and RouteMTU6 say that the kernel forwards by it with the MTU of the
+	// route.
+	RouteMTU4, RouteMTU6 bool
 	// Stacked is set for a device that hands its packets as they are to one below.
 	Stacked bool
 	// Sources says which sources the kernel takes packets of IPv4 from that arrive by it.
@@ -113,6 +116,12 @@ func (d Device) flags() uint8 {
 	}
 	if d.RoutesAll6 {
 		flags |= bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL6
+	}
+	if d.RouteMTU4 {
+		flags |= bpf.XfwdDeviceFlagDEVICE_ROUTE_MTU4
+	}
+	if d.RouteMTU6 {
+		flags |= bpf.XfwdDeviceFlagDEVICE_ROUTE_MTU6
 	}
 	if d.Stacked {
 		flags |= bpf.XfwdDeviceFlagDEVICE_STACKED

@@ -132,6 +132,10 @@ func patient(tb lab.TB) *ebpf.CollectionSpec {
 	if err := spec.Variables["coarse_clock"].Set(coarse); err != nil {
 		tb.Fatalf("%v", err)
 	}
+	tellsMTU := features.HaveProgramHelper(ebpf.SchedCLS, asm.FnCheckMtu) == nil
+	if err := spec.Variables["device_mtu_helper"].Set(tellsMTU); err != nil {
+		tb.Fatalf("%v", err)
+	}
 	setTimeouts(tb, spec, map[string]time.Duration{"next_hop_timeout": freshness, "neighbour_patience": patience})
 	return spec
 }
