@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -237,14 +236,6 @@ func TestBesideMasqueradedFlows(t *testing.T) {
 				ours.asks(data(1001, 5001, "of ours")), ours.answers(data(5001, 1008, "to ours")),
 				flows{Established: 1},
 			}),
-		},
-		{
-			name:     "a reset when ours has ended",
-			forwards: forwards,
-			steps: []step{
-				ours.asks(syn(1000)).opening(), idle(241 * time.Second),
-				leaves(between(second.at(31000), remote.at(8080), rst(1001))).stays("no-frontend").on("eth1"),
-			},
 		},
 		{
 			name:     "what would pass for a direct client's",
