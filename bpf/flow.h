@@ -11,8 +11,20 @@
  * and never replaces one, which is what keeps two flows from looking the same to the target.
  *
  * An entry is a flow's own if it translates to what that flow's packets become: the kernel may have forgotten one of the
- * two, and another flow may have claimed its key since. Only what is missing, or one's own, is ever written or deleted. A
- * flow that finds its claim taken ends.
+ * two, and another flow may have claimed its key since.
+ *
+ * Other CPUs work on the same flow meanwhile, and the LRU evicts what it likes. Between any two map operations this holds:
+ *
+ *  - A key is inserted where there is none, and never replaces another flow's. Only one's own entry is overwritten or
+ *    deleted. A flow that finds its claim taken ends.
+ *  - A claim is there before its forward entry, and a flow that moves is in its new map before it leaves the old one. Whoever
+ *    inserts looks afterwards, so of two CPUs with one first packet the second one finds the flow of the first, and follows it.
+ *  - What a direction has told (said) is written by its own packets. Flags and times in the partner are copies, which the next
+ *    packet that has something to tell makes right.
+ *  - An entry that was looked up may go, and its memory become another flow's. For that the LRU must take what was used a moment
+ *    ago, which it does only if everything else has been used since: a packet of a table much too small may then be sent wrong.
+ *
+ * test/packet/processors_test.go has packets of one flow meet the programs on two CPUs.
  *
  * Entries are in flows_transitory until the flow is confirmed, in flows_established until it closes, and
  * then in flows_transitory again. Both forget what was not used for longest, so a flood of half-open flows
