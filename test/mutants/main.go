@@ -115,7 +115,7 @@ func (m mutant) compile(ctx context.Context, dir, object string) error {
 
 // test is the one that compares with the model what the mutant's fault is about.
 func (m mutant) test() string {
-	if m.file == "connect.h" {
+	if m.file == "connect.h" || m.file == "socket.h" {
 		return "TestOwnModel"
 	}
 	return "TestModel"
