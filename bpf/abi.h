@@ -347,8 +347,9 @@ struct device {
 	__u32 network_ifindex; /* where its IP layer is: itself, or the bridge, bond or team that it is a port of */
 	__u32 mtu;	 /* bytes of an IP packet */
 	__u8 address[6]; /* link-layer address of that device, if it has DEVICE_ETHERNET */
-	__u8 flags;	 /* DEVICE_* */
+	__u16 flags;	 /* DEVICE_* */
 	__u8 mark;	 /* its key in marks, if routing rules lead there by a mark; 0: none */
+	__u8 pad[3];
 };
 
 /*

@@ -131,8 +131,9 @@ type XfwdDevice struct {
 	NetworkIfindex uint32
 	Mtu            uint32
 	Address        [6]uint8
-	Flags          uint8
+	Flags          uint16
 	Mark           uint8
+	Pad            [3]uint8
 }
 
 type XfwdDeviceFlag uint32

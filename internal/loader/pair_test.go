@@ -17,7 +17,7 @@ func TestPairsLeadToPeers(t *testing.T) {
 		isPeer := func() bool {
 			t.Helper()
 			must(t, d.Tell(hostOf(t, d)))
-			return factsOf(t, d, "a0").Flags&uint8(bpf.XfwdDeviceFlagDEVICE_PEER) != 0
+			return factsOf(t, d, "a0").Flags&uint16(bpf.XfwdDeviceFlagDEVICE_PEER) != 0
 		}
 		if isPeer() {
 			t.Error("the other end is in the same namespace, but a peer")

@@ -95,7 +95,7 @@ func xdpFacts(t *testing.T, d *Dataplane, device string) (sends, told bool) {
 	defer pinned.Close()
 	var value uint32
 	sends = pinned.XdpDevices.Lookup(ifindex, &value) == nil
-	return sends, factsOf(t, d, device).Flags&uint8(bpf.XfwdDeviceFlagDEVICE_XDP) != 0
+	return sends, factsOf(t, d, device).Flags&uint16(bpf.XfwdDeviceFlagDEVICE_XDP) != 0
 }
 
 // factsOf returns what the programs know of a device.

@@ -36,3 +36,27 @@ func TestDevices(t *testing.T) {
 		}
 	}
 }
+
+// Every flag reaches the programs.
+func TestDeviceFlags(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		device Device
+		want   bpf.XfwdDeviceFlag
+	}{
+		"Ethernet":      {Device{Ethernet: true}, bpf.XfwdDeviceFlagDEVICE_ETHERNET},
+		"peer":          {Device{Peer: true}, bpf.XfwdDeviceFlagDEVICE_PEER},
+		"XDP":           {Device{XDP: true}, bpf.XfwdDeviceFlagDEVICE_XDP},
+		"routes all 4":  {Device{RoutesAll4: true}, bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL4},
+		"routes all 6":  {Device{RoutesAll6: true}, bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL6},
+		"route's MTU 4": {Device{RouteMTU4: true}, bpf.XfwdDeviceFlagDEVICE_ROUTE_MTU4},
+		"route's MTU 6": {Device{RouteMTU6: true}, bpf.XfwdDeviceFlagDEVICE_ROUTE_MTU6},
+		"stacked":       {Device{Stacked: true}, bpf.XfwdDeviceFlagDEVICE_STACKED},
+		"strict":        {Device{Sources: FilterStrictly}, bpf.XfwdDeviceFlagDEVICE_SOURCE_THERE4},
+		"loose":         {Device{Sources: FilterLoosely}, bpf.XfwdDeviceFlagDEVICE_SOURCE_ROUTED4},
+	} {
+		if got := bpf.XfwdDeviceFlag(c.device.toKernel().Flags); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}

@@ -100,7 +100,7 @@ func (d Device) toKernel() bpf.XfwdDevice {
 	}
 }
 
-func (d Device) flags() uint8 {
+func (d Device) flags() uint16 {
 	var flags bpf.XfwdDeviceFlag
 	if d.Ethernet {
 		flags |= bpf.XfwdDeviceFlagDEVICE_ETHERNET
@@ -132,5 +132,5 @@ func (d Device) flags() uint8 {
 	case FilterLoosely:
 		flags |= bpf.XfwdDeviceFlagDEVICE_SOURCE_ROUTED4
 	}
-	return uint8(flags)
+	return uint16(flags)
 }

@@ -63,7 +63,7 @@ func (s *Set) ForgetXDP(ifindexes []uint32) error {
 		if err != nil {
 			return fmt.Errorf("read map %s: %w", s.maps.Devices, err)
 		}
-		d.Flags &^= uint8(bpf.XfwdDeviceFlagDEVICE_XDP)
+		d.Flags &^= uint16(bpf.XfwdDeviceFlagDEVICE_XDP)
 		if err := put(s.maps.Devices, ifindex, d); err != nil {
 			return err
 		}

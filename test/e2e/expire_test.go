@@ -175,6 +175,7 @@ func TestServeExpires(t *testing.T) {
 	x.Add("81", "30080")
 	end := endOf(t, x)
 	conn := net.Client.MustConnect("udp", at(net.HostAddr.V6, 80))
+	mustEcho(t, conn) // a question with its answer alone would be over by then
 	const expires = `xfwd_forward_expires_timestamp_seconds{forward="80/udp",frontend="80/udp",protocol="udp"}`
 	if got := s.Metrics(); got[expires] != float64(end.Unix()) || got["xfwd_expired_total"] != 0 {
 		t.Errorf("it ends at %f, and %v have ended", got[expires], got["xfwd_expired_total"])
@@ -214,6 +215,7 @@ func TestServeReadOnlyExpiresNothing(t *testing.T) {
 	x.Add("80/udp", "30080", "--expires", "5s")
 	end := endOf(t, x)
 	conn := net.Client.MustConnect("udp", at(net.HostAddr.V4, 80))
+	mustEcho(t, conn) // a question with its answer alone would be over by then
 	time.Sleep(time.Until(end) + 12*time.Second)
 	mustEcho(t, conn)
 }

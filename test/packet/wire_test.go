@@ -62,8 +62,8 @@ var hardware = []string{"eth0", "eth1"}
 // What the devices stand for: those of hardware lead to no other namespace, and
 // have our XDP program; pod0 is one of a pair.
 const (
-	flagsOfHardware = uint8(bpf.XfwdDeviceFlagDEVICE_ETHERNET | bpf.XfwdDeviceFlagDEVICE_XDP)
-	flagsOfPair     = uint8(bpf.XfwdDeviceFlagDEVICE_ETHERNET | bpf.XfwdDeviceFlagDEVICE_PEER)
+	flagsOfHardware = uint16(bpf.XfwdDeviceFlagDEVICE_ETHERNET | bpf.XfwdDeviceFlagDEVICE_XDP)
+	flagsOfPair     = uint16(bpf.XfwdDeviceFlagDEVICE_ETHERNET | bpf.XfwdDeviceFlagDEVICE_PEER)
 )
 
 // embody tells the programs what the devices stand for. The next change tells
@@ -82,23 +82,23 @@ func (w *world) embody(tb lab.TB) {
 }
 
 // flag gives a device DEVICE_* flags.
-func (w *world) flag(tb lab.TB, name string, flags uint8) (ifindex uint32) {
+func (w *world) flag(tb lab.TB, name string, flags uint16) (ifindex uint32) {
 	tb.Helper()
 	ifindex = uint32(w.devices[name].index)
 	var d bpf.XfwdDevice
 	if err := w.maps.Devices.Lookup(ifindex, &d); err != nil {
 		tb.Fatalf("%s: %v", name, err)
 	}
-	const routesAll = uint8(bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL4 | bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL6)
+	const routesAll = uint16(bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL4 | bpf.XfwdDeviceFlagDEVICE_ROUTES_ALL6)
 	flags |= d.Flags & routesAll
 	if w.certain {
 		flags |= routesAll
 	}
 	switch w.filters[name] {
 	case xfwd.FilterStrictly:
-		flags |= uint8(bpf.XfwdDeviceFlagDEVICE_SOURCE_THERE4)
+		flags |= uint16(bpf.XfwdDeviceFlagDEVICE_SOURCE_THERE4)
 	case xfwd.FilterLoosely:
-		flags |= uint8(bpf.XfwdDeviceFlagDEVICE_SOURCE_ROUTED4)
+		flags |= uint16(bpf.XfwdDeviceFlagDEVICE_SOURCE_ROUTED4)
 	}
 	d.Flags, d.Address = flags, [6]uint8(w.devices[name].mac)
 	if err := w.maps.Devices.Update(ifindex, d, ebpf.UpdateExist); err != nil {
