@@ -42,16 +42,21 @@ check-generated: ## Generate everything anew and want no difference
 .PHONY: test
 test: unit e2e test-vm ## Run every test, as root: in network namespaces of their own, and on other kernels
 
+# A line for each test or package; at the end, what failed. Tests that fail run once more, by themselves: a machine
+# that was busy for a moment is not a fault. Those that pass then are among what failed, but the whole has not.
+GOTESTSUM = $(GO) tool -modfile=hack/tools.mod gotestsum --rerun-fails=1 --rerun-fails-run-root-test
+
 .PHONY: unit
 unit: root ## Run the tests of packages and programs
 	@hack/setup.sh build test
-	$(SUDO) $(GO) test -count=1 -timeout 10m $$($(GO) list ./... | grep -vE '/test/(attack|e2e|page|vm/devices)')
+	$(SUDO) $(GOTESTSUM) --packages "$$($(GO) list ./... | grep -vE '/test/(attack|e2e|page|vm/devices)' | tr '\n' ' ')" \
+		-- -count=1 -timeout 10m
 
-# These measure time, so nothing else runs beside them. They take minutes: -v shows how far they are.
+# These measure time, so nothing else runs beside them. They take minutes: a line for each test shows how far they are.
 .PHONY: e2e
 e2e: root ## Run the tests of the whole, with real clients and servers
 	@hack/setup.sh build test page
-	$(SUDO) $(GO) test -count=1 -timeout 55m -v -p 1 ./test/e2e ./test/page ./test/attack
+	$(SUDO) $(GOTESTSUM) --format testname --packages "./test/e2e ./test/page ./test/attack" -- -count=1 -timeout 55m -p 1
 
 # Those of the core that do not wait for anybody else.
 .PHONY: test-kernels

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -111,34 +112,41 @@ func (f *fleet) mustServeOnly(t *testing.T, port uint16, backends ...int) {
 	var all sync.WaitGroup
 	for _, network := range networks {
 		for family, host := range f.HostAddr.All() {
-			kind := network + " over " + family
 			all.Go(func() {
-				var answered atomic.Int32
-				// The backends are chosen by chance: so many may all come to one that is away.
-				for round := 0; round == 0 || answered.Load() == 0 && round < rounds; round++ {
-					var clients sync.WaitGroup
-					for range each {
-						clients.Go(func() {
-							conn, err := f.Client.Connect(network, at(host, port), anyPort)
-							switch {
-							case err == nil:
-								conn.Close()
-								answered.Add(1)
-								if !slices.ContainsFunc(backends, func(i int) bool { return f.pods[i].Addr.Of(host) == conn.Server.Addr() }) {
-									t.Errorf("a new connection, %s, was answered by %v", kind, conn.Server)
-								}
-							case len(backends) == len(f.pods):
-								t.Errorf("a new connection, %s: %v", kind, err)
-							}
-						})
-					}
-					clients.Wait()
+				var answered int32
+				// Chance may choose a backend that is away for all connections of a round.
+				for round := 0; answered == 0 && round < rounds; round++ {
+					answered = f.connectAtOnce(t, network, at(host, port), each, backends)
 				}
-				if answered.Load() == 0 {
-					t.Errorf("no new connection, %s, was answered", kind)
+				if answered == 0 {
+					t.Errorf("no new connection, %s over %s, was answered", network, family)
 				}
 			})
 		}
 	}
 	all.Wait()
+}
+
+// connectAtOnce makes connections for mustServeOnly, and returns how many are answered.
+func (f *fleet) connectAtOnce(t *testing.T, network string, to netip.AddrPort, count int, backends []int) int32 {
+	t.Helper()
+	var answered atomic.Int32
+	var clients sync.WaitGroup
+	for range count {
+		clients.Go(func() {
+			conn, err := f.Client.Connect(network, to, anyPort)
+			switch {
+			case err == nil:
+				conn.Close()
+				answered.Add(1)
+				if !slices.ContainsFunc(backends, func(i int) bool { return f.pods[i].Addr.Of(to.Addr()) == conn.Server.Addr() }) {
+					t.Errorf("a new connection, %s to %v, was answered by %v", network, to, conn.Server)
+				}
+			case len(backends) == len(f.pods):
+				t.Errorf("a new connection, %s to %v: %v", network, to, err)
+			}
+		})
+	}
+	clients.Wait()
+	return answered.Load()
 }

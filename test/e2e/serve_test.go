@@ -123,7 +123,8 @@ func TestServeFollowsTheName(t *testing.T) {
 	}
 }
 
-// mustReport fails the test unless what runs comes to say something, and does so once. It may say so after it has answered.
+// mustReport waits until serve has written something to standard error, and fails the test unless it does so once. Serve
+// may answer a request before it writes the line.
 func mustReport(t *testing.T, s *lab.Serving, what string) {
 	t.Helper()
 	lab.Eventually(t, lab.Patience, func() error {

@@ -86,6 +86,12 @@ func (c *Capture) Packets() []Packet {
 func (c *Capture) Stop() []Packet {
 	c.lab.tb.Helper()
 	c.stop.Do(func() {
+		// A device may never be quiet, so the socket takes nothing more; what it has stays.
+		nothing := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
+		if err := unix.SetsockoptSockFprog(c.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+			&unix.SockFprog{Len: uint16(len(nothing)), Filter: &nothing[0]}); err != nil {
+			c.lab.tb.Errorf("end of a capture: %v", err)
+		}
 		close(c.done)
 		<-c.ended
 		statistics, err := unix.GetsockoptTpacketStats(c.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)

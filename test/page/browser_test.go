@@ -209,7 +209,7 @@ func value[T any](b *browser, expression string, arguments ...any) T {
 func (b *browser) until(expression string, arguments ...any) {
 	b.t.Helper()
 	lab.Eventually(b.t, patience, func() error {
-		// What is not there yet has no parts to look at, either.
+		// An expression throws if it reads an element that the page has not drawn yet.
 		if value[bool](b, "(() => { try { return "+expression+" } catch { return false } })()", arguments...) {
 			return nil
 		}

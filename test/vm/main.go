@@ -89,6 +89,9 @@ func test(ctx context.Context, c cache, o options) (ok bool, err error) {
 		return false, err
 	}
 	reports, ok := runAll(ctx, o, q, lacks, runs)
+	if !ok {
+		printAllFailures(os.Stdout, reports)
+	}
 	if ok && o.record {
 		err = writeRecord(reports)
 	}

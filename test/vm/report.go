@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,8 +116,8 @@ func (r report) print(w io.Writer, verbose bool) {
 	}
 	fmt.Fprintf(w, "%s  %-8s %-20s %4d passed %3d failed %3d skipped  %6.1f s  Linux %s\n",
 		word, r.run.kernel.name, r.run.suite.name, len(r.passed), len(r.failed), len(r.skipped), r.elapsed.Seconds(), r.run.kernel.release)
-	for _, skipped := range r.skipped {
-		fmt.Fprintf(w, "  skipped: %s\n%s", skipped.name, indent(skipped.output))
+	for _, s := range byReason(r.skipped) {
+		fmt.Fprintf(w, "  %d skipped, in %s: %s\n", s.count, strings.Join(s.tests, ", "), s.reason)
 	}
 	for _, recovered := range r.recovered {
 		fmt.Fprintf(w, "  failed at first, and passed with a steady clock: %s\n%s", recovered.name, indent(recovered.output))
@@ -124,16 +125,60 @@ func (r report) print(w io.Writer, verbose bool) {
 	if verbose {
 		text, _ := os.ReadFile(r.log)
 		w.Write(text)
-	} else {
-		for _, failed := range r.failed {
-			fmt.Fprintf(w, "  failed: %s\n%s", failed.name, indent(failed.output))
-		}
+	}
+	r.printFailures(w)
+}
+
+// printFailures writes what is wrong with the run.
+func (r report) printFailures(w io.Writer) {
+	for _, failed := range r.failed {
+		fmt.Fprintf(w, "  failed: %s\n%s", failed.name, indent(failed.output))
 	}
 	if r.err != nil {
 		fmt.Fprintf(w, "  failed: %v\n%s", r.err, indent(r.outside))
 		text, _ := os.ReadFile(r.console)
 		fmt.Fprintf(w, "  the end of what the kernel said, which is in %s:\n%s", r.console, indent(tail(string(text), consoleLines)))
 	}
+}
+
+// printAllFailures writes what is wrong with any run, in the form of gotestsum's summary: so that who reads the end
+// of a long output finds it.
+func printAllFailures(w io.Writer, reports []report) {
+	fmt.Fprintln(w, "\n=== Failed")
+	failed := 0
+	for _, r := range reports {
+		if !r.ok() {
+			fmt.Fprintf(w, "=== FAIL: %s on Linux %s\n", r.run.suite.name, r.run.kernel.release)
+			r.printFailures(w)
+			failed++
+		}
+	}
+	fmt.Fprintf(w, "\nDONE %d runs, %d failed\n", len(reports), failed)
+}
+
+// skips are tests that were skipped for the same reason.
+type skips struct {
+	reason string
+	count  int
+	// tests are the outermost ones.
+	tests []string
+}
+
+// byReason are the reasons for which tests were skipped, in the order in which they came up.
+func byReason(skipped []testResult) []skips {
+	var all []skips
+	for _, s := range skipped {
+		reason := strings.Join(strings.Fields(s.output), " ")
+		i := slices.IndexFunc(all, func(s skips) bool { return s.reason == reason })
+		if i < 0 {
+			i, all = len(all), append(all, skips{reason: reason})
+		}
+		all[i].count++
+		if test, _, _ := strings.Cut(s.name, "/"); !slices.Contains(all[i].tests, test) {
+			all[i].tests = append(all[i].tests, test)
+		}
+	}
+	return all
 }
 
 // consoleLines are as many as a kernel's oops has.

@@ -66,6 +66,23 @@ func TestReportTellsWhatFailed(t *testing.T) {
 	}
 }
 
+func TestReportEndsWithWhatFailed(t *testing.T) {
+	skipped := []testResult{{"TestA/one", "  why\n"}, {"TestB", "other\n"}, {"TestA/two", "why\n"}, {"TestC", "why\n"}}
+	run := testRun{kernel: &kernel{name: "new", release: "7.1"}, suite: suite{name: "test/some"}}
+	bad := report{run: run, failed: []testResult{{"TestBad", "wrong\n"}}, skipped: skipped}
+	var b strings.Builder
+	bad.print(&b, false)
+	if want := "  3 skipped, in TestA, TestC: why\n  1 skipped, in TestB: other\n  failed: TestBad\n    wrong\n"; !strings.HasSuffix(b.String(), want) {
+		t.Errorf("a run prints\n%s, and should end with\n%s", &b, want)
+	}
+	b.Reset()
+	printAllFailures(&b, []report{bad, {run: run}})
+	const want = "\n=== Failed\n=== FAIL: test/some on Linux 7.1\n  failed: TestBad\n    wrong\n\nDONE 2 runs, 1 failed\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestKernelTrouble(t *testing.T) {
 	for said, trouble := range map[string]bool{
 		"[    1.0] reboot: Power down\n":                                         false,
