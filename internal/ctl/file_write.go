@@ -110,29 +110,17 @@ func (e fileEntry) write(b *bytes.Buffer) {
 		key(keyFrontend, yamlWord(joinAddress(f.Frontend.Address, f.Frontend.Ports.String())+e.suffix))
 	} else {
 		key(keyFrontend, yamlWord(f.Frontend.Ports.String()+e.suffix))
-		addresses := []string{f.Frontend.Address.String()}
-		for _, a := range e.others {
-			addresses = append(addresses, a.String())
-		}
-		writeList(b, key, keyAddresses, addresses)
+		writeList(b, key, keyAddresses, append([]string{f.Frontend.Address.String()}, words(e.others)...))
 	}
 	if len(f.Frontend.Devices) > 0 {
 		key(keyDevices, yamlList(f.Frontend.Devices))
 	}
-	var backends []string
-	for _, backend := range f.Backends {
-		backends = append(backends, backend.String())
-	}
-	writeList(b, key, keyBackends, backends)
+	writeList(b, key, keyBackends, words(f.Backends))
 	if f.Source != SourceAuto {
 		key(keySource, string(f.Source))
 	}
 	if len(f.SourceAddresses) > 0 {
-		var addresses []string
-		for _, a := range f.SourceAddresses {
-			addresses = append(addresses, a.String())
-		}
-		writeList(b, key, keySourceAddresses, addresses)
+		writeList(b, key, keySourceAddresses, words(f.SourceAddresses))
 	}
 	if f.Balance != BalanceMaglev {
 		key(keyBalance, string(f.Balance))

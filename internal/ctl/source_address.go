@@ -100,10 +100,4 @@ func sourceAddressWarnings(host *loader.Host, forwards []Forward) []string {
 }
 
 // oneOf names what masqueraded flows have, for people.
-func oneOf(pool []netip.Addr) string {
-	words := make([]string, len(pool))
-	for i, a := range pool {
-		words[i] = a.String()
-	}
-	return orList(words)
-}
+func oneOf(pool []netip.Addr) string { return orList(words(pool)) }

@@ -3,6 +3,7 @@
 package ctl
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -178,6 +179,15 @@ func choose[T ~string](key string, word T, choices []T) (T, error) {
 		return "", at(key, Errorf(ErrSyntax, "%s %q is unknown; choose %s", key, word, orList(choices)))
 	}
 	return word, nil
+}
+
+// words are what each of them is in a file and to people.
+func words[T fmt.Stringer](all []T) []string {
+	words := make([]string, len(all))
+	for i, a := range all {
+		words[i] = a.String()
+	}
+	return words
 }
 
 // orList joins words as a sentence does: a, b or c.

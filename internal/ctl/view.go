@@ -96,15 +96,13 @@ func (f Forward) View() ForwardView {
 		Frontend:        f.Frontend.View(),
 		Backends:        []BackendView{},
 		Source:          f.Source,
+		SourceAddresses: words(f.SourceAddresses),
 		Balance:         f.Balance,
 		AffinitySeconds: int64(f.Affinity / time.Second),
 		MSS:             f.MSS.String(),
 		AffinityGroup:   f.AffinityGroup,
 		Own:             f.Own,
 		Comment:         f.Comment,
-	}
-	for _, a := range f.SourceAddresses {
-		v.SourceAddresses = append(v.SourceAddresses, a.String())
 	}
 	for _, b := range f.Backends {
 		v.Backends = append(v.Backends, BackendView{
