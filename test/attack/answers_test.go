@@ -3,15 +3,12 @@
 package attack
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/xfwd/xfwd/test/lab"
 )
@@ -26,24 +23,6 @@ type asker struct {
 	hostAddr   lab.Addresses
 }
 
-// tagged puts a VLAN device on a device, with addresses of a machine in the VLAN.
-func tagged(t *testing.T, ns *lab.Namespace, device string, machine int) (name string, addr lab.Addresses) {
-	t.Helper()
-	const vlan = 17
-	name = fmt.Sprintf("%s.%d", device, vlan)
-	err := ns.Links().LinkAdd(&netlink.Vlan{
-		LinkAttrs: netlink.LinkAttrs{Name: name, ParentIndex: ns.Index(device)}, VlanId: vlan,
-	})
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		t.Skip("this kernel has no VLAN devices, which this test is about")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	ns.Up(name)
-	return name, ns.Join(name, vlan, machine)
-}
-
 // A forged packet makes one answer to whom it names, and is counted once, however many of our hooks it meets.
 func TestOneAnswerToAPacket(t *testing.T) {
 	t.Parallel()
@@ -54,8 +33,9 @@ func TestOneAnswerToAPacket(t *testing.T) {
 		return asker{from: c.Namespace, device: "eth0", addr: c.Addr, host: site.Host, hostDevice: "br0", hostAddr: site.HostSide}
 	}
 	inVLAN := func(t *testing.T, a asker) asker {
-		a.device, a.addr = tagged(t, a.from, a.device, 2)
-		a.hostDevice, a.hostAddr = tagged(t, a.host, a.hostDevice, 1)
+		const vlan = 17
+		a.device, a.addr = a.from.VLAN(t, a.device, vlan, 2)
+		a.hostDevice, a.hostAddr = a.host.VLAN(t, a.hostDevice, vlan, 1)
 		return a
 	}
 	for name, make := range map[string]func(*testing.T, *lab.Lab) asker{

@@ -3,13 +3,10 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 
-	"github.com/vishvananda/netlink"
 	"github.com/xfwd/xfwd/test/lab"
-	"golang.org/x/sys/unix"
 )
 
 // Clients that come by a VLAN reach backends behind another.
@@ -23,10 +20,10 @@ func TestVLANs(t *testing.T) {
 			l.Veth(host, "eth1", server, "eth0", 1500)
 			host.Forwarding()
 			site := &lab.Site{Network: &lab.Network{Lab: l, Client: client, Host: host}}
-			site.ClientAddr = tagged(t, client, "eth0", 10, 2)
-			site.HostAddr = tagged(t, host, "eth0", 10, 1)
-			site.HostSide = tagged(t, host, "eth1", 20, 1)
-			addr := tagged(t, server, "eth0", 20, 2)
+			_, site.ClientAddr = client.VLAN(t, "eth0", 10, 2)
+			_, site.HostAddr = host.VLAN(t, "eth0", 10, 1)
+			_, site.HostSide = host.VLAN(t, "eth1", 20, 1)
+			_, addr := server.VLAN(t, "eth0", 20, 2)
 			site.Servers = []lab.Server{{Namespace: server, Addr: addr}}
 			site.Offloads(offloads)
 
@@ -58,21 +55,4 @@ func TestVLANs(t *testing.T) {
 			}
 		})
 	}
-}
-
-// tagged puts a VLAN device on a device, with addresses of a machine in the VLAN.
-func tagged(t *testing.T, ns *lab.Namespace, device string, vlan, machine int) lab.Addresses {
-	t.Helper()
-	name := fmt.Sprintf("%s.%d", device, vlan)
-	err := ns.Links().LinkAdd(&netlink.Vlan{
-		LinkAttrs: netlink.LinkAttrs{Name: name, ParentIndex: ns.Index(device)}, VlanId: vlan,
-	})
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		t.Skip("this kernel has no VLAN devices, which this test is about")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	ns.Up(name)
-	return ns.Join(name, vlan, machine)
 }

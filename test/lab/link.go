@@ -51,6 +51,25 @@ func (n *Namespace) Bridge(name string, ports ...string) {
 	n.awaitCarrier(name)
 }
 
+// VLAN puts a VLAN device on a device, with the addresses of a machine in the VLAN. Without such devices in the kernel
+// it skips the test.
+func (n *Namespace) VLAN(tb interface {
+	TB
+	Skip(args ...any)
+}, device string, id, machine int) (name string, addr Addresses) {
+	tb.Helper()
+	name = fmt.Sprintf("%s.%d", device, id)
+	err := n.links.LinkAdd(&netlink.Vlan{LinkAttrs: netlink.LinkAttrs{Name: name, ParentIndex: n.Index(device)}, VlanId: id})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		tb.Skip("this kernel has no VLAN devices, which this test is about")
+	}
+	if err != nil {
+		tb.Fatalf("making %s in %s: %v", name, n.Name, err)
+	}
+	n.Up(name)
+	return name, n.Join(name, id, machine)
+}
+
 // makeBridge makes a bridge that is up, but has no carrier before it has ports.
 func (n *Namespace) makeBridge(name string) {
 	n.lab.tb.Helper()
