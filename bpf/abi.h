@@ -248,7 +248,7 @@ struct forward_info {
 	 */
 	__u64 device_identities[MAX_DEVICES];
 	__u32 device_ifindexes[MAX_DEVICES];
-	/* What its user has chosen to masquerade with; filled up by zeroes. Those that this host has are in source_pools. */
+	/* The addresses that the user gave to masquerade with; the rest is zero. source_pools has those of them that this host has. */
 	struct address source_addresses[MAX_SOURCE_ADDRESSES];
 	__u8 protocol;
 	__u8 source; /* SOURCE_* */
@@ -337,7 +337,7 @@ enum port_flag {
 	PORT_TARGET = 16,	   /* a backend on this host has it, or had, and flows live on */
 	PORT_LINGERING = 32,	   /* a frontend of a deleted forward whose flows live on */
 	PORT_ELSEWHERE = 64,	   /* like PORT_TARGET, of a backend that is not this host */
-	PORT_FRONTENDS = 128,	   /* of port 0 only, which is nobody's: some port has a frontend */
+	PORT_FRONTENDS = 128,	   /* of port 0 only, which nobody uses: some port has a frontend */
 };
 
 /* A device on which packets arrive or leave. */

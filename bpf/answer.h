@@ -32,7 +32,7 @@
 
 /* Of each kind, on each CPU. As many at once, too: neither a traceroute nor a crowd of clients need wait. */
 #define ANSWERS_PER_SECOND 1000
-/* Of each kind, to one client. Enough for a network behind one address, and nobody uses up what is there for all. */
+/* Of each kind, to one client: enough for a network behind one address, and too few to use up the answers for all clients. */
 #define ANSWERS_PER_CLIENT 100
 
 enum answer {
@@ -85,8 +85,8 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
-	__uint(key_size, sizeof(struct address));
-	__uint(value_size, sizeof(struct answer_buckets));
+	__type(key, struct address);
+	__type(value, struct answer_buckets);
 } answered_clients SEC(".maps");
 
 static __always_inline enum answer answer_for(enum reason reason)

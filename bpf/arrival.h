@@ -24,11 +24,8 @@ static __always_inline bool has_options(const struct packet *p)
 	return !p->ipv6 && p->transport - p->network != sizeof(struct iphdr);
 }
 
-/*
- * Whether the sender of the IPv4 packet in scratch says by which way it goes on. Linux takes no such packet unless
- * it is told to (accept_source_route). A global function, which the verifier checks once.
- */
-__noinline int is_source_routed(struct __sk_buff *skb)
+/* Whether one of the options of the packet in scratch gives its way. A global function, which the verifier checks once. */
+__noinline int options_give_way(struct __sk_buff *skb)
 {
 	struct scratch *s = scratch();
 	__u8 option[2];
@@ -56,9 +53,16 @@ __noinline int is_source_routed(struct __sk_buff *skb)
 	return false;
 }
 
-/*
- * Whether packets from an address may be forwarded: it can be that of one other machine (RFC 1812 5.3.7), and of
- * one that is not on the link only.
+/* Whether the sender of the packet in scratch says by which way it goes on. Linux takes no such packet unless it is told to
+ * (accept_source_route).
+ */
+static __always_inline bool is_source_routed(struct __sk_buff *skb, const struct scratch *s)
+{
+	return unlikely(has_options(&s->packet)) && options_give_way(skb);
+}
+
+/* Whether packets from an address may be forwarded. It must belong to one other machine (RFC 1812 5.3.7), and be valid beyond
+ * the link.
  */
 static __always_inline bool address_may_send(const struct address *a)
 {
@@ -73,7 +77,9 @@ enum way_back {
 	WAY_BACK_THERE,	    /* by the device that is asked about */
 };
 
-/* A route may have several next hops, of which a question finds the one that its addresses and ports choose. */
+/* A route may have several next hops, of which the kernel chooses one by the addresses and ports that it is asked with. So it is
+ * asked this often, each time with others.
+ */
 #define WAYS_TRIED 8
 
 /*

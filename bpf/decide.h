@@ -10,7 +10,7 @@
 #define XFWD_DECIDE_H
 
 #include "arrival.h"
-#include "flow.h"
+#include "claim.h"
 #include "fragment.h"
 #include "here.h"
 #include "local.h"
@@ -37,7 +37,7 @@ static __always_inline struct flow *follow(struct __sk_buff *skb, struct scratch
 	if (arriving && (flow->flags & FLOW_ELSEWHERE)) {
 		int reason;
 
-		if (unlikely(has_options(&s->packet)) && is_source_routed(skb))
+		if (is_source_routed(skb, s))
 			return leave(&s->verdict, REASON_SOURCE_ROUTED);
 		reason = prepare_to_leave(skb, s, flow, ifindex, time);
 		if (unlikely(reason != REASON_NONE))
@@ -142,9 +142,9 @@ static __always_inline struct flow *decide_leaving(struct __sk_buff *skb, struct
 			s->verdict.forward = holder.flow->forward;
 			return leave(&s->verdict, REASON_IMPOSTOR);
 		}
-		if (others && !reset)
-			return leave(&s->verdict, REASON_DIRECT);
 		if (!reset) {
+			if (others)
+				return leave(&s->verdict, REASON_DIRECT);
 			flow_begin(s)->leaving = true;
 			reason = create_flow(skb);
 			if (reason != REASON_NONE)
@@ -170,7 +170,7 @@ static __always_inline int plan_elsewhere(struct __sk_buff *skb, struct scratch 
 
 	if (!address_may_send(&t->source))
 		return REASON_SPOOFED;
-	if (has_options(&s->packet) && is_source_routed(skb))
+	if (is_source_routed(skb, s))
 		return REASON_SOURCE_ROUTED;
 	flow->flags |= FLOW_ELSEWHERE;
 	reason = prepare_to_leave(skb, s, flow, ifindex, now());

@@ -17,8 +17,9 @@
  *
  *  - A key is inserted where there is none, and never replaces another flow's. Only one's own entry is overwritten or
  *    deleted. A flow that finds its claim taken ends.
- *  - A claim is there before its forward entry, and a flow that moves is in its new map before it leaves the old one. Whoever
- *    inserts looks afterwards, so of two CPUs with one first packet the second one finds the flow of the first, and follows it.
+ *  - The claim is inserted before the forward entry, and a flow that moves is inserted into its new map before it is deleted
+ *    from the old one. Each insertion is followed by a look-up: so of two CPUs with the same first packet the second finds the
+ *    flow of the first, and follows it.
  *  - What a direction has told (said) is written by its own packets. Flags and times in the partner are copies, which the next
  *    packet that has something to tell makes right.
  *  - An entry that was looked up may go, and its memory become another flow's. For that the LRU must take what was used a moment
@@ -276,8 +277,8 @@ static __noinline int flow_close(const struct tuple *key, struct flow *flow, __u
 }
 
 /*
- * A shadow was found where an established entry should be: the LRU has taken that. It is put back as the partner, if that
- * is left, would have it; else nobody knows how far the flow had come.
+ * A shadow was found where an established entry should be, for the LRU has evicted that. The partner tells what it was, and it
+ * is inserted again. Where the partner is gone too, the state of the flow is not known.
  */
 static __noinline int flow_unshadow(const struct tuple *key, struct flow *flow)
 {
@@ -497,147 +498,6 @@ __noinline int flow_may_fail(void)
 	sender = flow_find_partner(&s->packet.tuple, entry.flow, entry.established).flow;
 	return sender &&
 	       sequence_is_on_its_way(s->packet.sequence, &sender->said, &entry.flow->said);
-}
-
-/*
- * Tells the LRU that a new entry is in use. It would be the first to go otherwise, before all that have ever been looked
- * up, the shadows of established flows among them.
- */
-static __always_inline void flow_is_used(const struct tuple *key)
-{
-	bpf_map_lookup_elem(&flows_transitory, key);
-}
-
-enum claim {
-	CLAIM_MADE,
-	CLAIM_TAKEN,  /* by another flow */
-	CLAIM_FAILED, /* the kernel refused */
-};
-
-/*
- * Whether the flow of which an entry has a tuple may lose it to another flow of the same client, or of another one. With
- * `pressing` there is no other tuple left.
- *
- * One that no longer stands may, and one that has closed: for the same client at once, for the target makes of it what it
- * makes of a client that uses its port again; for another when the target has forgotten it (TIME_WAIT), or had nothing to
- * remember, since it closed second. But who is said to have reset a connection may just be silent (RFC 7857 2.2).
- *
- * One that nobody has answered or confirmed is perhaps none: it may after a while.
- */
-static __always_inline bool flow_yields(const struct flow_entry *holder, bool same_client,
-					bool pressing, __u64 time)
-{
-	const struct flow *flow = holder->flow;
-	__u64 silent = elapsed(time, flow->last_seen);
-	bool translates = flow->forward || flow->leaving;
-
-	if (!flow_is_current(holder, time))
-		return true;
-	if (flow_is_closed(flow)) {
-		bool reverse = flow->flags & FLOW_REVERSE;
-
-		if ((flow->flags & FLOW_RESET) && !(reverse && (flow->said.sent & FLOW_SENT_RESET)))
-			return false;
-		if (silent > tcp_time_wait)
-			return true;
-		return reverse &&
-		       (same_client || (pressing && (flow->said.sent & FLOW_SENT_LAST_ACK) &&
-					!(flow->said.sent & FLOW_SENT_FIN_FIRST)));
-	}
-	if (holder->established || (flow->flags & FLOW_SHADOW))
-		return false;
-	if (!(flow->flags & FLOW_ANSWERED) && !translates)
-		return pressing || silent > unconfirmed_patience;
-	if ((flow->flags & FLOW_ANSWERED) && flow->to.protocol == IPPROTO_UDP)
-		return false;
-	return pressing && silent > unconfirmed_patience;
-}
-
-/*
- * Claims the reverse tuple of scratch->flow, which is to be made for the packet there. A claim left by this
- * very flow, whose forward entry was forgotten, and one of a flow that yields are taken over.
- *
- * A flow that moves is in its new map before it leaves the old one, and we insert before we look: so a claim
- * in flows_established is never overlooked.
- *
- * A global function, which the verifier checks once and not for each of its callers' loops.
- */
-__noinline int flow_claim(int pressing)
-{
-	struct scratch *s = scratch();
-	struct tuple claim_key;
-	struct flow *claim;
-	bool same_client;
-
-	if (!s)
-		return CLAIM_FAILED;
-	claim_key = tuple_reversed(&s->flow.to);
-	/* The target would answer with what the client sends: from the frontend's port, to itself. */
-	if (tuple_equal(&claim_key, &s->packet.tuple))
-		return CLAIM_TAKEN;
-	claim = &s->partner;
-	flow_make_partner(&s->packet.tuple, &s->flow, claim);
-	for (int i = 0; i < 2; i++) {
-		long taken = table_insert(TABLE_TRANSITORY, &claim_key, claim);
-		struct flow_entry holder = {
-			.flow = bpf_map_lookup_elem(&flows_established, &claim_key),
-			.established = true,
-		};
-
-		if (!holder.flow && !taken) {
-			flow_is_used(&claim_key);
-			return CLAIM_MADE;
-		}
-		if (!holder.flow) {
-			holder.flow = bpf_map_lookup_elem(&flows_transitory, &claim_key);
-			holder.established = false;
-		} else if (!taken) {
-			table_delete(TABLE_TRANSITORY, &claim_key);
-		}
-		if (!holder.flow)
-			return CLAIM_FAILED;
-		same_client = address_equal(&holder.flow->to.destination, &claim->to.destination) &&
-			      holder.flow->to.destination_port == claim->to.destination_port;
-		if (!tuple_equal(&holder.flow->to, &claim->to) &&
-		    !flow_yields(&holder, same_client, pressing, claim->last_seen))
-			return CLAIM_TAKEN;
-		flow_delete(&claim_key, holder.flow);
-	}
-	return CLAIM_TAKEN;
-}
-
-/*
- * Where another CPU was faster with a packet of the same client, its flow becomes scratch->flow, for it may have another
- * backend or source port; the claim of ours is undone. False: there is none. A global function, which the verifier checks
- * once.
- */
-__noinline int flow_follow_first(void)
-{
-	struct scratch *s = scratch();
-	struct tuple claim_key, claim_to;
-	struct flow *first;
-
-	if (!s)
-		return false;
-	s->verdict.followed = true;
-	first = flow_find(&s->packet.tuple).flow;
-	if (flow_is_own(first, &s->flow.to))
-		return true;
-	claim_key = tuple_reversed(&s->flow.to);
-	claim_to = tuple_reversed(&s->packet.tuple);
-	flow_delete_own(&claim_key, &claim_to);
-	if (first)
-		s->flow = *first;
-	return !!first;
-}
-
-/* Inserts the forward entry of scratch->flow, which has been claimed. */
-static __always_inline bool flow_insert(const struct scratch *s)
-{
-	if (table_insert(TABLE_TRANSITORY, &s->packet.tuple, &s->flow))
-		return flow_follow_first();
-	flow_is_used(&s->packet.tuple);
-	return true;
 }
 
 #endif

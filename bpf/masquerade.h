@@ -3,13 +3,13 @@
 #ifndef XFWD_MASQUERADE_H
 #define XFWD_MASQUERADE_H
 
-#include "flow.h"
+#include "claim.h"
 #include "local.h"
 #include "select.h"
 
 /* How many source ports are tried where the client's own cannot be kept; as many again at the other addresses of a pool. */
 #define SOURCE_PORT_TRIES 32
-/* The last of these may take the port of a flow that is hardly one. */
+/* The last of these may take the port of a flow that nobody has confirmed. */
 #define PRESSING_TRIES 8
 /*
  * Source ports given instead of one above are above, too (RFC 4787, REQ-3). A client below comes from a privileged port, on
@@ -114,8 +114,8 @@ static __always_inline __be16 random_port(struct port_range range)
 }
 
 /*
- * Claims a tuple for the flow in scratch with one of its source ports, by chance. With `pressing`, one that is hardly one gives
- * way. A global function, which the verifier checks once.
+ * Claims a tuple for the flow in scratch with a source port that it chooses by chance. With `pressing`, a flow that nobody has
+ * confirmed gives way. A global function, which the verifier checks once.
  */
 __noinline int claim_random_port(int pressing)
 {

@@ -19,9 +19,6 @@
 #define TCP_OPTION_MSS 2
 #define MSS_OPTION_LENGTH 4 /* kind, length, and the value, in network order */
 
-/* A packet that hardly any route takes, so that the kernel says what MTU the route has. */
-#define LONGEST_PACKET 0xffff
-
 /*
  * The MTU of the route for packets with the tuple `t` and the mark that has the key `mark_key`, that come by the device
  * `ifindex`, or `otherwise` where there is no route. Linux before 5.12 does not tell; then it is the MTU of the device that

@@ -7,7 +7,7 @@
 #ifndef XFWD_OTHERS_H
 #define XFWD_OTHERS_H
 
-#include "flow.h"
+#include "claim.h"
 #include "local.h"
 #include "lookup.h"
 #include "masquerade.h"

@@ -10,8 +10,8 @@
 
 /* A packet that any route takes, for the length of the real one is compared with the MTU that comes back. */
 #define SHORTEST_PACKET 64
-
-#define MOST_MTU 0xffff /* as much as an IP packet can have */
+/* And one that hardly any route takes, so that the kernel says what MTU the route has. No packet is longer. */
+#define LONGEST_PACKET 0xffff
 
 static __always_inline bool hop_is_fresh(const struct next_hop *hop, __u64 time)
 {
@@ -29,7 +29,7 @@ static __always_inline __u32 device_mtu(struct __sk_buff *skb, __u32 ifindex, __
 	__u32 mtu = 0;
 
 	if (device_mtu_helper && bpf_check_mtu(skb, ifindex, &mtu, 0, 0) >= 0 && mtu)
-		return mtu < MOST_MTU ? mtu : MOST_MTU;
+		return mtu < LONGEST_PACKET ? mtu : LONGEST_PACKET;
 	device = bpf_map_lookup_elem(&devices, &ifindex);
 	return device ? device->mtu : otherwise;
 }
@@ -46,7 +46,7 @@ static __always_inline __u32 forwarding_mtu(struct __sk_buff *skb, __u32 ifindex
 	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
 
 	if (told == SHORTEST_PACKET)
-		told = MOST_MTU;
+		told = LONGEST_PACKET;
 	else if (!device || (device->flags & (ipv4 ? DEVICE_ROUTE_MTU4 : DEVICE_ROUTE_MTU6)))
 		return told;
 	return device_mtu(skb, ifindex, told);

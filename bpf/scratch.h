@@ -34,7 +34,7 @@ struct scratch {
 	struct flow flow;    /* to be made */
 	struct flow partner; /* its entry for the other direction, or that of another flow */
 	struct said own;     /* of the packet's direction of its flow, while that is followed */
-	struct said other;   /* of the other one; what nobody knows is zero */
+	struct said other;   /* of the other direction; zero where nothing is known */
 	struct tuple route;  /* of what a route is asked for */
 	struct tuple back;   /* of what the way back to a sender is asked for */
 	struct tuple asked;  /* whose flow or frontend is asked for */

@@ -212,7 +212,7 @@ __noinline int sequence_follow(int reverse, int established, int closed)
 		own->sent &= ~FLOW_SENT_RESET;
 	barrier();
 	if ((p->tcp_flags & TCP_FLAG_FIN) && !(own->sent & FLOW_SENT_FIN)) {
-		own->fin = sequence_end(p);
+		own->fin = end;
 		own->sent |=
 			FLOW_SENT_FIN | (other->sent & FLOW_SENT_FIN ? 0 : FLOW_SENT_FIN_FIRST);
 	}

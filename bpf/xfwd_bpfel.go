@@ -44,6 +44,11 @@ type XfwdAffinityKey struct {
 	Owner  uint32
 }
 
+type XfwdAnswerBuckets struct {
+	_      structs.HostLayout
+	FullAt [8]uint64
+}
+
 type XfwdBackend struct {
 	_          structs.HostLayout
 	Address    XfwdAddress

@@ -32,7 +32,7 @@ func (s *Set) Usage(yield func(Flow) bool) ([]Use, error) {
 		m     *ebpf.Map
 		count func(*ebpf.Map) (uint64, error)
 	}{
-		{"answered_clients", s.maps.AnsweredClients, count[bpf.XfwdAddress, [8]uint64]},
+		{"answered_clients", s.maps.AnsweredClients, count[bpf.XfwdAddress, bpf.XfwdAnswerBuckets]},
 		{"affinities", s.maps.Affinities, count[bpf.XfwdAffinityKey, bpf.XfwdAffinity]},
 		{"backend_infos", s.maps.BackendInfos, count[uint32, bpf.XfwdBackendInfo]},
 		{"backend_tables", s.maps.BackendTables, countKeys},

@@ -44,6 +44,7 @@ var shared = map[string]reflect.Type{
 	"backend":            reflect.TypeFor[bpf.XfwdBackend](),
 	"backend_info":       reflect.TypeFor[bpf.XfwdBackendInfo](),
 	"affinity_key":       reflect.TypeFor[bpf.XfwdAffinityKey](),
+	"answer_buckets":     reflect.TypeFor[bpf.XfwdAnswerBuckets](),
 	"affinity":           reflect.TypeFor[bpf.XfwdAffinity](),
 	"group_backend_key":  reflect.TypeFor[bpf.XfwdGroupBackendKey](),
 	"group_backend":      reflect.TypeFor[bpf.XfwdGroupBackend](),
